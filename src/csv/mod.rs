@@ -1,0 +1,1 @@
+//! CSV: bytes to typed Arrow columns and rejects.

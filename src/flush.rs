@@ -1,0 +1,174 @@
+//! The flush: the unit of commit, numbered per partition from 1. A leaf: types and their encoding.
+//!
+//! A flush is **decided** by one atomic step in the home and then **applied** to each sink.
+//! A decided flush is never recomputed from the source; an undecided one leaves no trace a
+//! reader can see. Its record holds everything a replay might decide otherwise: positions,
+//! changed partials, windows, late rows, rejects, counters and decisions.
+//!
+//! **State.** `state` is a log: each record carries the partials (and dedupe state) that changed
+//! since the last flush, keyed, versioned by (epoch, n), never overwritten in place. From time to
+//! time a record is a *fold*: it carries the whole state, so recovery reads records from the last
+//! fold on. A fold happens when the deltas since the last one outweigh it, so a flush costs
+//! what changed (amortized), not what is open.
+//!
+//! **Effects** (`windows`, `readings`, `late`, `rejects`) are what sinks write. A home keeps them
+//! until every follower has applied the flush; with no follower it need not keep them.
+//!
+//! Encoding: `b"WLF1"`, format version, a JSON header with lengths, then sections (state bytes, Arrow
+//! IPC streams), each with its CRC-32C or CRC-32. A newer version is refused with advice.
+
+use crate::ledger::Ledger;
+use crate::reject::Reject;
+use arrow_array::RecordBatch;
+use serde::{Deserialize, Serialize};
+
+/// Version of the encoding; a reader refuses a greater one.
+pub const FORMAT: u32 = 1;
+
+/// Names a flush: greater pairs are later; an owner writes only its own epoch.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub struct FlushId {
+    /// Fencing number of the owner that decided it.
+    pub epoch: u64,
+    /// Number of the flush, continuous over epochs: n follows n − 1.
+    pub n: u64,
+}
+
+/// How far one stream of a source has been counted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Position {
+    /// Stable name of the stream: hex of the hash of the first 64 KiB of a file (cut at the
+    /// position if it is less), `topic/partition` of a topic, `name=` of a stream.
+    pub stream: String,
+    /// The next byte, offset or row.
+    pub at: u64,
+    /// The next row number.
+    pub row: u64,
+    /// The next line number (text sources), from 1.
+    pub line: u64,
+    /// Files: hex of the hash of bytes `[0, at)`.
+    #[serde(default)]
+    pub proof: Option<String>,
+    /// Files: the path last seen, a hint for messages and for telling replaced from new.
+    #[serde(default)]
+    pub path: Option<String>,
+    /// Set while a read that was put in time order is under way: buckets done, and the end of
+    /// the bytes it covers (see `source::file`).
+    #[serde(default)]
+    pub ordered: Option<Ordered>,
+}
+
+/// Progress in a read that is put in time order before it is windowed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ordered {
+    /// Buckets of time already counted.
+    pub done: u64,
+    /// The read covers bytes up to here.
+    pub end: u64,
+    /// Hash of the plan (edges of the buckets); another plan is an error.
+    pub plan: String,
+}
+
+/// All positions of one partition.
+pub type Positions = Vec<Position>;
+
+/// A decision that a replay might make otherwise.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decision {
+    /// The watermark went on to this instant (µs) after silence.
+    Idle {
+        /// The new watermark, µs UTC.
+        watermark: i64,
+    },
+    /// Readings this far ahead of the clock were rejected.
+    Ahead {
+        /// How many.
+        readings: u64,
+        /// The clock then, µs UTC.
+        clock: i64,
+    },
+    /// A bounded read ended; windows that its end has reached became final.
+    EndOfRead {
+        /// Event time at its end, µs UTC.
+        at: i64,
+    },
+}
+
+/// Partials and dedupe state that changed, or all of it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StateDelta {
+    /// The bytes are the whole state: earlier records are not needed to recover.
+    pub fold: bool,
+    /// Encoded by `pipeline::task` (sections of `window::Open` and `transform::Dedupe`).
+    pub bytes: Vec<u8>,
+}
+
+/// Window rows of one grain, as written to every sink: the columns of a windows table (DESIGN: "Columns of a windows table").
+#[derive(Clone, Debug, PartialEq)]
+pub struct WindowRows {
+    /// Grain name, `1h`.
+    pub grain: String,
+    /// One row a (sensor, window_start); at most one row a key in a flush.
+    pub rows: RecordBatch,
+}
+
+/// One flush of one partition.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Flush {
+    /// Partition of the source (0 for files).
+    pub partition: u32,
+    /// Its name.
+    pub id: FlushId,
+    /// Positions after it: what lies before them is counted in this or earlier flushes.
+    pub positions: Positions,
+    /// Greatest event time admitted (end of interval), µs UTC; `None` before the first reading.
+    pub watermark: Option<i64>,
+    /// Changed state.
+    pub state: StateDelta,
+    /// Windows written or corrected, finest grain first.
+    pub windows: Vec<WindowRows>,
+    /// Readings counted by this flush, if a sink wants them.
+    pub readings: Vec<RecordBatch>,
+    /// Late readings, with `reason` and `grains` columns, if any.
+    pub late: Option<RecordBatch>,
+    /// Records that could not be read.
+    pub rejects: Vec<Reject>,
+    /// Counters of this flush alone.
+    pub counters: Ledger,
+    /// Counters of the pipeline's partition up to and with this flush.
+    pub totals: Ledger,
+    /// Decisions.
+    pub decisions: Vec<Decision>,
+    /// The last flush of a bounded run.
+    pub last: bool,
+}
+
+/// The newest decided flush of a partition and what it belongs to. Stored by the home.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Head {
+    /// Pipeline name.
+    pub pipeline: String,
+    /// Partition.
+    pub partition: u32,
+    /// The newest decided flush; n = 0: none yet.
+    pub id: FlushId,
+    /// The last fold at or before it: recovery reads records from here. n = 0: none.
+    pub fold: FlushId,
+    /// Positions after it.
+    pub positions: Positions,
+    /// Watermark after it.
+    pub watermark: Option<i64>,
+    /// Counters up to it.
+    pub totals: Ledger,
+    /// Fingerprint of the spec (windows, transforms, schema; not of tuning knobs).
+    pub spec: String,
+    /// The spec itself, JSON, so that a difference can be named.
+    pub spec_json: String,
+    /// IANA time zone data version.
+    pub tzdata: String,
+    /// Version of the encodings.
+    pub format: u32,
+}

@@ -1,0 +1,1 @@
+//! Input: paths, globs and standard input to unpacked bytes; file identity.

@@ -1,0 +1,45 @@
+//! wattline: interval readings from files and streams into calendar windows in a store.
+//!
+//! The map of the house. Data flows one way, and a room uses only rooms above it in this list
+//! (`tests/lint/rooms.py` holds that):
+//!
+//! | room | what comes in | what goes out |
+//! |---|---|---|
+//! | [`error`] | anything that went wrong | one `Error`: kind, where, retryable |
+//! | [`runtime`] | work | threads and pools, made here only |
+//! | [`ledger`], [`reject`], [`flush`], [`metrics`] | – | plain types and their encodings |
+//! | [`schema`] | a declaration, a preset | columns, measures, the canonical batch [`schema::Readings`] |
+//! | [`time`] | text, instants | parsed stamps, zones, grains, calendar edges; pure |
+//! | [`input`] | paths, globs, stdin | unpacked bytes, fingerprints |
+//! | [`csv`] | bytes | typed Arrow columns and rejects |
+//! | [`codec`] | bytes of a message | readings, and back; pure |
+//! | [`transform`] | readings | readings: ranges, dedupe |
+//! | [`window`] | readings | partials, windows; pure |
+//! | [`source`] | files, tables, the simulator | batches with positions |
+//! | [`sink`] | flushes | rows in a store, and the head |
+//! | [`pipeline`] | a spec | the engine: check, task, run, report |
+//! | `python` | Python objects | the binding: translates, decides nothing |
+#![deny(missing_docs)]
+#![warn(clippy::unwrap_used)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod csv;
+pub mod error;
+pub mod flush;
+pub mod input;
+pub mod ledger;
+pub mod metrics;
+pub mod pipeline;
+pub mod reject;
+pub mod runtime;
+pub mod schema;
+pub mod sink;
+pub mod source;
+pub mod time;
+pub mod transform;
+pub mod window;
+
+#[cfg(feature = "python")]
+mod python;
+
+pub use error::{Error, Kind, Result};

@@ -1,0 +1,14 @@
+//! Schema: what the columns of a dataset are, and the canonical batch of readings.
+//!
+//! In: a declaration (TOML or a dictionary, through serde; unknown keys refused), a preset
+//! embedded from `presets/*.toml`, or the proposal of `csv::sniff`. Out: a checked [`Schema`]
+//! and [`Readings`]. Nothing here opens a file or knows a store.
+
+mod columns;
+mod readings;
+
+pub use columns::{
+    Aggregate, Column, ColumnType, DateOrder, Dialect, MeasureKind, Quality, QualityMap, Role,
+    Schema, Stamp, StepSpec, TimeSpec,
+};
+pub use readings::{Measure, Readings, RowIds, SensorKeys, Step};

@@ -1,0 +1,129 @@
+//! Sink: where flushes go. A sink knows nothing of how windows were made.
+//!
+//! In: decided [`Flush`]es, in order. Out: rows in a store, each exactly once, and for a home
+//! the head. The first sink of a pipeline is its **home**: it decides. The others are
+//! followers: they apply decided flushes in order and remember the last.
+//!
+//! **Home.** [`Home::acquire`] takes the next epoch and fences all earlier owners: after it returns, no
+//! [`Home::decide`] of an older epoch can succeed, however late it arrives. `decide` is one atomic step: it
+//! succeeds only if the stored head is (this epoch or older, n − 1) and the epoch is still the
+//! newest; then head, record and (where the store can) rows are durable together. A crash
+//! before it leaves no visible row; after it, recovery applies what is missing. `decide` whose
+//! answer was lost is settled by reading back the head: same (epoch, n) means decided.
+//! Applying is idempotent: a flush applied twice leaves the store as applied once.
+//!
+//! **Records.** A home keeps each flush's state record from the last fold on, and its effects until
+//! every follower has applied it (`prune`).
+//!
+//! **Rows.** A windows row is keyed (sensor, grain, start): upsert. A reading is keyed (sensor, time, file, row).
+//! Pipeline name and zone are in the table's metadata; another pipeline's table is refused.
+
+use crate::Result;
+use crate::flush::{Flush, FlushId, Head};
+use arrow_schema::SchemaRef;
+
+/// What a sink is given of each flush.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum What {
+    /// Readings.
+    Readings,
+    /// Window rows.
+    Windows,
+    /// Late readings.
+    Late,
+    /// Rejects.
+    Rejects,
+}
+
+/// The tables a pipeline will write, told before row one so that types and keys are checked and tables made.
+#[derive(Clone, Debug)]
+pub struct Tables {
+    /// Pipeline name, stored in each table's metadata.
+    pub pipeline: String,
+    /// IANA zone of the windows, or `UTC`, stored likewise.
+    pub tz: String,
+    /// Grain names, finest first.
+    pub grains: Vec<String>,
+    /// Columns of windows rows.
+    pub windows: SchemaRef,
+    /// Columns of readings rows.
+    pub readings: SchemaRef,
+    /// Columns of late rows.
+    pub late: SchemaRef,
+}
+
+/// A claim to own a partition.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    /// Pipeline name.
+    pub pipeline: String,
+    /// Partition.
+    pub partition: u32,
+    /// Unique for this process and run; tells own writes from others' when an answer was lost.
+    pub token: String,
+    /// Host and process id, for messages.
+    pub owner: String,
+    /// Take over from an owner that seems alive.
+    pub take_over: bool,
+    /// Fingerprint and JSON of the spec, tzdata version: stored with the first head, compared by `pipeline::run` later.
+    pub spec: String,
+    /// The spec, JSON.
+    pub spec_json: String,
+}
+
+/// What an owner takes over.
+#[derive(Clone, Debug)]
+pub struct Owned {
+    /// The epoch now owned.
+    pub epoch: u64,
+    /// The newest decided flush, if any.
+    pub head: Option<Head>,
+    /// State records from the last fold to the head, oldest first (their effects may be empty).
+    pub records: Vec<Flush>,
+    /// Whole flushes (with effects) that some sink may not have applied, oldest first.
+    pub unapplied: Vec<Flush>,
+}
+
+/// The answer to `decide`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decided {
+    /// This flush is the head now.
+    Yes,
+    /// A newer owner has the partition: nothing was written. Says who.
+    Fenced(String),
+}
+
+/// A store that takes decided flushes.
+pub trait Sink: Send {
+    /// What it is, for messages and reports; secrets redacted.
+    fn describe(&self) -> String;
+    /// What it takes.
+    fn what(&self) -> What;
+    /// Checks types, keys, metadata, free space and makes missing tables; before row one, writes no row.
+    fn prepare(&mut self, tables: &Tables) -> Result<()>;
+    /// The last flush applied, per partition; a home answers its head.
+    fn applied(&mut self, partition: u32) -> Result<Option<FlushId>>;
+    /// Applies a decided flush; flushes come in order; repeating one changes nothing.
+    fn apply(&mut self, flush: &Flush) -> Result<()>;
+    /// Ends the run cleanly: publishes what waits (Parquet files being rolled), closes.
+    fn finish(&mut self) -> Result<()>;
+}
+
+/// The sink that decides.
+pub trait Home: Sink {
+    /// Whether `decide` already makes this home's own rows visible (one transaction), so that `apply` has nothing to do.
+    fn decides_rows(&self) -> bool;
+    /// Takes the next epoch of a partition and what was decided so far. Errors: `Fenced` while another owner is alive.
+    fn acquire(&mut self, claim: &Claim) -> Result<Owned>;
+    /// Decides a flush. `keep_effects`: some follower has yet to apply it.
+    fn decide(&mut self, head: &Head, flush: &Flush, keep_effects: bool) -> Result<Decided>;
+    /// All sinks have applied up to `upto`: effects kept until then may go, and records before the last fold.
+    fn prune(&mut self, partition: u32, upto: FlushId) -> Result<()>;
+    /// Shows that the owner lives (lease), where the store needs it.
+    fn renew(&mut self, partition: u32) -> Result<()>;
+    /// Gives the partition up, so that the next owner need not wait.
+    fn release(&mut self, partition: u32) -> Result<()>;
+    /// Reads head and records without owning (for `state`).
+    fn look(&mut self, pipeline: &str, partition: u32) -> Result<Option<Owned>>;
+}

@@ -1,0 +1,103 @@
+//! Source: where readings come from, as batches with positions.
+//!
+//! In: an endpoint and the positions after the newest decided flush. Out: [`SourceBatch`]es in
+//! a fixed order: the same content read again from the same positions gives the same batches'
+//! concatenation (batch borders may differ; nothing downstream may depend on them).
+//! A source never calls a window or a sink, and does not know whether a batch is committed.
+//!
+//! **Bounded and unbounded.** A bounded source (files, tables, a finite simulation) ends with
+//! [`Poll::End`] and vouches for order through `low`: no later batch of this read holds a time
+//! below it. In a bounded read nothing is late, whatever the order; so the source must know
+//! `low`. It has three ways, chosen by [`Order`]:
+//! - *optimistic*: rows come in file order and `low` is the end of the batch; a row below an
+//!   earlier `low` ends the read with `Kind::Disorder`. The run may use it only while nothing of the read
+//!   is decided, and then starts it again *scanned*.
+//! - *scanned*: a first pass notes each chunk's time range; `low` is the minimum of the chunks to come.
+//!   If too many rows would have to wait, rows are first put into buckets of time on disk and
+//!   come back bucket by bucket (`Position::ordered`). One-shot streams are spooled meanwhile.
+//! - *unbounded* sources give `low = None`; the watermark decides.
+//!
+//! **Preparing.** Decoding happens on the pool, and so does the pure part of the engine that needs no state:
+//! the run hands each reader a [`Prepare`] function that accumulates a batch into its own partials there.
+
+use crate::Result;
+use crate::flush::Positions;
+use crate::ledger::Ledger;
+use crate::reject::Reject;
+use crate::schema::{Measure, Readings};
+use crate::window::Delta;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The pure, stateless part of the engine, run on the pool: accumulates one batch.
+pub type Prepare = Arc<dyn Fn(&Readings) -> Result<Delta> + Send + Sync>;
+
+/// How a bounded read learns what may still come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Assume time order; `Kind::Disorder` if that fails.
+    Optimistic,
+    /// Look ahead first.
+    Scanned,
+}
+
+/// A batch and everything the books need to know of it.
+#[derive(Debug)]
+pub struct SourceBatch {
+    /// The readings.
+    pub readings: Readings,
+    /// What `Prepare` made of all of them; the task uses it when no row is left out.
+    pub delta: Option<Delta>,
+    /// Rejects met on the way.
+    pub rejects: Vec<Reject>,
+    /// Lines, records, bytes of this batch (grain books empty).
+    pub counters: Ledger,
+    /// Positions after this batch.
+    pub after: Positions,
+    /// Bounded: no later batch of this read holds a time below this, µs UTC.
+    pub low: Option<i64>,
+}
+
+/// What a reader has.
+#[derive(Debug)]
+pub enum Poll {
+    /// A batch.
+    Batch(Box<SourceBatch>),
+    /// Nothing came within the wait.
+    Idle,
+    /// The read is over (bounded, or `until` reached).
+    End,
+}
+
+/// Reads one partition in order. Owned by one thread.
+pub trait Reader: Send {
+    /// The next batch, waiting at most `wait`.
+    fn next(&mut self, wait: Duration) -> Result<Poll>;
+}
+
+/// A source of readings.
+pub trait Source: Send + Sync {
+    /// What it is, for messages and reports; secrets redacted.
+    fn describe(&self) -> String;
+    /// The measures of its readings.
+    fn measures(&self) -> Arc<[Measure]>;
+    /// Number of partitions (1 for files, tables, the simulator).
+    fn partitions(&self) -> u32 {
+        1
+    }
+    /// Whether it ends.
+    fn bounded(&self) -> bool;
+    /// Names of its files, by `Readings::file`.
+    fn files(&self) -> Vec<Arc<str>> {
+        Vec::new()
+    }
+    /// Opens `partition` at `from` (empty: the beginning). Errors: `DataLost` where the data at
+    /// `from` are no longer there (replaced, truncated), `Endpoint`, `Schema`.
+    fn open(
+        &self,
+        partition: u32,
+        from: &Positions,
+        order: Order,
+        prepare: Prepare,
+    ) -> Result<Box<dyn Reader>>;
+}

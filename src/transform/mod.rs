@@ -1,0 +1,1 @@
+//! Transform: readings to readings, before windows.
