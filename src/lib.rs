@@ -6,6 +6,7 @@
 //! | room | what comes in | what goes out |
 //! |---|---|---|
 //! | [`error`] | anything that went wrong | one `Error`: kind, where, retryable |
+//! | [`faults`] | the name of a point | a fault on request, in tests only |
 //! | [`runtime`] | work | threads and pools, made here only |
 //! | [`ledger`], [`reject`], [`flush`], [`metrics`] | – | plain types and their encodings |
 //! | [`schema`] | a declaration, a preset | columns, measures, the canonical batch [`schema::Readings`] |
@@ -25,6 +26,7 @@
 
 pub mod csv;
 pub mod error;
+pub mod faults;
 pub mod flush;
 pub mod input;
 pub mod ledger;

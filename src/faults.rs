@@ -1,0 +1,106 @@
+//! Named failpoints and deliberate defects, compiled in only with the feature `faults`; without it every
+//! function here is empty and costs nothing.
+//!
+//! - `WATTLINE_FAULT=name:k:kill|error|stop` acts on the k-th pass (from 1) of the point `name`: the
+//!   process kills itself (`SIGKILL`), the call fails once, or the process freezes (`SIGSTOP`) until
+//!   it is continued, as an owner that hangs does.
+//! - `WATTLINE_BROKEN=name,name` turns on defects that the tests must notice.
+//!
+//! Points: `after_read`, `after_aggregate`, `before_decide`, `after_decide`, `before_apply`,
+//! `after_apply`, `staged`, `manifest`, `published`.
+//! Defects: `early_position` (positions move before the decision), `no_epoch` (a stale owner is
+//! not refused), `in_place` (stored state is overwritten in place).
+
+use crate::Result;
+
+/// Passes a named point: acts if `WATTLINE_FAULT` names it and this is the pass it names.
+#[cfg(not(feature = "faults"))]
+#[inline(always)]
+pub fn point(_name: &str) -> Result<()> {
+    Ok(())
+}
+
+/// Whether the defect `name` is asked for.
+#[cfg(not(feature = "faults"))]
+#[inline(always)]
+pub const fn broken(_name: &str) -> bool {
+    false
+}
+
+#[cfg(feature = "faults")]
+pub use armed::{broken, point};
+
+#[cfg(feature = "faults")]
+mod armed {
+    use crate::{Error, Kind, Result};
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    static PASSES: AtomicU64 = AtomicU64::new(0);
+
+    /// Passes a named point: acts if `WATTLINE_FAULT` names it and this is the pass it names.
+    pub fn point(name: &str) -> Result<()> {
+        let Ok(told) = std::env::var("WATTLINE_FAULT") else {
+            return Ok(());
+        };
+        let Some((wanted, pass, action)) = parse(&told) else {
+            return Err(Error::new(
+                Kind::Usage,
+                format!(
+                    "WATTLINE_FAULT={told:?} is not name:k:kill|error|stop; mend it or unset it"
+                ),
+            ));
+        };
+        if wanted != name || PASSES.fetch_add(1, Ordering::SeqCst) + 1 != pass {
+            return Ok(());
+        }
+        act(name, action)
+    }
+
+    /// Whether the defect `name` is asked for.
+    pub fn broken(name: &str) -> bool {
+        std::env::var("WATTLINE_BROKEN").is_ok_and(|v| v.split(',').any(|n| n.trim() == name))
+    }
+
+    fn parse(told: &str) -> Option<(&str, u64, &str)> {
+        let mut parts = told.split(':');
+        let found = (parts.next()?, parts.next()?.parse().ok()?, parts.next()?);
+        let known = matches!(found.2, "kill" | "error" | "stop");
+        (known && parts.next().is_none()).then_some(found)
+    }
+
+    fn act(name: &str, action: &str) -> Result<()> {
+        match action {
+            "kill" => signal(libc::SIGKILL),
+            "stop" => signal(libc::SIGSTOP),
+            _ => {
+                return Err(Error::new(
+                    Kind::Endpoint,
+                    format!("the failpoint {name} failed as asked by WATTLINE_FAULT; unset it"),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// A signal to this very process. Only a signal ends it at this instruction, with no
+    /// destructor run, which is what the tests are about; there is no safe call for it.
+    fn signal(number: i32) {
+        unsafe {
+            libc::kill(libc::getpid(), number);
+        }
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::parse;
+
+        #[test]
+        fn a_fault_is_name_pass_action() {
+            assert_eq!(parse("staged:3:kill"), Some(("staged", 3, "kill")));
+            assert_eq!(parse("staged:3"), None);
+            assert_eq!(parse("staged:x:kill"), None);
+            assert_eq!(parse("staged:1:burn"), None);
+            assert_eq!(parse("staged:1:kill:2"), None);
+        }
+    }
+}
