@@ -14,8 +14,11 @@
 //! **Effects** (`windows`, `readings`, `late`, `rejects`) are what sinks write. A home keeps them
 //! until every follower has applied the flush; with no follower it need not keep them.
 //!
-//! Encoding: `b"WLF1"`, format version, a JSON header with lengths, then sections (state bytes, Arrow
-//! IPC streams), each with its CRC-32C or CRC-32. A newer version is refused with advice.
+//! Encoding: see `flush::codec`. A newer version is refused with advice.
+
+mod codec;
+
+pub use codec::MAX_SECTION;
 
 use crate::ledger::Ledger;
 use crate::reject::Reject;
