@@ -18,8 +18,26 @@
 //! **Rows.** A windows row is keyed (sensor, grain, start): upsert. A reading is keyed (sensor, time, file, row).
 //! Pipeline name and zone are in the table's metadata; another pipeline's table is refused.
 
-use crate::Result;
+//! | part | does |
+//! |---|---|
+//! | `spec` | [`SinkSpec`], [`Endpoint`]: what a sink is told |
+//! | `rows` | the rows of a flush that a sink takes, as batches of one schema |
+//! | `mapping` | our columns onto theirs, checked before row one |
+//! | [`memory`] | tables in this process, upserted when they are taken out |
+//! | `sqlite` | one transaction decides and writes |
+//! | `parquet` | manifests decide, files are staged and published by rename |
+
+pub mod memory;
+mod rows;
+mod spec;
+
+pub use memory::{Memory, MemoryStore};
+pub use spec::{
+    Endpoint, OnSameTime, Parquet, PartitionBy, Revisions, SinkSpec, Sqlite, Synchronous,
+};
+
 use crate::flush::{Flush, FlushId, Head};
+use crate::{Error, Kind, Result};
 use arrow_schema::SchemaRef;
 
 /// What a sink is given of each flush.
@@ -102,12 +120,23 @@ pub trait Sink: Send {
     fn what(&self) -> What;
     /// Checks types, keys, metadata, free space and makes missing tables; before row one, writes no row.
     fn prepare(&mut self, tables: &Tables) -> Result<()>;
-    /// The last flush applied, per partition; a home answers its head.
+    /// The last flush applied for good, per partition; a home answers its head. Of a sink that rolls
+    /// files it is the last one published, which lies behind the last [`Sink::apply`]: prune by
+    /// this, never by `apply` having returned.
     fn applied(&mut self, partition: u32) -> Result<Option<FlushId>>;
     /// Applies a decided flush; flushes come in order; repeating one changes nothing.
     fn apply(&mut self, flush: &Flush) -> Result<()>;
-    /// Ends the run cleanly: publishes what waits (Parquet files being rolled), closes.
+    /// Ends the run cleanly: publishes what waits (Parquet files being rolled), closes. A stopped run
+    /// calls it too.
     fn finish(&mut self) -> Result<()>;
+    /// Whether a final window can be written again (`on_late = correct`); checked before row one.
+    fn corrects(&self) -> bool {
+        true
+    }
+    /// Readings of this run that fell on a key already taken (`on_same_time`).
+    fn same_time(&self) -> u64 {
+        0
+    }
 }
 
 /// The sink that decides.
@@ -116,7 +145,8 @@ pub trait Home: Sink {
     fn decides_rows(&self) -> bool;
     /// Takes the next epoch of a partition and what was decided so far. Errors: `Fenced` while another owner is alive.
     fn acquire(&mut self, claim: &Claim) -> Result<Owned>;
-    /// Decides a flush. `keep_effects`: some follower has yet to apply it.
+    /// Decides a flush. `keep_effects`: some follower has yet to apply it. Deciding the same
+    /// (epoch, n) again answers as the first time did.
     fn decide(&mut self, head: &Head, flush: &Flush, keep_effects: bool) -> Result<Decided>;
     /// All sinks have applied up to `upto`: effects kept until then may go, and records before the last fold.
     fn prune(&mut self, partition: u32, upto: FlushId) -> Result<()>;
@@ -126,4 +156,89 @@ pub trait Home: Sink {
     fn release(&mut self, partition: u32) -> Result<()>;
     /// Reads head and records without owning (for `state`).
     fn look(&mut self, pipeline: &str, partition: u32) -> Result<Option<Owned>>;
+}
+
+/// Opens a sink that applies flushes decided elsewhere. Nothing is written before `prepare`.
+pub fn open(spec: &SinkSpec) -> Result<Box<dyn Sink>> {
+    check(spec)?;
+    Ok(match &spec.endpoint {
+        Endpoint::Memory => Box::new(Memory::new(MemoryStore::default(), spec.what)),
+        Endpoint::Sqlite(_) | Endpoint::Parquet(_) => return Err(unknown(spec)),
+    })
+}
+
+/// Opens a sink that decides flushes. Nothing is written before `prepare`.
+pub fn open_home(spec: &SinkSpec) -> Result<Box<dyn Home>> {
+    check(spec)?;
+    Ok(match &spec.endpoint {
+        Endpoint::Memory => Box::new(Memory::new(MemoryStore::default(), spec.what)),
+        Endpoint::Sqlite(_) | Endpoint::Parquet(_) => return Err(unknown(spec)),
+    })
+}
+
+fn unknown(spec: &SinkSpec) -> Error {
+    Error::new(
+        Kind::Usage,
+        format!("{} is not built in yet", spec.endpoint),
+    )
+}
+
+/// Options that this endpoint has no meaning for are refused, not passed over.
+fn check(spec: &SinkSpec) -> Result<()> {
+    if spec.ttl.is_some() {
+        return Err(Error::new(
+            Kind::Usage,
+            format!(
+                "{} keeps rows for good; leave ttl= out, it is for stores that expire rows",
+                spec.endpoint
+            ),
+        ));
+    }
+    let mapped = spec.columns.is_some() || spec.key.is_some() || spec.on_same_time.is_some();
+    if mapped && !matches!(spec.endpoint, Endpoint::Sqlite(_)) {
+        return Err(Error::new(
+            Kind::Usage,
+            format!(
+                "columns=, key= and on_same_time= map onto an existing table, and {} has none; leave them out",
+                spec.endpoint
+            ),
+        ));
+    }
+    Ok(())
+}
+
+/// Another owner is alive, or has been.
+fn fenced(pipeline: &str, place: &str, owner: &str) -> Error {
+    Error::new(
+        Kind::Fenced,
+        format!(
+            "the pipeline {pipeline:?} in {place} is owned by {owner}; wait for it to end, or pass take_over=True if it hangs"
+        ),
+    )
+}
+
+fn not_owned(pipeline: &str) -> Error {
+    Error::new(
+        Kind::Internal,
+        format!("a flush of {pipeline:?} was decided without owning it"),
+    )
+}
+
+/// The flush without its effects.
+fn state_only(flush: &Flush) -> Flush {
+    Flush {
+        partition: flush.partition,
+        id: flush.id,
+        positions: flush.positions.clone(),
+        watermark: flush.watermark,
+        state: flush.state.clone(),
+        windows: Vec::new(),
+        readings: Vec::new(),
+        late: None,
+        rejects: Vec::new(),
+        counters: flush.counters.clone(),
+        totals: flush.totals.clone(),
+        decisions: flush.decisions.clone(),
+        last: flush.last,
+    }
 }

@@ -1,0 +1,332 @@
+//! Memory: tables in this process, for `wl.windows` and for tests.
+//!
+//! Batches are kept as they come. Most runs write each window once, and then taking a table out
+//! costs nothing; only where a key may stand twice (a window written open, or a correction) the
+//! rows are keyed and the last of each key stays.
+
+use super::{Claim, Decided, Home, Owned, Sink, Tables, What, rows};
+use crate::flush::{Flush, FlushId, Head};
+use crate::reject::Reject;
+use crate::{Error, Kind, Result, faults};
+use arrow_array::{BooleanArray, RecordBatch, UInt64Array};
+use arrow_ord::sort::{SortColumn, lexsort_to_indices};
+use arrow_schema::ArrowError;
+use hashbrown::HashSet;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// What the sinks of a run keep in memory; clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryStore {
+    inner: Arc<Mutex<Inner>>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    windows: BTreeMap<String, Grain>,
+    readings: Vec<RecordBatch>,
+    late: Vec<RecordBatch>,
+    rejects: Vec<Reject>,
+    /// By table and partition.
+    applied: BTreeMap<(&'static str, u32), FlushId>,
+    homes: BTreeMap<(String, u32), Partition>,
+    /// Pipeline and zone.
+    belongs: Option<(String, String)>,
+}
+
+#[derive(Debug, Default)]
+struct Grain {
+    batches: Vec<RecordBatch>,
+    /// A key may stand twice.
+    repeats: bool,
+    /// Some row so far was not final.
+    open: bool,
+}
+
+#[derive(Debug, Default)]
+struct Partition {
+    epoch: u64,
+    owner: Option<String>,
+    head: Option<Head>,
+    records: Vec<Flush>,
+    whole: Vec<Flush>,
+}
+
+impl MemoryStore {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Grains that hold rows, by name.
+    pub fn grains(&self) -> Vec<String> {
+        self.lock().windows.keys().cloned().collect()
+    }
+
+    /// Takes the windows of a grain out, each key once, its last row.
+    pub fn take(&self, grain: &str) -> Result<Vec<RecordBatch>> {
+        let taken = self.lock().windows.remove(grain);
+        match taken {
+            Some(g) if g.repeats => last_of_each_key(&g.batches).map(|b| vec![b]),
+            Some(g) => Ok(g.batches),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Takes the readings out.
+    pub fn take_readings(&self) -> Vec<RecordBatch> {
+        std::mem::take(&mut self.lock().readings)
+    }
+
+    /// Takes the late readings out.
+    pub fn take_late(&self) -> Vec<RecordBatch> {
+        std::mem::take(&mut self.lock().late)
+    }
+
+    /// Takes the rejects out.
+    pub fn take_rejects(&self) -> Vec<Reject> {
+        std::mem::take(&mut self.lock().rejects)
+    }
+}
+
+impl Inner {
+    fn write(&mut self, what: What, flush: &Flush) {
+        match what {
+            What::Windows => {
+                for w in flush.windows.iter().filter(|w| w.rows.num_rows() > 0) {
+                    self.windows
+                        .entry(w.grain.clone())
+                        .or_default()
+                        .push(&w.rows);
+                }
+            }
+            What::Readings => self.readings.extend(flush.readings.iter().cloned()),
+            What::Late => self.late.extend(flush.late.iter().cloned()),
+            What::Rejects => self.rejects.extend(flush.rejects.iter().cloned()),
+        }
+    }
+
+    /// Writes the flush unless it, or a later one, is written already.
+    fn write_once(&mut self, what: What, flush: &Flush) {
+        let applied = self
+            .applied
+            .entry((rows::table_name(what), flush.partition))
+            .or_default();
+        if applied.n < flush.id.n {
+            *applied = flush.id;
+            self.write(what, flush);
+        }
+    }
+}
+
+impl Grain {
+    fn push(&mut self, rows: &RecordBatch) {
+        self.repeats |= self.open || rows::any_revised(rows);
+        self.open |= rows::any_open(rows);
+        self.batches.push(rows.clone());
+    }
+}
+
+fn last_of_each_key(batches: &[RecordBatch]) -> Result<RecordBatch> {
+    let joined = |e: ArrowError| {
+        Error::new(
+            Kind::Internal,
+            "window rows of one grain differ in their columns",
+        )
+        .because(e)
+    };
+    let Some(first) = batches.first() else {
+        return Err(Error::new(Kind::Internal, "a grain without a batch"));
+    };
+    let all = arrow_select::concat::concat_batches(&first.schema(), batches).map_err(joined)?;
+    let (sensors, starts) = rows::window_keys(&all)?;
+    let mut seen = HashSet::with_capacity(all.num_rows());
+    let mut keep: Vec<bool> = (0..all.num_rows())
+        .rev()
+        .map(|i| seen.insert((sensors.value(i), starts.value(i))))
+        .collect();
+    keep.reverse();
+    let kept = arrow_select::filter::filter_record_batch(&all, &BooleanArray::from(keep))
+        .map_err(joined)?;
+    sorted(&kept).map_err(joined)
+}
+
+fn sorted(rows: &RecordBatch) -> std::result::Result<RecordBatch, ArrowError> {
+    let by = |name: &str| {
+        let values = rows.column_by_name(name)?.clone();
+        Some(SortColumn {
+            values,
+            options: None,
+        })
+    };
+    let keys: Vec<SortColumn> = ["sensor_id", "window_start"]
+        .into_iter()
+        .filter_map(by)
+        .collect();
+    let order = lexsort_to_indices(&keys, None)?;
+    let order = UInt64Array::from_iter_values(order.values().iter().map(|i| u64::from(*i)));
+    arrow_select::take::take_record_batch(rows, &order)
+}
+
+/// A sink, and a home, over a [`MemoryStore`].
+#[derive(Debug)]
+pub struct Memory {
+    store: MemoryStore,
+    what: What,
+    /// The partitions this home owns, with the epoch it has them under.
+    owned: BTreeMap<(String, u32), u64>,
+}
+
+impl Memory {
+    /// A sink that puts `what` into `store`.
+    pub fn new(store: MemoryStore, what: What) -> Self {
+        Memory {
+            store,
+            what,
+            owned: BTreeMap::new(),
+        }
+    }
+
+    fn give_up(&mut self, partition: Option<u32>) {
+        let mut inner = self.store.lock();
+        self.owned.retain(|key, epoch| {
+            let ours = partition.is_none_or(|p| p == key.1);
+            if let Some(stored) = inner.homes.get_mut(key).filter(|_| ours)
+                && stored.epoch == *epoch
+            {
+                stored.owner = None;
+            }
+            !ours
+        });
+    }
+
+    fn head_id(&self, partition: u32) -> Option<FlushId> {
+        let (key, _) = self.owned.iter().find(|(key, _)| key.1 == partition)?;
+        let inner = self.store.lock();
+        Some(inner.homes.get(key)?.head.as_ref()?.id)
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        self.give_up(None);
+    }
+}
+
+impl Sink for Memory {
+    fn describe(&self) -> String {
+        "memory:".into()
+    }
+
+    fn what(&self) -> What {
+        self.what
+    }
+
+    fn prepare(&mut self, tables: &Tables) -> Result<()> {
+        let asked = (tables.pipeline.clone(), tables.tz.clone());
+        let mut inner = self.store.lock();
+        let has = inner.belongs.get_or_insert_with(|| asked.clone());
+        rows::same_owner("this memory store", (&has.0, &has.1), (&asked.0, &asked.1))
+    }
+
+    fn applied(&mut self, partition: u32) -> Result<Option<FlushId>> {
+        if let Some(head) = self.head_id(partition) {
+            return Ok(Some(head));
+        }
+        let key = (rows::table_name(self.what), partition);
+        Ok(self.store.lock().applied.get(&key).copied())
+    }
+
+    fn apply(&mut self, flush: &Flush) -> Result<()> {
+        self.store.lock().write_once(self.what, flush);
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl Home for Memory {
+    fn decides_rows(&self) -> bool {
+        true
+    }
+
+    fn acquire(&mut self, claim: &Claim) -> Result<Owned> {
+        let key = (claim.pipeline.clone(), claim.partition);
+        let mut inner = self.store.lock();
+        let stored = inner.homes.entry(key.clone()).or_default();
+        if let Some(owner) = stored.owner.as_ref().filter(|_| !claim.take_over) {
+            return Err(super::fenced(&claim.pipeline, "this memory store", owner));
+        }
+        stored.epoch += 1;
+        stored.owner = Some(claim.owner.clone());
+        self.owned.insert(key, stored.epoch);
+        Ok(stored.owned())
+    }
+
+    fn decide(&mut self, head: &Head, flush: &Flush, keep_effects: bool) -> Result<Decided> {
+        let key = (head.pipeline.clone(), head.partition);
+        let mut inner = self.store.lock();
+        let Some(stored) = inner.homes.get_mut(&key) else {
+            return Err(super::not_owned(&head.pipeline));
+        };
+        if stored.head.as_ref().is_some_and(|h| h.id == flush.id) {
+            return Ok(Decided::Yes);
+        }
+        let last = stored.head.as_ref().map_or(0, |h| h.id.n);
+        let stale = stored.epoch != head.id.epoch && !faults::broken("no_epoch");
+        if stale || last + 1 != flush.id.n {
+            let owner = stored.owner.clone();
+            return Ok(Decided::Fenced(
+                owner.unwrap_or_else(|| "a newer run".into()),
+            ));
+        }
+        stored.head = Some(head.clone());
+        stored.records.push(super::state_only(flush));
+        if keep_effects {
+            stored.whole.push(flush.clone());
+        }
+        inner.write_once(self.what, flush);
+        Ok(Decided::Yes)
+    }
+
+    fn prune(&mut self, partition: u32, upto: FlushId) -> Result<()> {
+        let mut inner = self.store.lock();
+        for key in self.owned.keys().filter(|key| key.1 == partition) {
+            if let Some(stored) = inner.homes.get_mut(key) {
+                let fold = stored.head.as_ref().map_or(0, |h| h.fold.n);
+                stored.records.retain(|f| f.id.n >= fold);
+                stored.whole.retain(|f| f.id.n > upto.n);
+            }
+        }
+        Ok(())
+    }
+
+    fn renew(&mut self, _partition: u32) -> Result<()> {
+        Ok(())
+    }
+
+    fn release(&mut self, partition: u32) -> Result<()> {
+        self.give_up(Some(partition));
+        Ok(())
+    }
+
+    fn look(&mut self, pipeline: &str, partition: u32) -> Result<Option<Owned>> {
+        let inner = self.store.lock();
+        let stored = inner.homes.get(&(pipeline.to_owned(), partition));
+        Ok(stored.filter(|s| s.head.is_some()).map(Partition::owned))
+    }
+}
+
+impl Partition {
+    fn owned(&self) -> Owned {
+        let fold = self.head.as_ref().map_or(0, |h| h.fold.n);
+        let records = self.records.iter().filter(|f| f.id.n >= fold);
+        Owned {
+            epoch: self.epoch,
+            head: self.head.clone(),
+            records: records.cloned().collect(),
+            unapplied: self.whole.clone(),
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! The rows of a flush that a sink takes, as batches of one schema.
+//!
+//! Rejects become a table here: one row a reject, keyed (partition, flush, ord), which names it for
+//! good, since a decided flush is never made again. File and line would not do: two standard
+//! inputs are both called `-`.
+
+use super::{Tables, What};
+use crate::flush::{Flush, FlushId};
+use crate::reject::Reject;
+use crate::{Error, Kind, Result};
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Int64Type, TimestampMicrosecondType};
+use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use std::sync::Arc;
+
+/// Columns that name a row of `what` in a table of our own.
+pub(super) fn natural_key(what: What) -> &'static [&'static str] {
+    match what {
+        What::Windows => &["sensor_id", "grain", "window_start"],
+        What::Readings | What::Late => &["sensor_id", "time", "file", "row"],
+        What::Rejects => &["partition", "flush", "ord"],
+    }
+}
+
+/// The default name of a table.
+pub(super) fn table_name(what: What) -> &'static str {
+    match what {
+        What::Windows => "windows",
+        What::Readings => "readings",
+        What::Late => "late",
+        What::Rejects => "rejects",
+    }
+}
+
+/// Columns of the rows of `what`.
+pub(super) fn schema(what: What, tables: &Tables) -> SchemaRef {
+    match what {
+        What::Windows => tables.windows.clone(),
+        What::Readings => tables.readings.clone(),
+        What::Late => tables.late.clone(),
+        What::Rejects => reject_schema(),
+    }
+}
+
+/// The batches of `what` in a flush, in order; window rows with their grain. Empty batches are left out.
+pub(super) fn batches(what: What, flush: &Flush) -> Result<Vec<(String, RecordBatch)>> {
+    let unnamed = |b: &RecordBatch| (String::new(), b.clone());
+    let mut out: Vec<(String, RecordBatch)> = match what {
+        What::Windows => {
+            let named = |w: &crate::flush::WindowRows| (w.grain.clone(), w.rows.clone());
+            flush.windows.iter().map(named).collect()
+        }
+        What::Readings => flush.readings.iter().map(unnamed).collect(),
+        What::Late => flush.late.iter().map(unnamed).collect(),
+        What::Rejects if flush.rejects.is_empty() => Vec::new(),
+        What::Rejects => {
+            let table = rejects(&flush.rejects, flush.partition, flush.id)?;
+            vec![(String::new(), table)]
+        }
+    };
+    out.retain(|(_, rows)| rows.num_rows() > 0);
+    Ok(out)
+}
+
+/// Columns of a rejects table.
+pub(super) fn reject_schema() -> SchemaRef {
+    let int = |name| Field::new(name, DataType::Int64, false);
+    let text = |name| Field::new(name, DataType::Utf8, false);
+    Arc::new(Schema::new(vec![
+        int("partition"),
+        int("flush"),
+        int("ord"),
+        text("file"),
+        int("line"),
+        int("byte"),
+        int("row"),
+        text("column"),
+        text("raw"),
+        text("reason"),
+    ]))
+}
+
+fn rejects(rejects: &[Reject], partition: u32, id: FlushId) -> Result<RecordBatch> {
+    let same = |v: i64| Arc::new(Int64Array::from_value(v, rejects.len())) as ArrayRef;
+    let int = |f: fn(&Reject) -> u64| {
+        let values = rejects.iter().map(|r| f(r) as i64);
+        Arc::new(Int64Array::from_iter_values(values)) as ArrayRef
+    };
+    let text = |f: fn(&Reject) -> &str| {
+        let values = rejects.iter().map(f);
+        Arc::new(StringArray::from_iter_values(values)) as ArrayRef
+    };
+    let ord = Int64Array::from_iter_values(0..rejects.len() as i64);
+    let columns = vec![
+        same(i64::from(partition)),
+        same(id.n as i64),
+        Arc::new(ord) as ArrayRef,
+        text(|r| &r.file),
+        int(|r| r.line),
+        int(|r| r.byte),
+        int(|r| r.row),
+        text(|r| &r.column),
+        text(|r| &r.raw),
+        text(|r| &r.reason),
+    ];
+    RecordBatch::try_new(reject_schema(), columns)
+        .map_err(|e| Error::new(Kind::Internal, "rejects do not fit their table").because(e))
+}
+
+/// Whether some window row is not final.
+pub(super) fn any_open(rows: &RecordBatch) -> bool {
+    let column = rows.column_by_name("final");
+    let column = column.and_then(|c| c.as_boolean_opt());
+    column.is_some_and(|c| c.false_count() > 0)
+}
+
+/// Whether some window row is a revision of an earlier one.
+pub(super) fn any_revised(rows: &RecordBatch) -> bool {
+    let Some(column) = rows.column_by_name("revision") else {
+        return false;
+    };
+    let cast = arrow_cast::cast(column, &DataType::Int64);
+    cast.is_ok_and(|c| {
+        c.as_primitive::<Int64Type>()
+            .iter()
+            .flatten()
+            .any(|r| r > 0)
+    })
+}
+
+/// Sensor and start of each window row.
+pub(super) fn window_keys(rows: &RecordBatch) -> Result<(StringArray, TimestampMicrosecondArray)> {
+    let sensors = texts(rows, "sensor_id")?;
+    let starts = rows
+        .column_by_name("window_start")
+        .and_then(|c| c.as_primitive_opt::<TimestampMicrosecondType>())
+        .ok_or_else(|| lacks("window_start"))?;
+    Ok((sensors, starts.clone()))
+}
+
+/// A text column in its plain form, whatever its encoding.
+pub(super) fn texts(rows: &RecordBatch, name: &str) -> Result<StringArray> {
+    let column = rows.column_by_name(name).ok_or_else(|| lacks(name))?;
+    let plain = arrow_cast::cast(column, &DataType::Utf8).map_err(|e| lacks(name).because(e))?;
+    plain.as_string_opt().cloned().ok_or_else(|| lacks(name))
+}
+
+fn lacks(name: &str) -> Error {
+    Error::new(Kind::Internal, format!("rows without the column {name}"))
+}
+
+/// Refuses a table that belongs to another pipeline or zone.
+pub(super) fn same_owner(table: &str, has: (&str, &str), asked: (&str, &str)) -> Result<()> {
+    if has == asked {
+        return Ok(());
+    }
+    Err(Error::new(
+        Kind::Usage,
+        format!(
+            "{table} belongs to the pipeline {:?} in zone {}, not to {:?} in {}; name another table or folder",
+            has.0, has.1, asked.0, asked.1
+        ),
+    ))
+}

@@ -1,0 +1,361 @@
+//! What a sink is told: an endpoint (where) and what goes there. Serde; unknown keys are refused.
+
+use super::What;
+use crate::{Error, Kind, Result};
+use serde::de::value::MapAccessDeserializer;
+use serde::{Deserialize, Deserializer, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// One sink of a pipeline.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SinkSpec {
+    /// Where: a URL or path, or a table with `type`.
+    pub endpoint: Endpoint,
+    /// What goes there; windows unless told otherwise.
+    #[serde(default = "windows")]
+    pub what: What,
+    /// Name of the table; by default `windows`, `readings`, `late` or `rejects` in SQLite, and the
+    /// folder itself in Parquet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table: Option<String>,
+    /// `{theirs: ours}`: the columns that are written, by their name in the table. Without it all
+    /// columns are written under their own names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub columns: Option<BTreeMap<String, String>>,
+    /// Columns of the table that name a row; by default its primary key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<Vec<String>>,
+    /// What to do with two readings that such a key does not tell apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_same_time: Option<OnSameTime>,
+    /// How long a store keeps a row. The embedded stores keep rows for good and refuse it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl: Option<String>,
+}
+
+fn windows() -> What {
+    What::Windows
+}
+
+impl SinkSpec {
+    /// All windows to `endpoint`, with every default: what a bare URL or path means.
+    pub fn new(endpoint: Endpoint) -> Self {
+        SinkSpec {
+            endpoint,
+            what: What::Windows,
+            table: None,
+            columns: None,
+            key: None,
+            on_same_time: None,
+            ttl: None,
+        }
+    }
+
+    /// The same endpoint taking `what`.
+    pub fn taking(mut self, what: What) -> Self {
+        self.what = what;
+        self
+    }
+}
+
+/// Two readings whose key in an existing table is the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnSameTime {
+    /// The first by position stays.
+    First,
+    /// The last by position stays.
+    Last,
+    /// The flush is refused.
+    Raise,
+}
+
+/// Where rows go.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Endpoint {
+    /// This process's memory.
+    Memory,
+    /// An SQLite file.
+    Sqlite(Sqlite),
+    /// A folder of Parquet files.
+    Parquet(Parquet),
+}
+
+/// An SQLite file and how it is written.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sqlite {
+    /// The file; made if it is not there.
+    pub path: PathBuf,
+    /// SQLite's `synchronous` setting.
+    #[serde(default)]
+    pub synchronous: Synchronous,
+    /// Seconds to wait while another program holds the file.
+    #[serde(default = "five")]
+    pub busy_timeout: f64,
+}
+
+fn five() -> f64 {
+    5.0
+}
+
+/// How surely SQLite writes before it goes on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Synchronous {
+    /// A decided flush survives a power cut.
+    #[default]
+    Full,
+    /// The newest flushes may be lost in a power cut, whole; the next run counts them again.
+    Normal,
+    /// A power cut may damage the file.
+    Off,
+}
+
+/// A folder of Parquet files and how it is written.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Parquet {
+    /// The folder; made if it is not there.
+    pub path: PathBuf,
+    /// A folder a date, month or year inside each grain's folder.
+    #[serde(default)]
+    pub partition_by: Option<PartitionBy>,
+    /// What happens to a final window that is corrected.
+    #[serde(default)]
+    pub revisions: Revisions,
+    /// zstd level, 1 to 22.
+    #[serde(default = "one")]
+    pub level: i32,
+    /// A file is closed at this many waiting rows.
+    #[serde(default = "roll_rows")]
+    pub roll_rows: u64,
+    /// A file is closed at this many waiting bytes, counted in memory.
+    #[serde(default = "roll_bytes")]
+    pub roll_bytes: u64,
+    /// A file is closed when its first row has waited this many seconds.
+    #[serde(default = "roll_seconds")]
+    pub roll_seconds: f64,
+    /// Files, folders and manifests reach the disk before a flush counts as decided.
+    #[serde(default = "yes")]
+    pub durable: bool,
+}
+
+fn one() -> i32 {
+    1
+}
+fn roll_rows() -> u64 {
+    1_000_000
+}
+fn roll_bytes() -> u64 {
+    64 << 20
+}
+fn roll_seconds() -> f64 {
+    600.0
+}
+fn yes() -> bool {
+    true
+}
+
+/// Folders inside a grain's folder, by the local date of `window_start` (or `time`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PartitionBy {
+    /// `date=2007-01-31`.
+    Date,
+    /// `month=2007-01`.
+    Month,
+    /// `year=2007`.
+    Year,
+}
+
+/// What a Parquet folder does with a correction to a final window.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Revisions {
+    /// Refused: files are written once.
+    #[default]
+    Refuse,
+    /// Appended: the row with the greatest `revision` is the newest.
+    Append,
+}
+
+impl Sqlite {
+    /// `path` with every default.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Sqlite {
+            path: path.into(),
+            synchronous: Synchronous::default(),
+            busy_timeout: five(),
+        }
+    }
+}
+
+impl Parquet {
+    /// `path` with every default.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Parquet {
+            path: path.into(),
+            partition_by: None,
+            revisions: Revisions::default(),
+            level: one(),
+            roll_rows: roll_rows(),
+            roll_bytes: roll_bytes(),
+            roll_seconds: roll_seconds(),
+            durable: yes(),
+        }
+    }
+}
+
+impl Endpoint {
+    /// Reads `memory:`, `sqlite:///abs.db`, `sqlite://rel.db`, `parquet:///folder` or a path: one
+    /// that ends in `.db`, `.db3`, `.sqlite`, `.sqlite3` is SQLite, else a folder of Parquet files.
+    ///
+    /// Errors: `Usage` for another scheme, an empty path, or a path that ends like a data file.
+    pub fn parse(text: &str) -> Result<Endpoint> {
+        match text.split_once("://") {
+            Some(("memory", _)) => Ok(Endpoint::Memory),
+            Some(("sqlite", path)) => Ok(Endpoint::Sqlite(Sqlite::new(given(text, path)?))),
+            Some(("parquet" | "file", path)) => folder(text, path),
+            Some((scheme, _)) => Err(Error::new(
+                Kind::Usage,
+                format!(
+                    "{scheme}:// is no endpoint of this version; use sqlite://, parquet://, memory: or a path"
+                ),
+            )),
+            None if text == "memory:" => Ok(Endpoint::Memory),
+            None if is_sqlite(Path::new(text)) => Ok(Endpoint::Sqlite(Sqlite::new(text))),
+            None => folder(text, text),
+        }
+    }
+}
+
+fn given<'a>(text: &str, path: &'a str) -> Result<&'a str> {
+    if path.is_empty() {
+        return Err(Error::new(
+            Kind::Usage,
+            format!("{text:?} names no path; write for example sqlite:///data/out.db"),
+        ));
+    }
+    Ok(path)
+}
+
+fn folder(text: &str, path: &str) -> Result<Endpoint> {
+    let path = Path::new(given(text, path)?);
+    match path.extension().and_then(|e| e.to_str()) {
+        Some(end @ ("parquet" | "csv" | "txt" | "json")) => Err(Error::new(
+            Kind::Usage,
+            format!(
+                "{} ends in .{end}, but a Parquet sink is a folder of files; name a folder",
+                path.display()
+            ),
+        )),
+        _ => Ok(Endpoint::Parquet(Parquet::new(path))),
+    }
+}
+
+fn is_sqlite(path: &Path) -> bool {
+    let end = path.extension().and_then(|e| e.to_str());
+    matches!(end, Some("db" | "db3" | "sqlite" | "sqlite3"))
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Endpoint::Memory => f.write_str("memory:"),
+            Endpoint::Sqlite(s) => write!(f, "sqlite://{}", s.path.display()),
+            Endpoint::Parquet(p) => write!(f, "parquet://{}", p.path.display()),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Typed {
+    Memory {},
+    Sqlite(Sqlite),
+    Parquet(Parquet),
+}
+
+impl<'de> Deserialize<'de> for Endpoint {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        deserializer.deserialize_any(EndpointVisitor)
+    }
+}
+
+struct EndpointVisitor;
+
+impl<'de> serde::de::Visitor<'de> for EndpointVisitor {
+    type Value = Endpoint;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a URL, a path, or a table with type = \"sqlite\" | \"parquet\" | \"memory\"")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> std::result::Result<Endpoint, E> {
+        Endpoint::parse(text).map_err(E::custom)
+    }
+
+    fn visit_map<A: serde::de::MapAccess<'de>>(
+        self,
+        map: A,
+    ) -> std::result::Result<Endpoint, A::Error> {
+        Ok(match Typed::deserialize(MapAccessDeserializer::new(map))? {
+            Typed::Memory {} => Endpoint::Memory,
+            Typed::Sqlite(s) => Endpoint::Sqlite(s),
+            Typed::Parquet(p) => Endpoint::Parquet(p),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> Endpoint {
+        Endpoint::parse(text).unwrap()
+    }
+
+    #[test]
+    fn urls_and_paths() {
+        assert_eq!(
+            parsed("sqlite:///a/b.db"),
+            Endpoint::Sqlite(Sqlite::new("/a/b.db"))
+        );
+        assert_eq!(parsed("sqlite://b"), Endpoint::Sqlite(Sqlite::new("b")));
+        assert_eq!(
+            parsed("b.sqlite"),
+            Endpoint::Sqlite(Sqlite::new("b.sqlite"))
+        );
+        assert_eq!(
+            parsed("parquet:///x"),
+            Endpoint::Parquet(Parquet::new("/x"))
+        );
+        assert_eq!(parsed("out"), Endpoint::Parquet(Parquet::new("out")));
+        assert_eq!(parsed("memory:"), Endpoint::Memory);
+        for bad in ["", "sqlite://", "mysql://x", "a.parquet", "a.csv"] {
+            assert_eq!(Endpoint::parse(bad).unwrap_err().kind, Kind::Usage, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_spec_is_text_or_a_table_and_unknown_keys_are_refused() {
+        let read = |json: &str| serde_json::from_str::<SinkSpec>(json);
+        let bare = read(r#"{"endpoint": "out.db"}"#).unwrap();
+        assert_eq!(bare, SinkSpec::new(Endpoint::Sqlite(Sqlite::new("out.db"))));
+        let told = r#"{"endpoint": {"type": "parquet", "path": "o", "partition_by": "month"}, "what": "readings"}"#;
+        let told = read(told).unwrap();
+        assert_eq!(told.what, What::Readings);
+        let again = serde_json::to_string(&told).unwrap();
+        assert_eq!(read(&again).unwrap(), told);
+        assert!(read(r#"{"endpoint": "out.db", "tabel": "x"}"#).is_err());
+        assert!(read(r#"{"endpoint": {"type": "sqlite", "path": "o", "wal": 1}}"#).is_err());
+        assert!(read(r#"{"endpoint": "kafka://x"}"#).is_err());
+        let memory = r#"{"endpoint": {"type": "memory"}}"#;
+        assert_eq!(read(memory).unwrap().endpoint, Endpoint::Memory);
+    }
+}
