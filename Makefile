@@ -1,0 +1,78 @@
+# The two commands: `make run` (FILE=... for your own file) and `make test`. Everything is
+# installed into the checkout: .venv (Python), target (Rust).
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+# One profile for wheel, tests and lints, so that the dependencies are compiled once.
+export CARGO_TARGET_DIR ?= $(CURDIR)/target
+SOURCES := $(shell find src presets -type f) Cargo.toml Cargo.lock pyproject.toml
+PYTHON_SOURCES := $(shell find python -name '*.py' -o -name '*.pyi')
+
+.PHONY: help system run test test-rust test-python test-faults fuzz lint bench wheel clean
+
+help: ## what there is
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+system: ## checks for the tools that pip and cargo cannot bring
+	@for tool in cargo cc c++ $(PYTHON); do command -v $$tool >/dev/null || { echo "missing: $$tool; install Rust, a C/C++ compiler and Python 3.11 or newer"; exit 1; }; done
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
+
+$(VENV)/bin/maturin: | system
+	$(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet --upgrade pip 'maturin>=1.9,<2'
+
+# The wheel, built and installed; again only when a source changed.
+$(VENV)/.wheel: $(VENV)/bin/maturin $(SOURCES) $(PYTHON_SOURCES)
+	rm -rf $(CARGO_TARGET_DIR)/wheels
+	$(VENV)/bin/maturin build --release --quiet --out $(CARGO_TARGET_DIR)/wheels
+	$(PY) -m pip install --quiet --force-reinstall --no-deps $(CARGO_TARGET_DIR)/wheels/wattline-*.whl
+	$(PY) -m pip install --quiet wattline --find-links $(CARGO_TARGET_DIR)/wheels
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.wheel pyproject.toml
+	$(PY) -m pip install --quiet --group dev
+	touch $@
+
+wheel: $(VENV)/.wheel ## builds the wheel and installs it into .venv
+	@ls -l $(CARGO_TARGET_DIR)/wheels/*.whl | awk '{printf "%s, %.1f MB\n", $$9, $$5/1e6}'
+
+run: $(VENV)/.wheel ## the main job: FILE=path for your own file
+	@$(VENV)/bin/wattline demo $(FILE)
+
+test: test-rust test-python test-faults fuzz ## every test
+
+test-rust: | system
+	cargo test --release --quiet
+
+test-python: $(VENV)/.dev
+	$(PY) -m pytest tests/python
+
+# The same code with failpoints compiled in, beside the wheel, for the tests that kill it.
+test-faults: $(VENV)/.dev
+	cargo build --release --quiet --features python,faults --target-dir $(CARGO_TARGET_DIR)
+	rm -rf $(CARGO_TARGET_DIR)/faults && mkdir -p $(CARGO_TARGET_DIR)/faults && cp -r python/wattline $(CARGO_TARGET_DIR)/faults/
+	cp $(CARGO_TARGET_DIR)/release/libwattline.so $(CARGO_TARGET_DIR)/faults/wattline/_native.abi3.so
+	PYTHONPATH=$(CARGO_TARGET_DIR)/faults $(PY) -m pytest tests/faults
+
+fuzz: ## fuzz targets, a minute in all (FUZZ_SECONDS for each target)
+	bash fuzz/run.sh
+
+lint: $(VENV)/.dev ## formats, lints, types, stubs, rooms, licences
+	cargo fmt --all --check
+	cargo clippy --release --quiet --all-targets --features python -- -D warnings
+	cargo clippy --release --quiet --all-targets -- -D warnings
+	$(VENV)/bin/ruff check python tests benches
+	$(VENV)/bin/ruff format --check python tests benches
+	$(VENV)/bin/mypy
+	$(PY) -m mypy.stubtest wattline --allowlist tests/lint/stubtest_allow.txt --ignore-unused-allowlist
+	$(PY) tests/lint/rooms.py
+	$(PY) tests/lint/licences.py
+
+bench: $(VENV)/.dev ## the measured tables of the README, beside the peers
+	$(PY) benches/bench.py
+
+clean: ## removes what was built
+	rm -rf target $(VENV) out

@@ -1,0 +1,52 @@
+//! The wire between a run and whoever watches it: a stop flag in, progress out. All atomics, so
+//! that a signal handler may set the flag while the run is on the stack.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use super::report::Report;
+
+/// Shared between a run and its caller.
+#[derive(Debug, Default)]
+pub struct Control {
+    stop: AtomicBool,
+    /// Bytes read.
+    pub bytes: AtomicU64,
+    /// Bytes to read; 0 where nobody knows.
+    pub total_bytes: AtomicU64,
+    /// Readings taken in.
+    pub readings: AtomicU64,
+    /// Rejects met.
+    pub rejects: AtomicU64,
+    /// Flushes decided.
+    pub flushes: AtomicU64,
+    reports: Mutex<Option<std::sync::mpsc::Sender<Report>>>,
+}
+
+impl Control {
+    /// A new wire.
+    pub fn new() -> Arc<Control> {
+        Arc::new(Control::default())
+    }
+
+    /// Asks the run to end at the next decided flush. Async-signal-safe.
+    pub fn stop(&self) {
+        self.stop.store(true, Relaxed);
+    }
+
+    /// Whether the run was asked to end.
+    pub fn stopped(&self) -> bool {
+        self.stop.load(Relaxed)
+    }
+
+    /// Makes the run send a report after each decided flush.
+    pub fn follow(&self) -> std::sync::mpsc::Receiver<Report> {
+        let (sender, receiver) = std::sync::mpsc::channel();
+        *self.reports.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
+        receiver
+    }
+
+    /// The sender of reports, if somebody follows.
+    pub(super) fn reports(&self) -> Option<std::sync::mpsc::Sender<Report>> {
+        self.reports.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}

@@ -1,0 +1,51 @@
+//! The policies a user can choose, `on_<noun>` everywhere: spec, TOML, flags, operators.
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! policy {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        pub enum $name { $($(#[$vdoc])* $variant),+ }
+    };
+}
+
+policy! {
+    /// What happens to a reading behind a final window.
+    OnLate {
+        /// To the late table, with the reason and the grains.
+        #[default]
+        Side,
+        /// Counted and left out.
+        Drop,
+        /// Merged into the kept partial, the row written again with `revision + 1`; after `correct_for`, side.
+        Correct,
+    }
+}
+policy! {
+    /// What happens to a reading equal to one already counted (sensor, time, values).
+    OnDuplicate {
+        /// Counts once.
+        #[default]
+        Once,
+        /// Each counts.
+        Keep,
+        /// The run fails.
+        Raise,
+    }
+}
+policy! {
+    /// What happens to a reading with the sensor and time of another but other values.
+    OnConflict {
+        /// Both count.
+        #[default]
+        Keep,
+        /// The one first in the source counts.
+        First,
+        /// The one last in the source counts.
+        Last,
+        /// The run fails.
+        Raise,
+    }
+}

@@ -1,0 +1,78 @@
+//! What a run did: ledger, timings, where it stands. Plain data, made from decided flushes only.
+
+use crate::flush::{Decision, FlushId, Positions};
+use crate::ledger::Ledger;
+use crate::metrics::Metrics;
+use crate::reject::Reject;
+use std::time::Duration;
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Everything up to the end was counted.
+    Done,
+    /// Stopped by the user at a decided flush.
+    Interrupted,
+    /// A point in a run that goes on (`follow`).
+    Running,
+}
+
+/// What a run did.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// Pipeline name.
+    pub pipeline: String,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Counters of this run.
+    pub run: Ledger,
+    /// Counters of the pipeline since its beginning.
+    pub totals: Ledger,
+    /// Flushes decided in this run.
+    pub flushes: u64,
+    /// The newest decided flush.
+    pub head: Option<FlushId>,
+    /// A flush whose decision was not known when the run stopped; the next run settles it.
+    pub undecided: Option<FlushId>,
+    /// Where the source was left.
+    pub positions: Positions,
+    /// Greatest admitted event time, µs UTC.
+    pub watermark: Option<i64>,
+    /// Windows still open.
+    pub open_windows: u64,
+    /// Decisions that a replay might have made otherwise.
+    pub decisions: Vec<Decision>,
+    /// The first rejects (all, where they were collected and few).
+    pub rejects: Vec<Reject>,
+    /// Rows written by sink, as described.
+    pub sinks: Vec<(String, u64)>,
+    /// What the source is.
+    pub source: String,
+    /// Wall time.
+    pub elapsed: Duration,
+    /// Time by stage, summed over threads.
+    pub stages: Metrics,
+}
+
+impl Report {
+    /// A small JSON dictionary: outcome, counters, seconds; fit for XCom.
+    pub fn summary(&self) -> serde_json::Value {
+        let stages: serde_json::Map<String, serde_json::Value> =
+            self.stages.stages.iter().map(|(k, v)| ((*k).to_string(), v.as_secs_f64().into())).collect();
+        serde_json::json!({
+            "pipeline": self.pipeline,
+            "outcome": match self.outcome { Outcome::Done => "done", Outcome::Interrupted => "interrupted", Outcome::Running => "running" },
+            "source": self.source,
+            "ledger": self.run,
+            "totals": self.totals,
+            "flushes": self.flushes,
+            "head": self.head,
+            "undecided": self.undecided,
+            "watermark": self.watermark,
+            "open_windows": self.open_windows,
+            "sinks": self.sinks.iter().map(|(name, rows)| serde_json::json!({"sink": name, "rows": rows})).collect::<Vec<_>>(),
+            "seconds": self.elapsed.as_secs_f64(),
+            "stages": stages,
+        })
+    }
+}

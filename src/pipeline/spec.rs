@@ -1,0 +1,352 @@
+//! The one definition of every option of a pipeline.
+//!
+//! In: a JSON dictionary from Python, TOML from the shell; unknown keys are refused by name.
+//! Out: a [`Spec`]. The Python signature, the stub, the flags and the docs are compared with
+//! this file by `tests/python/test_spec.py`.
+
+use super::policy::{OnConflict, OnDuplicate, OnLate};
+use crate::reject::OnReject;
+use crate::schema::{Aggregate, Schema};
+use crate::sink::SinkSpec;
+use crate::time::{Grain, OnMissing, OnRepeated};
+use crate::{Error, Kind, Result};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Where readings come from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum SourceSpec {
+    /// A path, a glob, `-` or a URL (`sim://`).
+    One(String),
+    /// Several files as one dataset.
+    Many(Vec<String>),
+}
+
+impl Default for SourceSpec {
+    fn default() -> Self {
+        SourceSpec::Many(Vec::new())
+    }
+}
+
+impl SourceSpec {
+    /// The named inputs, in order; empty where the data are handed over (a table, a reader).
+    pub fn inputs(&self) -> Vec<String> {
+        match self {
+            SourceSpec::One(one) => vec![one.clone()],
+            SourceSpec::Many(many) => many.clone(),
+        }
+    }
+}
+
+/// What is known of the columns.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum SchemaSpec {
+    /// The name of a preset, or a path that ends in `.toml`.
+    Named(String),
+    /// Declared in place.
+    Declared(Box<Schema>),
+}
+
+/// Which aggregates.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum AggregatesSpec {
+    /// These, for every measure that allows them.
+    All(Vec<Aggregate>),
+    /// By measure; measures not named are left out.
+    By(BTreeMap<String, Vec<Aggregate>>),
+}
+
+/// One definition of a pipeline. Durations are texts such as `30s`, `1h`, `1d`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Spec {
+    /// Name: owns the head in the home; also in every table's metadata.
+    pub name: String,
+    /// Where readings come from.
+    pub source: SourceSpec,
+    /// The columns; `None`: sniffed.
+    pub schema: Option<SchemaSpec>,
+    /// Column of the time, for handed tables without a schema.
+    pub time: Option<String>,
+    /// Column of the sensor, for handed tables without a schema.
+    pub sensor: Option<String>,
+    /// Columns to aggregate, for handed tables without a schema; `None`: every numeric one.
+    pub measures: Option<Vec<String>>,
+    /// Length of a reading's interval, over the schema's.
+    pub step: Option<String>,
+    /// Grains of the ladder.
+    pub grains: Vec<Grain>,
+    /// IANA zone of the windows; `None`: the schema's zone, else UTC.
+    pub tz: Option<String>,
+    /// Aggregates; `None`: by kind.
+    pub aggregates: Option<AggregatesSpec>,
+    /// How long a window waits for late readings (unbounded sources).
+    pub lateness: String,
+    /// Readings behind a final window.
+    pub on_late: OnLate,
+    /// How long final windows are kept for corrections, in event time.
+    pub correct_for: Option<String>,
+    /// Silence after which the watermark goes on with the clock; `None`: never.
+    pub idle: Option<String>,
+    /// How far past the clock a reading may lie (unbounded sources).
+    pub ahead: String,
+    /// Equal readings.
+    pub on_duplicate: OnDuplicate,
+    /// Readings of one sensor and time with other values.
+    pub on_conflict: OnConflict,
+    /// How much event time a stream looks back for duplicates.
+    pub dedupe_for: String,
+    /// Local times that occur twice.
+    pub on_repeated: OnRepeated,
+    /// Local times that do not exist.
+    pub on_missing: OnMissing,
+    /// Records that cannot be read.
+    pub on_reject: OnReject,
+    /// Greatest number of rejects under `collect` and `skip`.
+    pub max_rejects: Option<u64>,
+    /// Sinks; the first is the home.
+    pub sinks: Vec<SinkSpec>,
+    /// Time between flushes of a stream.
+    pub flush_interval: String,
+    /// Rows of effects after which a flush is made.
+    pub flush_rows: usize,
+    /// Folder for rows that wait on disk; `None`: the system's.
+    pub spill_dir: Option<String>,
+    /// Take over from an owner that seems alive.
+    pub take_over: bool,
+    /// Makes a stream without identity (standard input, an Arrow reader) repeatable.
+    pub stream_name: Option<String>,
+    /// The file may grow: an unterminated last line is held back.
+    pub may_grow: bool,
+}
+
+impl Default for Spec {
+    fn default() -> Self {
+        Spec {
+            name: String::new(),
+            source: SourceSpec::default(),
+            schema: None,
+            time: None,
+            sensor: None,
+            measures: None,
+            step: None,
+            grains: Vec::new(),
+            tz: None,
+            aggregates: None,
+            lateness: "0s".into(),
+            on_late: OnLate::Side,
+            correct_for: None,
+            idle: None,
+            ahead: "1d".into(),
+            on_duplicate: OnDuplicate::Once,
+            on_conflict: OnConflict::Keep,
+            dedupe_for: "1h".into(),
+            on_repeated: OnRepeated::default(),
+            on_missing: OnMissing::default(),
+            on_reject: OnReject::Raise,
+            max_rejects: None,
+            sinks: Vec::new(),
+            flush_interval: "1s".into(),
+            flush_rows: 65_536,
+            spill_dir: None,
+            take_over: false,
+            stream_name: None,
+            may_grow: false,
+        }
+    }
+}
+
+impl Spec {
+    /// Reads JSON; unknown keys and wrong types are refused by name.
+    pub fn from_json(text: &str) -> Result<Spec> {
+        let spec: Spec = serde_json::from_str(text).map_err(|e| wrong(&e.to_string()))?;
+        spec.checked()
+    }
+
+    /// Reads TOML. `${NAME}` in a text value is taken from the environment.
+    pub fn from_toml(text: &str) -> Result<Spec> {
+        let mut value: toml::Value = toml::from_str(text).map_err(|e| wrong(&e.to_string()))?;
+        fill_environment(&mut value, &mut Vec::new())?;
+        let spec: Spec = value.try_into().map_err(|e| wrong(&e.to_string()))?;
+        spec.checked()
+    }
+
+    /// JSON with every option.
+    pub fn to_json(&self) -> Result<String> {
+        serde_json::to_string(self).map_err(|e| wrong(&e.to_string()))
+    }
+
+    /// TOML with the options that differ from the defaults.
+    pub fn to_toml(&self) -> Result<String> {
+        let mut all = json_of(self)?;
+        let plain = json_of(&Spec::default())?;
+        all.retain(|key, value| !value.is_null() && plain.get(key) != Some(value));
+        toml::to_string_pretty(&drop_nulls(serde_json::Value::Object(all))).map_err(|e| wrong(&e.to_string()))
+    }
+
+    /// The options that decide what the windows hold: a change of one is a change of the pipeline.
+    pub fn identity(&self) -> Result<serde_json::Map<String, serde_json::Value>> {
+        let mut all = json_of(self)?;
+        all.retain(|key, _| IDENTITY.contains(&key.as_str()));
+        Ok(all)
+    }
+
+    /// Hex hash of [`Spec::identity`].
+    pub fn fingerprint(&self) -> Result<String> {
+        let text = serde_json::Value::Object(self.identity()?).to_string();
+        Ok(blake3::hash(text.as_bytes()).to_hex().to_string())
+    }
+
+    /// The names of the identity options that differ from a stored spec (JSON).
+    pub fn differences(&self, stored: &str) -> Result<Vec<String>> {
+        let ours = self.identity()?;
+        let theirs: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_str(stored).map_err(|e| wrong(&e.to_string()))?;
+        let changed = IDENTITY.iter().filter(|key| ours.get(**key) != theirs.get(**key));
+        Ok(changed.map(|key| format!("{key}: {} was {}", shown(ours.get(*key)), shown(theirs.get(*key)))).collect())
+    }
+
+    fn checked(self) -> Result<Spec> {
+        let mut seen = Vec::new();
+        for grain in &self.grains {
+            if seen.contains(&grain) {
+                return Err(Error::new(Kind::Usage, format!("grain {grain} is named twice; name it once")));
+            }
+            seen.push(grain);
+        }
+        let durations = [("lateness", Some(&self.lateness)), ("correct_for", self.correct_for.as_ref()),
+            ("idle", self.idle.as_ref()), ("ahead", Some(&self.ahead)), ("dedupe_for", Some(&self.dedupe_for)),
+            ("flush_interval", Some(&self.flush_interval)), ("step", self.step.as_ref())];
+        for (key, text) in durations {
+            text.map(|text| duration(key, text)).transpose()?;
+        }
+        if self.on_late == OnLate::Correct && self.correct_for.is_none() {
+            return Err(Error::new(Kind::Usage, "on_late = correct needs correct_for, the event time for which final windows are kept; set it, for example to \"1d\""));
+        }
+        if self.flush_rows == 0 {
+            return Err(Error::new(Kind::Usage, "flush_rows must be at least 1"));
+        }
+        Ok(self)
+    }
+}
+
+/// Options that decide what the windows hold.
+const IDENTITY: [&str; 19] = ["schema", "time", "sensor", "measures", "step", "grains", "tz", "aggregates", "lateness",
+    "on_late", "correct_for", "idle", "ahead", "on_duplicate", "on_conflict", "dedupe_for", "on_repeated",
+    "on_missing", "stream_name"];
+
+/// A duration option in microseconds; the error names the option.
+pub fn duration(key: &str, text: &str) -> Result<i64> {
+    crate::time::duration::parse(text).map_err(|e| Error::new(Kind::Usage, format!("{key}: {e}")))
+}
+
+fn wrong(what: &str) -> Error {
+    let first = what.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
+    Error::new(Kind::Usage, format!("the pipeline's definition cannot be read: {first}"))
+}
+
+fn json_of(spec: &Spec) -> Result<serde_json::Map<String, serde_json::Value>> {
+    match serde_json::to_value(spec).map_err(|e| wrong(&e.to_string()))? {
+        serde_json::Value::Object(map) => Ok(map),
+        _ => Err(Error::new(Kind::Internal, "a spec did not become a dictionary; please report it")),
+    }
+}
+
+fn shown(value: Option<&serde_json::Value>) -> String {
+    value.map_or_else(|| "unset".into(), ToString::to_string)
+}
+
+/// TOML has no null: options that are null are left out at every depth.
+fn drop_nulls(value: serde_json::Value) -> serde_json::Value {
+    match value {
+        serde_json::Value::Object(map) => serde_json::Value::Object(
+            map.into_iter().filter(|(_, v)| !v.is_null()).map(|(k, v)| (k, drop_nulls(v))).collect()),
+        serde_json::Value::Array(items) => serde_json::Value::Array(items.into_iter().map(drop_nulls).collect()),
+        other => other,
+    }
+}
+
+fn fill_environment(value: &mut toml::Value, key: &mut Vec<String>) -> Result<()> {
+    match value {
+        toml::Value::String(text) => *text = filled(text, &key.join("."))?,
+        toml::Value::Array(items) => {
+            for item in items {
+                fill_environment(item, key)?;
+            }
+        }
+        toml::Value::Table(table) => {
+            for (name, item) in table {
+                key.push(name.clone());
+                fill_environment(item, key)?;
+                key.pop();
+            }
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+fn filled(text: &str, key: &str) -> Result<String> {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(start) = rest.find("${") {
+        let Some(length) = rest[start..].find('}') else { break };
+        let name = &rest[start + 2..start + length];
+        let value = std::env::var(name).map_err(|_| {
+            Error::new(Kind::Usage, format!("{key} asks for the environment variable {name}, which is not set; set it or write the value"))
+        })?;
+        out.push_str(&rest[..start]);
+        out.push_str(&value);
+        rest = &rest[start + length + 1..];
+    }
+    out.push_str(rest);
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_keys_are_refused_by_name() {
+        let error = Spec::from_json(r#"{"name": "x", "grain": ["1h"]}"#).unwrap_err();
+        assert!(error.message.contains("`grain`"), "{error}");
+        assert_eq!(error.kind, Kind::Usage);
+    }
+
+    #[test]
+    fn toml_round_trip_keeps_what_differs() {
+        let spec = Spec::from_toml("name = \"x\"\nsource = \"a.csv\"\ngrains = [\"1h\", \"1d\"]\nlateness = \"30s\"\n").unwrap();
+        let text = spec.to_toml().unwrap();
+        assert!(!text.contains("dedupe_for"), "{text}");
+        assert_eq!(Spec::from_toml(&text).unwrap(), spec);
+    }
+
+    #[test]
+    fn the_environment_fills_texts_and_a_missing_name_is_an_error() {
+        let path = std::env::var("PATH").unwrap();
+        let spec = Spec::from_toml("name = \"${PATH}\"\nsource = \"a\"").unwrap();
+        assert_eq!(spec.name, path);
+        let error = Spec::from_toml("name = \"${WATTLINE_NO_SUCH_NAME}\"").unwrap_err();
+        assert!(error.message.contains("name asks for"), "{error}");
+    }
+
+    #[test]
+    fn the_fingerprint_follows_the_windows_only() {
+        let spec = Spec::from_json(r#"{"name": "x", "grains": ["1h"]}"#).unwrap();
+        let knob = Spec { flush_rows: 7, ..spec.clone() };
+        let other = Spec { lateness: "1s".into(), ..spec.clone() };
+        assert_eq!(spec.fingerprint().unwrap(), knob.fingerprint().unwrap());
+        let stored = serde_json::Value::Object(spec.identity().unwrap()).to_string();
+        assert_eq!(other.differences(&stored).unwrap(), ["lateness: \"1s\" was \"0s\""]);
+    }
+
+    #[test]
+    fn a_wrong_duration_names_its_option() {
+        let error = Spec::from_json(r#"{"name": "x", "idle": "soon"}"#).unwrap_err();
+        assert!(error.message.starts_with("idle"), "{error}");
+    }
+}
