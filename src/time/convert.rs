@@ -1,0 +1,294 @@
+//! Local times to instants, by the policies on repeated and missing hours.
+
+use super::zone::{Local, REACH, Range, Zone};
+use super::{DAY, HOUR};
+use crate::{Error, Kind};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// What a local time means that the clock showed twice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnRepeated {
+    /// An error or a reject.
+    #[default]
+    Raise,
+    /// The first pass until the sensor's local time goes back inside the repeated hour, in file
+    /// order; then the second.
+    Infer,
+    /// The first pass.
+    Earliest,
+    /// The second pass.
+    Latest,
+    /// No time.
+    Null,
+}
+
+/// What a local time means that the clock jumped over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnMissing {
+    /// An error or a reject.
+    #[default]
+    Raise,
+    /// Moved on by the length of the jump: 02:30 becomes 03:30.
+    Shift,
+    /// No time.
+    Null,
+}
+
+/// Why a local time has no instant under `raise`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LocalError {
+    /// The clock showed it twice.
+    Repeated,
+    /// The clock jumped over it.
+    Missing,
+}
+
+impl LocalError {
+    /// One clause for a reject.
+    pub fn reason(self) -> &'static str {
+        match self {
+            LocalError::Repeated => "the clock showed this local time twice (on_repeated = raise)",
+            LocalError::Missing => "the clock jumped over this local time (on_missing = raise)",
+        }
+    }
+
+    /// The error for a read that ends here.
+    pub fn error(self, local: i64, zone: &Zone) -> Error {
+        let shown = super::label::local_text(local);
+        let name = zone.name();
+        let message = match self {
+            LocalError::Repeated => format!(
+                "the local time {shown} occurs twice in {name}: say on_repeated = infer, earliest, latest or null"
+            ),
+            LocalError::Missing => format!(
+                "the local time {shown} does not occur in {name}: say on_missing = shift or null, or check the zone"
+            ),
+        };
+        Error::new(Kind::AmbiguousZone, message)
+    }
+}
+
+impl fmt::Display for LocalError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.reason())
+    }
+}
+
+/// Turns local times into instants. One for each stream of rows, fed in file order; with
+/// `infer` it keeps a little state for each sensor, otherwise none.
+///
+/// **infer.** Inside a repeated hour a sensor is in the first pass until its local time goes
+/// back. A time *equal* to the one before goes back too if the next step would leave the repeated hour
+/// (hourly data show 02:00 twice), else it is the same reading again. The step is the one
+/// given, else the sensor's last advance seen on that day, else a whole repeated hour. A sensor that
+/// shows only one pass is taken to show the first.
+#[derive(Clone, Debug)]
+pub struct Converter {
+    zone: Zone,
+    on_repeated: OnRepeated,
+    on_missing: OnMissing,
+    step: Option<i64>,
+    /// Local times `from..to` each are one instant with `offset`, and no repeated hour is near.
+    plain: Plain,
+    sensors: Vec<Pass>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Plain {
+    from: i64,
+    to: i64,
+    offset: i64,
+}
+
+/// Where a sensor stands near a repeated hour.
+#[derive(Clone, Copy, Debug)]
+struct Pass {
+    /// Its last local time there.
+    last: i64,
+    /// Its last advance.
+    advance: Option<i64>,
+    /// In the second pass of the repeated hour that holds `last`.
+    second: bool,
+}
+
+const NEVER: Pass = Pass {
+    last: i64::MIN,
+    advance: None,
+    second: false,
+};
+
+impl Converter {
+    /// A converter for `zone` under the policies; `step` is the reading interval, if known.
+    pub fn new(
+        zone: Zone,
+        on_repeated: OnRepeated,
+        on_missing: OnMissing,
+        step: Option<i64>,
+    ) -> Self {
+        let plain = Plain {
+            from: 0,
+            to: 0,
+            offset: 0,
+        };
+        Converter {
+            zone,
+            on_repeated,
+            on_missing,
+            step,
+            plain,
+            sensors: Vec::new(),
+        }
+    }
+
+    /// Its zone.
+    pub fn zone(&self) -> &Zone {
+        &self.zone
+    }
+
+    /// The instant of a sensor's local time; `None` where a policy says `null`. `sensor` is a
+    /// small number (0 where there is one sensor).
+    #[inline]
+    pub fn convert(&mut self, local: i64, sensor: usize) -> Result<Option<i64>, LocalError> {
+        if local >= self.plain.from && local < self.plain.to {
+            return Ok(Some(local - self.plain.offset));
+        }
+        self.slow(local, sensor)
+    }
+
+    /// The one offset for all local times from `least` to `greatest`, if no change is near: then
+    /// subtracting it from each is what `convert` does, in any order, on any thread.
+    pub fn plain_offset(&self, least: i64, greatest: i64) -> Option<i64> {
+        let plain = plain_around(&self.zone, least);
+        (least >= plain.from && greatest < plain.to).then_some(plain.offset)
+    }
+
+    /// Converts a column in place, rows in file order; `sensors` has one number a row, or is
+    /// empty where there is one sensor. `fault` is told of each row that has no instant, and
+    /// why (`None`: by a `null` policy); its local time stays as it was.
+    pub fn convert_all(
+        &mut self,
+        times: &mut [i64],
+        sensors: &[u32],
+        mut fault: impl FnMut(usize, Option<LocalError>),
+    ) {
+        if let Some(offset) = self.offset_for_all(times) {
+            times.iter_mut().for_each(|time| *time -= offset);
+            return;
+        }
+        for (row, time) in times.iter_mut().enumerate() {
+            let sensor = sensors.get(row).map_or(0, |code| *code as usize);
+            match self.convert(*time, sensor) {
+                Ok(Some(utc)) => *time = utc,
+                Ok(None) => fault(row, None),
+                Err(error) => fault(row, Some(error)),
+            }
+        }
+    }
+
+    fn offset_for_all(&self, times: &[i64]) -> Option<i64> {
+        let least = *times.iter().min()?;
+        let greatest = *times.iter().max()?;
+        self.plain_offset(least, greatest)
+    }
+
+    #[cold]
+    fn slow(&mut self, local: i64, sensor: usize) -> Result<Option<i64>, LocalError> {
+        self.plain = plain_around(&self.zone, local);
+        if local >= self.plain.from && local < self.plain.to {
+            return Ok(Some(local - self.plain.offset));
+        }
+        let meaning = self.zone.local(local);
+        let second = self.on_repeated == OnRepeated::Infer && self.pass(local, meaning, sensor);
+        match meaning {
+            Local::One(utc) => Ok(Some(utc)),
+            Local::Two(earliest, latest) => self.repeated(earliest, latest, second),
+            Local::None { before_offset, .. } => self.missing(local - before_offset),
+        }
+    }
+
+    fn repeated(
+        &self,
+        earliest: i64,
+        latest: i64,
+        second: bool,
+    ) -> Result<Option<i64>, LocalError> {
+        match self.on_repeated {
+            OnRepeated::Raise => Err(LocalError::Repeated),
+            OnRepeated::Infer => Ok(Some(if second { latest } else { earliest })),
+            OnRepeated::Earliest => Ok(Some(earliest)),
+            OnRepeated::Latest => Ok(Some(latest)),
+            OnRepeated::Null => Ok(None),
+        }
+    }
+
+    fn missing(&self, shifted: i64) -> Result<Option<i64>, LocalError> {
+        match self.on_missing {
+            OnMissing::Raise => Err(LocalError::Missing),
+            OnMissing::Shift => Ok(Some(shifted)),
+            OnMissing::Null => Ok(None),
+        }
+    }
+
+    /// Notes a sensor's local time near a change; whether it is in a second pass.
+    fn pass(&mut self, local: i64, meaning: Local, sensor: usize) -> bool {
+        if sensor >= self.sensors.len() {
+            self.sensors.resize(sensor + 1, NEVER);
+        }
+        let was = self.sensors[sensor];
+        let near = was.last != i64::MIN && local.abs_diff(was.last) < DAY as u64;
+        let was = if near { was } else { NEVER };
+        let second = match meaning {
+            Local::Two(_, latest) => self.is_second(local, was, latest),
+            _ => false,
+        };
+        let advance = if near && local > was.last {
+            Some(local - was.last)
+        } else {
+            was.advance
+        };
+        self.sensors[sensor] = Pass {
+            last: local,
+            advance,
+            second,
+        };
+        second
+    }
+
+    fn is_second(&self, local: i64, was: Pass, latest: i64) -> bool {
+        let (from, to) = self.zone.repeat_before(latest);
+        if was.last < from || was.last >= to {
+            return false;
+        }
+        let step = self.step.or(was.advance).unwrap_or(to - from);
+        was.second || local < was.last || (local == was.last && local + step >= to)
+    }
+}
+
+/// The stretch of local times around `local` that each are one instant with the same offset. It
+/// ends a little before the next change, so that `infer` sees a sensor's step first.
+fn plain_around(zone: &Zone, local: i64) -> Plain {
+    const LEAD: i64 = 3 * HOUR;
+    let here = zone.range_at(local - zone.offset_at(local));
+    let before = zone.range_at(here.start.saturating_sub(1));
+    let after = zone.range_at(here.end);
+    let lonely = |range: Range| range.end.saturating_sub(range.start) > REACH;
+    let guard = if lonely(before) && lonely(after) {
+        0
+    } else {
+        REACH
+    };
+    let from = here
+        .start
+        .saturating_add(here.offset.max(before.offset) + guard);
+    let to = here
+        .end
+        .saturating_add(here.offset.min(after.offset) - guard - LEAD);
+    Plain {
+        from,
+        to,
+        offset: here.offset,
+    }
+}
