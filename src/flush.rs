@@ -12,7 +12,11 @@
 //! what changed (amortized), not what is open.
 //!
 //! **Effects** (`windows`, `readings`, `late`, `rejects`) are what sinks write. A home keeps them
-//! until every follower has applied the flush; with no follower it need not keep them.
+//! until every sink shows them (itself too); only a home without followers whose `decide` writes the rows need not.
+//!
+//! **Rows.** `late` also lists conflicts (reason `conflict`) and rows behind an earlier read. A window's
+//! `revision` is the number of late readings merged into it (`on_late = correct`): it does not
+//! depend on where batches, flushes and runs were cut.
 //!
 //! Encoding: see `flush::codec`. A newer version is refused with advice.
 
@@ -57,21 +61,34 @@ pub struct Position {
     /// Files: the path last seen, a hint for messages and for telling replaced from new.
     #[serde(default)]
     pub path: Option<String>,
-    /// Set while a read that was put in time order is under way: buckets done, and the end of
-    /// the bytes it covers (see `source::file`).
-    #[serde(default)]
-    pub ordered: Option<Ordered>,
 }
 
-/// Progress in a read that is put in time order before it is windowed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ordered {
-    /// Buckets of time already counted.
+/// What a bounded read covers, kept from its first flush to its last: a run that was cut off first
+/// ends the read it began, to the same extent and in the same order, and only then looks for more.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReadPlan {
+    /// The streams of the read, in order, and where each ends.
+    pub extents: Vec<Extent>,
+    /// Edges of the buckets of time (µs) if the rows are put in time order on disk first; empty: file order.
+    /// Stored, never derived again. A stream's position stays at its start until the last bucket is done.
+    pub edges: Vec<i64>,
+    /// Buckets already counted; a flush never ends inside a bucket unless `row` says where.
     pub done: u64,
-    /// The read covers bytes up to here.
+    /// Rows of the bucket under way already counted.
+    #[serde(default)]
+    pub row: u64,
+}
+
+/// One stream of a bounded read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Extent {
+    /// The stream, as in [`Position`].
+    pub stream: String,
+    /// The read covers bytes (or rows) up to here.
     pub end: u64,
-    /// Hash of the plan (edges of the buckets); another plan is an error.
-    pub plan: String,
+    /// Hash of what the read covers, where the order of reading is not the file's (buckets).
+    #[serde(default)]
+    pub proof: Option<String>,
 }
 
 /// All positions of one partition.
@@ -119,16 +136,24 @@ pub struct WindowRows {
 }
 
 /// One flush of one partition.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Flush {
     /// Partition of the source (0 for files).
     pub partition: u32,
     /// Its name.
     pub id: FlushId,
+    /// Which history it belongs to: the token of the owner that decided flush 1.
+    pub lineage: String,
     /// Positions after it: what lies before them is counted in this or earlier flushes.
     pub positions: Positions,
-    /// Greatest event time admitted (end of interval), µs UTC; `None` before the first reading.
+    /// The bounded read under way; `None` when it ended, and for streams.
+    pub read: Option<ReadPlan>,
+    /// Greatest end of interval of an admitted reading, µs UTC; `None` before the first.
+    pub max_end: Option<i64>,
+    /// The watermark W, µs UTC: windows that end at or before it are final. Never goes back.
     pub watermark: Option<i64>,
+    /// Writer's time stamp, µs: greater than that of flush n − 1, the same at every replay.
+    pub stamp: i64,
     /// Changed state.
     pub state: StateDelta,
     /// Windows written or corrected, finest grain first.
@@ -162,8 +187,17 @@ pub struct Head {
     pub fold: FlushId,
     /// Positions after it.
     pub positions: Positions,
-    /// Watermark after it.
+    /// The bounded read under way after it.
+    #[serde(default)]
+    pub read: Option<ReadPlan>,
+    /// Watermark W after it.
     pub watermark: Option<i64>,
+    /// Writer's time stamp of it.
+    pub stamp: i64,
+    /// The token of the owner that decided flush 1: a store that holds another history is refused.
+    pub lineage: String,
+    /// The token of the owner that decided this flush: settles an answer that was lost.
+    pub token: String,
     /// Counters up to it.
     pub totals: Ledger,
     /// Fingerprint of the spec (windows, transforms, schema; not of tuning knobs).

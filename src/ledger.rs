@@ -25,8 +25,9 @@ pub struct GrainBooks {
     pub dropped: u64,
     /// Equal readings counted once.
     pub duplicate: u64,
-    /// Read, not yet in a decided window (held back).
-    pub pending: u64,
+    /// Read, not yet in a decided window (held back). In a flush: the change, below 0 when rows
+    /// held back earlier were let go; in totals: how many are held now.
+    pub pending: i64,
     /// Of the windowed: readings that cross their window's edge.
     pub crossing: u64,
     /// Of the windowed: late readings merged by `on_late = correct`.
@@ -97,7 +98,7 @@ impl Ledger {
             equal(name, left, right)?;
         }
         for (grain, b) in &self.grains {
-            let right = b.windowed + b.late + b.null + b.dropped + b.duplicate + b.pending;
+            let right = b.counted().wrapping_add_signed(b.pending);
             equal(
                 &format!(
                     "{grain}: readings = windowed + late + null + dropped + duplicate + pending"
@@ -111,6 +112,11 @@ impl Ledger {
 }
 
 impl GrainBooks {
+    /// Readings that went somewhere: all terms of the equation but `pending`.
+    pub fn counted(&self) -> u64 {
+        self.windowed + self.late + self.null + self.dropped + self.duplicate
+    }
+
     /// Adds `other` to this.
     pub fn add(&mut self, other: &GrainBooks) {
         self.windowed += other.windowed;

@@ -11,7 +11,7 @@
 //! only with data that is there and at most to [`MAX_SECTION`] a section, and Arrow streams with compressed buffers
 //! (which could claim any size) are refused.
 
-use super::{Decision, FORMAT, Flush, FlushId, Positions, StateDelta, WindowRows};
+use super::{Decision, FORMAT, Flush, FlushId, Positions, ReadPlan, StateDelta, WindowRows};
 use crate::ledger::Ledger;
 use crate::{Error, Kind, Result};
 use arrow_array::RecordBatch;
@@ -32,8 +32,12 @@ pub const MAX_SECTION: u64 = 4 << 30;
 struct Header {
     partition: u32,
     id: FlushId,
+    lineage: String,
     positions: Positions,
+    read: Option<ReadPlan>,
+    max_end: Option<i64>,
     watermark: Option<i64>,
+    stamp: i64,
     fold: bool,
     counters: Ledger,
     totals: Ledger,
@@ -95,7 +99,11 @@ impl Flush {
             partition: self.partition,
             id: self.id,
             positions: self.positions.clone(),
+            lineage: self.lineage.clone(),
+            read: self.read.clone(),
+            max_end: self.max_end,
             watermark: self.watermark,
+            stamp: self.stamp,
             fold: self.state.fold,
             counters: self.counters.clone(),
             totals: self.totals.clone(),
@@ -193,19 +201,20 @@ fn header(bytes: &[u8]) -> Result<(Opened, &[u8])> {
         partition: h.partition,
         id: h.id,
         positions: h.positions,
+        lineage: h.lineage,
+        read: h.read,
+        max_end: h.max_end,
         watermark: h.watermark,
+        stamp: h.stamp,
         state: StateDelta {
             fold: h.fold,
             bytes: Vec::new(),
         },
-        windows: Vec::new(),
-        readings: Vec::new(),
-        late: None,
-        rejects: Vec::new(),
         counters: h.counters,
         totals: h.totals,
         decisions: h.decisions,
         last: h.last,
+        ..Flush::default()
     };
     Ok((
         Opened {

@@ -8,4 +8,5 @@
 //! | `run` | threads, the byte-bounded queue, stop; carries effects out |
 //! | `report` | ledger, timings, summary |
 
+pub mod policy;
 pub mod task;

@@ -1,5 +1,6 @@
 //! The policies a user can choose, `on_<noun>` everywhere: spec, TOML, flags, operators.
 
+pub use crate::transform::{OnConflict, OnDuplicate};
 use serde::{Deserialize, Serialize};
 
 macro_rules! policy {
@@ -21,31 +22,5 @@ policy! {
         Drop,
         /// Merged into the kept partial, the row written again with `revision + 1`; after `correct_for`, side.
         Correct,
-    }
-}
-policy! {
-    /// What happens to a reading equal to one already counted (sensor, time, values).
-    OnDuplicate {
-        /// Counts once.
-        #[default]
-        Once,
-        /// Each counts.
-        Keep,
-        /// The run fails.
-        Raise,
-    }
-}
-policy! {
-    /// What happens to a reading with the sensor and time of another but other values.
-    OnConflict {
-        /// Both count.
-        #[default]
-        Keep,
-        /// The one first in the source counts.
-        First,
-        /// The one last in the source counts.
-        Last,
-        /// The run fails.
-        Raise,
     }
 }

@@ -40,3 +40,42 @@
 //!
 //! **When to flush**: enough rows or bytes of effects, or `interval` since the last one, or end, or stop. Only
 //! when something changed (a re-run of a counted file decides nothing).
+
+mod events;
+
+pub use events::{Effect, Event, Limits, Outcome, TaskConfig, Wants};
+
+use crate::Result;
+use crate::source::Prepare;
+
+/// One partition as a state machine.
+#[derive(Debug)]
+pub struct Task {
+    config: TaskConfig,
+}
+
+impl Task {
+    /// A task that waits for [`Event::Owned`].
+    pub fn new(config: TaskConfig) -> Result<Task> {
+        config.check()?;
+        Ok(Task { config })
+    }
+
+    /// The stateless part, for the pool.
+    pub fn prepare(config: &TaskConfig) -> Prepare {
+        let plan = config.plan.clone();
+        std::sync::Arc::new(move |readings| {
+            let keep = crate::window::Keep {
+                rows: crate::transform::ranges::keep(readings),
+                ..crate::window::Keep::default()
+            };
+            plan.accumulate(readings, &keep)
+        })
+    }
+
+    /// Takes an event, gives what is to be done, in order.
+    pub fn step(&mut self, _event: Event) -> Vec<Effect> {
+        let _ = &self.config;
+        Vec::new()
+    }
+}

@@ -50,7 +50,7 @@ pub enum Step {
 pub enum RowIds {
     /// `first + i`.
     Dense(u64),
-    /// One a row, increasing.
+    /// One a row.
     Listed(ScalarBuffer<u64>),
 }
 

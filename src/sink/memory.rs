@@ -4,7 +4,7 @@
 //! costs nothing; only where a key may stand twice (a window written open, or a correction) the
 //! rows are keyed and the last of each key stays.
 
-use super::{Claim, Decided, Home, Owned, Sink, Tables, What, rows};
+use super::{Applied, Claim, Decided, Home, Owned, Sink, Tables, What, rows};
 use crate::flush::{Flush, FlushId, Head};
 use crate::reject::Reject;
 use crate::{Error, Kind, Result, faults};
@@ -28,7 +28,9 @@ struct Inner {
     late: Vec<RecordBatch>,
     rejects: Vec<Reject>,
     /// By table and partition.
-    applied: BTreeMap<(&'static str, u32), FlushId>,
+    applied: BTreeMap<(&'static str, u32), Applied>,
+    /// The greatest epoch told by `fence`, by partition.
+    fences: BTreeMap<u32, u64>,
     homes: BTreeMap<(String, u32), Partition>,
     /// Pipeline and zone.
     belongs: Option<(String, String)>,
@@ -107,12 +109,11 @@ impl Inner {
 
     /// Writes the flush unless it, or a later one, is written already.
     fn write_once(&mut self, what: What, flush: &Flush) {
-        let applied = self
-            .applied
-            .entry((rows::table_name(what), flush.partition))
-            .or_default();
-        if applied.n < flush.id.n {
-            *applied = flush.id;
+        let key = (rows::table_name(what), flush.partition);
+        if self.applied.get(&key).is_none_or(|a| a.id.n < flush.id.n) {
+            let lineage = flush.lineage.clone();
+            let id = flush.id;
+            self.applied.insert(key, Applied { lineage, id });
             self.write(what, flush);
         }
     }
@@ -174,6 +175,8 @@ pub struct Memory {
     what: What,
     /// The partitions this home owns, with the epoch it has them under.
     owned: BTreeMap<(String, u32), u64>,
+    /// The epoch this handle applies for, by partition.
+    applies: BTreeMap<u32, u64>,
 }
 
 impl Memory {
@@ -183,6 +186,7 @@ impl Memory {
             store,
             what,
             owned: BTreeMap::new(),
+            applies: BTreeMap::new(),
         }
     }
 
@@ -197,12 +201,6 @@ impl Memory {
             }
             !ours
         });
-    }
-
-    fn head_id(&self, partition: u32) -> Option<FlushId> {
-        let (key, _) = self.owned.iter().find(|(key, _)| key.1 == partition)?;
-        let inner = self.store.lock();
-        Some(inner.homes.get(key)?.head.as_ref()?.id)
     }
 }
 
@@ -228,16 +226,31 @@ impl Sink for Memory {
         rows::same_owner("this memory store", (&has.0, &has.1), (&asked.0, &asked.1))
     }
 
-    fn applied(&mut self, partition: u32) -> Result<Option<FlushId>> {
-        if let Some(head) = self.head_id(partition) {
-            return Ok(Some(head));
-        }
+    fn applied(&mut self, partition: u32) -> Result<Option<Applied>> {
         let key = (rows::table_name(self.what), partition);
-        Ok(self.store.lock().applied.get(&key).copied())
+        Ok(self.store.lock().applied.get(&key).cloned())
+    }
+
+    fn fence(&mut self, partition: u32, epoch: u64) -> Result<()> {
+        self.applies.insert(partition, epoch);
+        let mut inner = self.store.lock();
+        let newest = inner.fences.entry(partition).or_default();
+        *newest = epoch.max(*newest);
+        Ok(())
     }
 
     fn apply(&mut self, flush: &Flush) -> Result<()> {
-        self.store.lock().write_once(self.what, flush);
+        let mine = self.applies.get(&flush.partition).copied();
+        let mut inner = self.store.lock();
+        let newest = inner.fences.get(&flush.partition).copied();
+        if mine < newest && !faults::broken("no_epoch") {
+            return Err(super::fenced(
+                "this partition",
+                "this memory store",
+                "a newer run",
+            ));
+        }
+        inner.write_once(self.what, flush);
         Ok(())
     }
 

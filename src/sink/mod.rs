@@ -12,8 +12,24 @@
 //! answer was lost is settled by reading back the head: same (epoch, n) means decided.
 //! Applying is idempotent: a flush applied twice leaves the store as applied once.
 //!
+//! An answer that is lost is [`Decided::Unclear`]; [`Home::settle`] reads back what became of it (head with the same
+//! (epoch, n) and token = decided) and makes sure that the attempt cannot land afterwards. `decide` of what is the head already
+//! (same id and token) answers `Yes`. A spec that differs is found by `look` before `acquire` moves the epoch.
+//!
 //! **Records.** A home keeps each flush's state record from the last fold on, and its effects until
-//! every follower has applied it (`prune`).
+//! every sink shows them, itself too (`prune`).
+//!
+//! **Fenced appliers.** [`Sink::fence`] comes after `acquire` and before any apply: the store keeps the greatest
+//! epoch, and an `apply` through a handle of an older one fails with `Fenced` and writes nothing, checked in the step that writes.
+//! With n applied: `apply` of a flush ≤ n changes nothing, of n + 1 writes, of a later one is an error.
+//!
+//! **Accepted and shown.** `apply` may keep rows back (Parquet files that roll): then they do not count as
+//! applied. `applied` answers what is durable and visible, for a home too; only that is pruned. After a crash the flushes after `applied` are applied again.
+//! A roll of many files is one exclusive publish manifest (flushes from..to, all staged files, synced) written
+//! before the first rename; recovery ends the renames it names, then goes on after its last flush.
+//!
+//! **Lineage.** Each flush names the history it belongs to. A store remembers the lineage of what it applied; a flush of another
+//! lineage, or a store without any when earlier flushes were pruned, is refused with advice (new pipeline name or empty table).
 //!
 //! **Rows.** A windows row is keyed (sensor, grain, start): upsert. A reading is keyed (sensor, time, file, row).
 //! Pipeline name and zone are in the table's metadata; another pipeline's table is refused.
@@ -103,6 +119,15 @@ pub struct Owned {
     pub unapplied: Vec<Flush>,
 }
 
+/// How far a store shows the flushes of a partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Applied {
+    /// The history they belong to.
+    pub lineage: String,
+    /// The last flush that is durable and visible.
+    pub id: FlushId,
+}
+
 /// The answer to `decide`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decided {
@@ -110,6 +135,8 @@ pub enum Decided {
     Yes,
     /// A newer owner has the partition: nothing was written. Says who.
     Fenced(String),
+    /// The answer was lost; says how. `settle` tells.
+    Unclear(String),
 }
 
 /// A store that takes decided flushes.
@@ -120,10 +147,10 @@ pub trait Sink: Send {
     fn what(&self) -> What;
     /// Checks types, keys, metadata, free space and makes missing tables; before row one, writes no row.
     fn prepare(&mut self, tables: &Tables) -> Result<()>;
-    /// The last flush applied for good, per partition; a home answers its head. Of a sink that rolls
-    /// files it is the last one published, which lies behind the last [`Sink::apply`]: prune by
-    /// this, never by `apply` having returned.
-    fn applied(&mut self, partition: u32) -> Result<Option<FlushId>>;
+    /// The last flush whose rows are durable and visible, and its lineage; for a home too.
+    fn applied(&mut self, partition: u32) -> Result<Option<Applied>>;
+    /// This handle applies for the owner `epoch` from now on; handles of older epochs are refused.
+    fn fence(&mut self, partition: u32, epoch: u64) -> Result<()>;
     /// Applies a decided flush; flushes come in order; repeating one changes nothing.
     fn apply(&mut self, flush: &Flush) -> Result<()>;
     /// Ends the run cleanly: publishes what waits (Parquet files being rolled), closes. A stopped run
@@ -145,10 +172,19 @@ pub trait Home: Sink {
     fn decides_rows(&self) -> bool;
     /// Takes the next epoch of a partition and what was decided so far. Errors: `Fenced` while another owner is alive.
     fn acquire(&mut self, claim: &Claim) -> Result<Owned>;
-    /// Decides a flush. `keep_effects`: some follower has yet to apply it. Deciding the same
-    /// (epoch, n) again answers as the first time did.
+    /// Decides a flush. `keep_effects`: some sink has yet to show it (there are followers, or `decides_rows` is false).
     fn decide(&mut self, head: &Head, flush: &Flush, keep_effects: bool) -> Result<Decided>;
-    /// All sinks have applied up to `upto`: effects kept until then may go, and records before the last fold.
+    /// What became of a decision whose answer was lost: `Yes`, `Fenced`, or `None`: it did not happen and cannot any more.
+    /// This one is right where a call that returned cannot land later (a store in this process).
+    fn settle(&mut self, head: &Head) -> Result<Option<Decided>> {
+        let stored = self.look(&head.pipeline, head.partition)?.and_then(|o| o.head);
+        Ok(match stored {
+            Some(h) if h.id == head.id && h.token == head.token => Some(Decided::Yes),
+            Some(h) if h.id >= head.id => Some(Decided::Fenced("a newer run".into())),
+            _ => None,
+        })
+    }
+    /// All sinks show what is up to `upto`: effects kept until then may go, and records before the last fold.
     fn prune(&mut self, partition: u32, upto: FlushId) -> Result<()>;
     /// Shows that the owner lives (lease), where the store needs it.
     fn renew(&mut self, partition: u32) -> Result<()>;
@@ -227,18 +263,10 @@ fn not_owned(pipeline: &str) -> Error {
 /// The flush without its effects.
 fn state_only(flush: &Flush) -> Flush {
     Flush {
-        partition: flush.partition,
-        id: flush.id,
-        positions: flush.positions.clone(),
-        watermark: flush.watermark,
-        state: flush.state.clone(),
         windows: Vec::new(),
         readings: Vec::new(),
         late: None,
         rejects: Vec::new(),
-        counters: flush.counters.clone(),
-        totals: flush.totals.clone(),
-        decisions: flush.decisions.clone(),
-        last: flush.last,
+        ..flush.clone()
     }
 }

@@ -12,16 +12,27 @@
 //! - *optimistic*: rows come in file order and `low` is the end of the batch; a row below an
 //!   earlier `low` ends the read with `Kind::Disorder`. The run may use it only while nothing of the read
 //!   is decided, and then starts it again *scanned*.
+//!   It decides nothing before the read ends; if it outgrows its memory limit it is started again scanned too.
 //! - *scanned*: a first pass notes each chunk's time range; `low` is the minimum of the chunks to come.
 //!   If too many rows would have to wait, rows are first put into buckets of time on disk and
-//!   come back bucket by bucket (`Position::ordered`). One-shot streams are spooled meanwhile.
+//!   come back bucket by bucket ([`ReadPlan`]). One-shot streams are spooled meanwhile.
+//!
+//!   The first batch of a scanned read carries its [`ReadPlan`] (extents, edges), each later one its progress; it is
+//!   stored with every flush until the read ends. A run that finds one in the head opens the source with it (always
+//!   scanned): the source reads exactly that extent, in that order, then `End`; the task then decides the end of that
+//!   read and asks for a new one, which takes in what was added meanwhile.
 //! - *unbounded* sources give `low = None`; the watermark decides.
+//!
+//! **Counting.** Each record, line and reject is counted once, in the batch that brings it; where rows come by buckets, lines and
+//! rejects come with the rows of their bucket, what belongs to no row before the first bucket. A batch may hold counters and
+//! rejects and no reading. The task moves readings it rejects itself (`ahead`) from accepted to rejected.
+//! `End` of an unbounded source (`until`) moves no watermark.
 //!
 //! **Preparing.** Decoding happens on the pool, and so does the pure part of the engine that needs no state:
 //! the run hands each reader a [`Prepare`] function that accumulates a batch into its own partials there.
 
 use crate::Result;
-use crate::flush::Positions;
+use crate::flush::{Positions, ReadPlan};
 use crate::ledger::Ledger;
 use crate::reject::Reject;
 use crate::schema::{Measure, Readings};
@@ -54,6 +65,8 @@ pub struct SourceBatch {
     pub counters: Ledger,
     /// Positions after this batch.
     pub after: Positions,
+    /// A scanned read: its extent and its progress after this batch.
+    pub read: Option<ReadPlan>,
     /// Bounded: no later batch of this read holds a time below this, µs UTC.
     pub low: Option<i64>,
 }
@@ -91,12 +104,14 @@ pub trait Source: Send + Sync {
     fn files(&self) -> Vec<Arc<str>> {
         Vec::new()
     }
-    /// Opens `partition` at `from` (empty: the beginning). Errors: `DataLost` where the data at
-    /// `from` are no longer there (replaced, truncated), `Endpoint`, `Schema`.
+    /// Opens `partition` at `from` (empty: the beginning). `read`: the unfinished read to end first, to its extent
+    /// and no further (`order` is then `Scanned`). Errors: `DataLost` where the data at
+    /// `from` or in the extent are no longer there (replaced, truncated), `Endpoint`, `Schema`.
     fn open(
         &self,
         partition: u32,
         from: &Positions,
+        read: Option<&ReadPlan>,
         order: Order,
         prepare: Prepare,
     ) -> Result<Box<dyn Reader>>;

@@ -1,5 +1,5 @@
 use super::*;
-use crate::flush::{Ordered, Position};
+use crate::flush::{Extent, Position};
 use crate::ledger::GrainBooks;
 use crate::reject::Reject;
 use arrow_array::{Float64Array, Int64Array, StringArray};
@@ -29,19 +29,8 @@ fn batch(rows: usize) -> RecordBatch {
 
 fn empty() -> Flush {
     Flush {
-        partition: 0,
         id: FlushId { epoch: 1, n: 1 },
-        positions: vec![],
-        watermark: None,
-        state: StateDelta::default(),
-        windows: vec![],
-        readings: vec![],
-        late: None,
-        rejects: vec![],
-        counters: Ledger::default(),
-        totals: Ledger::default(),
-        decisions: vec![],
-        last: false,
+        ..Flush::default()
     }
 }
 
@@ -71,13 +60,21 @@ fn full() -> Flush {
             line: 10,
             proof: Some("ff".into()),
             path: Some("a \"b\" é.csv".into()),
-            ordered: Some(Ordered {
-                done: 1,
-                end: 2,
-                plan: "p".into(),
-            }),
         }],
+        lineage: "t".into(),
+        read: Some(ReadPlan {
+            extents: vec![Extent {
+                stream: "ab12".into(),
+                end: 2,
+                proof: None,
+            }],
+            edges: vec![-1, 5],
+            done: 1,
+            row: 3,
+        }),
+        max_end: Some(7),
         watermark: Some(-5),
+        stamp: 99,
         state: StateDelta {
             fold: true,
             bytes: (0..10_000u32).map(|i| (i * i) as u8).collect(),
