@@ -8,8 +8,7 @@ use super::{Applied, Claim, Decided, Home, Owned, Sink, Tables, What, rows};
 use crate::flush::{Flush, FlushId, Head};
 use crate::reject::Reject;
 use crate::{Error, Kind, Result, faults};
-use arrow_array::{BooleanArray, RecordBatch, UInt64Array};
-use arrow_ord::sort::{SortColumn, lexsort_to_indices};
+use arrow_array::{BooleanArray, RecordBatch};
 use arrow_schema::ArrowError;
 use hashbrown::HashSet;
 use std::collections::BTreeMap;
@@ -108,14 +107,15 @@ impl Inner {
     }
 
     /// Writes the flush unless it, or a later one, is written already.
-    fn write_once(&mut self, what: What, flush: &Flush) {
+    fn write_once(&mut self, what: What, flush: &Flush) -> Result<()> {
         let key = (rows::table_name(what), flush.partition);
-        if self.applied.get(&key).is_none_or(|a| a.id.n < flush.id.n) {
+        if super::next_step(key.0, self.applied.get(&key), flush)? == super::Next::Write {
             let lineage = flush.lineage.clone();
             let id = flush.id;
             self.applied.insert(key, Applied { lineage, id });
             self.write(what, flush);
         }
+        Ok(())
     }
 }
 
@@ -148,24 +148,7 @@ fn last_of_each_key(batches: &[RecordBatch]) -> Result<RecordBatch> {
     keep.reverse();
     let kept = arrow_select::filter::filter_record_batch(&all, &BooleanArray::from(keep))
         .map_err(joined)?;
-    sorted(&kept).map_err(joined)
-}
-
-fn sorted(rows: &RecordBatch) -> std::result::Result<RecordBatch, ArrowError> {
-    let by = |name: &str| {
-        let values = rows.column_by_name(name)?.clone();
-        Some(SortColumn {
-            values,
-            options: None,
-        })
-    };
-    let keys: Vec<SortColumn> = ["sensor_id", "window_start"]
-        .into_iter()
-        .filter_map(by)
-        .collect();
-    let order = lexsort_to_indices(&keys, None)?;
-    let order = UInt64Array::from_iter_values(order.values().iter().map(|i| u64::from(*i)));
-    arrow_select::take::take_record_batch(rows, &order)
+    rows::sorted_by(&kept, &["sensor_id", "window_start"])
 }
 
 /// A sink, and a home, over a [`MemoryStore`].
@@ -250,8 +233,7 @@ impl Sink for Memory {
                 "a newer run",
             ));
         }
-        inner.write_once(self.what, flush);
-        Ok(())
+        inner.write_once(self.what, flush)
     }
 
     fn finish(&mut self) -> Result<()> {
@@ -299,7 +281,7 @@ impl Home for Memory {
         if keep_effects {
             stored.whole.push(flush.clone());
         }
-        inner.write_once(self.what, flush);
+        inner.write_once(self.what, flush)?;
         Ok(Decided::Yes)
     }
 

@@ -33,7 +33,7 @@
 //!
 //! **Rows.** A windows row is keyed (sensor, grain, start): upsert. A reading is keyed (sensor, time, file, row).
 //! Pipeline name and zone are in the table's metadata; another pipeline's table is refused.
-
+//!
 //! | part | does |
 //! |---|---|
 //! | `spec` | [`SinkSpec`], [`Endpoint`]: what a sink is told |
@@ -43,9 +43,13 @@
 //! | `sqlite` | one transaction decides and writes |
 //! | `parquet` | manifests decide, files are staged and published by rename |
 
+mod instant;
+mod lock;
+mod mapping;
 pub mod memory;
 mod rows;
 mod spec;
+mod sqlite;
 
 pub use memory::{Memory, MemoryStore};
 pub use spec::{
@@ -177,7 +181,9 @@ pub trait Home: Sink {
     /// What became of a decision whose answer was lost: `Yes`, `Fenced`, or `None`: it did not happen and cannot any more.
     /// This one is right where a call that returned cannot land later (a store in this process).
     fn settle(&mut self, head: &Head) -> Result<Option<Decided>> {
-        let stored = self.look(&head.pipeline, head.partition)?.and_then(|o| o.head);
+        let stored = self
+            .look(&head.pipeline, head.partition)?
+            .and_then(|o| o.head);
         Ok(match stored {
             Some(h) if h.id == head.id && h.token == head.token => Some(Decided::Yes),
             Some(h) if h.id >= head.id => Some(Decided::Fenced("a newer run".into())),
@@ -199,7 +205,8 @@ pub fn open(spec: &SinkSpec) -> Result<Box<dyn Sink>> {
     check(spec)?;
     Ok(match &spec.endpoint {
         Endpoint::Memory => Box::new(Memory::new(MemoryStore::default(), spec.what)),
-        Endpoint::Sqlite(_) | Endpoint::Parquet(_) => return Err(unknown(spec)),
+        Endpoint::Sqlite(at) => Box::new(sqlite::SqliteSink::new(spec, at)),
+        Endpoint::Parquet(_) => return Err(unknown(spec)),
     })
 }
 
@@ -208,7 +215,8 @@ pub fn open_home(spec: &SinkSpec) -> Result<Box<dyn Home>> {
     check(spec)?;
     Ok(match &spec.endpoint {
         Endpoint::Memory => Box::new(Memory::new(MemoryStore::default(), spec.what)),
-        Endpoint::Sqlite(_) | Endpoint::Parquet(_) => return Err(unknown(spec)),
+        Endpoint::Sqlite(at) => Box::new(sqlite::SqliteSink::new(spec, at)),
+        Endpoint::Parquet(_) => return Err(unknown(spec)),
     })
 }
 
@@ -269,4 +277,51 @@ fn state_only(flush: &Flush) -> Flush {
         rejects: Vec::new(),
         ..flush.clone()
     }
+}
+
+/// The effects of a flush without its state, which is stored beside them.
+fn effects_only(flush: &Flush) -> Flush {
+    Flush {
+        state: crate::flush::StateDelta::default(),
+        ..flush.clone()
+    }
+}
+
+/// What a sink does with the flush it is given.
+#[derive(Debug, PartialEq, Eq)]
+enum Next {
+    /// It is there already.
+    Nothing,
+    /// It is the next one.
+    Write,
+}
+
+/// Holds a flush against what `table` shows or waits to show.
+fn next_step(table: &str, applied: Option<&Applied>, flush: &Flush) -> Result<Next> {
+    let last = applied.map_or(0, |a| a.id.n);
+    if applied.is_some_and(|a| a.lineage != flush.lineage) {
+        return Err(home_changed(table));
+    }
+    if flush.id.n <= last {
+        return Ok(Next::Nothing);
+    }
+    if flush.id.n == last + 1 {
+        return Ok(Next::Write);
+    }
+    Err(Error::new(
+        Kind::SpecChanged,
+        format!(
+            "{table:?} has the flushes up to {last} of this pipeline and {} came next; those between are gone, so name an empty table and give the pipeline a new name",
+            flush.id.n
+        ),
+    ))
+}
+
+fn home_changed(table: &str) -> Error {
+    Error::new(
+        Kind::SpecChanged,
+        format!(
+            "{table:?} holds rows of another history of this pipeline (its first sink was changed or emptied); name an empty table, or give the pipeline a new name"
+        ),
+    )
 }

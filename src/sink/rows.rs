@@ -11,16 +11,22 @@ use crate::{Error, Kind, Result};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int64Type, TimestampMicrosecondType};
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow_ord::sort::{LexicographicalComparator, SortColumn, lexsort_to_indices};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use std::sync::Arc;
 
-/// Columns that name a row of `what` in a table of our own.
-pub(super) fn natural_key(what: What) -> &'static [&'static str] {
-    match what {
+/// Columns that name a row of `what` in a table of our own. A reading's file is told by its stream's
+/// number where the rows have it, since two files may have one name.
+pub(super) fn natural_key(what: What, schema: &Schema) -> Vec<&'static str> {
+    let key: &[&str] = match what {
         What::Windows => &["sensor_id", "grain", "window_start"],
+        What::Readings | What::Late if schema.index_of("stream").is_ok() => {
+            &["sensor_id", "time", "stream", "row"]
+        }
         What::Readings | What::Late => &["sensor_id", "time", "file", "row"],
         What::Rejects => &["partition", "flush", "ord"],
-    }
+    };
+    key.to_vec()
 }
 
 /// The default name of a table.
@@ -162,4 +168,42 @@ pub(super) fn same_owner(table: &str, has: (&str, &str), asked: (&str, &str)) ->
             has.0, has.1, asked.0, asked.1
         ),
     ))
+}
+
+/// The rows sorted by the columns `key`; rows that are in order already are not copied.
+pub(super) fn sorted_by(rows: &RecordBatch, key: &[&str]) -> Result<RecordBatch> {
+    let failed = |e| Error::new(Kind::Internal, "rows cannot be sorted by their key").because(e);
+    let column = |name: &&str| {
+        let values = rows.column_by_name(name)?.clone();
+        Some(SortColumn {
+            values,
+            options: None,
+        })
+    };
+    let keys: Vec<SortColumn> = key.iter().filter_map(column).collect();
+    if keys.is_empty() || rows.num_rows() < 2 {
+        return Ok(rows.clone());
+    }
+    let compare = LexicographicalComparator::try_new(&keys).map_err(failed)?;
+    if (1..rows.num_rows()).all(|i| compare.compare(i - 1, i).is_le()) {
+        return Ok(rows.clone());
+    }
+    let order = lexsort_to_indices(&keys, None).map_err(failed)?;
+    arrow_select::take::take_record_batch(rows, &order).map_err(failed)
+}
+
+/// The first distinct texts of a column, in order of appearance; two at most.
+pub(super) fn distinct(column: &StringArray) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    let mut last = None;
+    for text in column.iter().flatten() {
+        if found.len() == 2 {
+            break;
+        }
+        if last != Some(text) && !found.iter().any(|f| f == text) {
+            found.push(text.to_owned());
+        }
+        last = Some(text);
+    }
+    found
 }
