@@ -15,10 +15,12 @@
 
 mod chunks;
 mod plan;
+mod sniff;
 mod table;
 
 pub use chunks::{Chunks, Map};
 pub use plan::CsvPlan;
+pub use sniff::{Evidence, Hints, SchemaChoice, Sniffed, resolve, sniff};
 pub use table::read_table;
 
 use crate::ledger::Ledger;

@@ -108,6 +108,13 @@ pub enum StepSpec {
     },
 }
 
+impl StepSpec {
+    /// Whether nothing is known: then nothing is written.
+    pub fn is_unknown(&self) -> bool {
+        *self == StepSpec::Unknown
+    }
+}
+
 /// Order of day, month and year where digits alone do not tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -156,7 +163,8 @@ pub struct QualityMap {
 pub struct Dialect {
     /// The byte between fields; `None`: sniffed.
     pub delimiter: Option<char>,
-    /// The quoting byte; `None`: no quoting.
+    /// The quoting byte; `None`, written as an empty text: no quoting.
+    #[serde(with = "maybe_mark")]
     pub quote: Option<char>,
     /// Whether the first record names the columns; `None`: sniffed.
     pub header: Option<bool>,
@@ -187,6 +195,24 @@ impl Default for Dialect {
     }
 }
 
+/// A mark that may be none, as a text of one sign or an empty one: TOML has no null.
+mod maybe_mark {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub fn serialize<S: Serializer>(mark: &Option<char>, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(&mark.map(String::from).unwrap_or_default())
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<char>, D::Error> {
+        let text = Option::<String>::deserialize(from)?.unwrap_or_default();
+        let mut signs = text.chars();
+        match (signs.next(), signs.next()) {
+            (mark, None) => Ok(mark),
+            _ => Err(D::Error::custom("a quote is one sign, or empty for none")),
+        }
+    }
+}
+
 /// One column of a dataset.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -194,7 +220,7 @@ pub struct Column {
     /// Its name here and in every table.
     pub name: String,
     /// Names it may have in a header, compared without case, spaces and underscores; empty: `name`.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub names: Vec<String>,
     /// What it holds.
     #[serde(rename = "type")]
@@ -241,6 +267,7 @@ pub struct Schema {
     /// Start or end stamps.
     pub stamp: Stamp,
     /// Length of a reading's interval.
+    #[serde(skip_serializing_if = "StepSpec::is_unknown")]
     pub step: StepSpec,
     /// The quality column.
     pub quality: Option<QualityMap>,

@@ -4,11 +4,15 @@
 //! embedded from `presets/*.toml`, or the proposal of `csv::sniff`. Out: a checked [`Schema`]
 //! and [`Readings`]. Nothing here opens a file or knows a store.
 
+mod check;
 mod columns;
+mod presets;
 mod readings;
 
+pub use check::plain_name;
 pub use columns::{
     Aggregate, Column, ColumnType, DateOrder, Dialect, MeasureKind, Quality, QualityMap, Role,
     Schema, Stamp, StepSpec, TimeSpec,
 };
+pub use presets::{preset, preset_names};
 pub use readings::{Measure, Readings, RowIds, SensorKeys, Step};
