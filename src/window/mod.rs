@@ -3,35 +3,51 @@
 //! In: [`Readings`](crate::schema::Readings) in any order. Out: rows of a windows table, the same bits
 //! however the readings were split over batches, threads and restarts: sums are exact (scaled
 //! integers for measures with `digits`, exact binary otherwise), and each result is one rounding
-//! of the exact value.
+//! of the exact value. Minus zero counts as zero.
 //!
 //! | part | does |
 //! |---|---|
 //! | [`Plan`] | what is asked for, compiled: grains, zone, ladder, aggregates; immutable, shared |
 //! | [`Delta`] | mergeable partials of one batch, all grains; made on any thread |
 //! | [`Open`] | the open (and, for corrections, the kept) windows of one partition; merges deltas, closes windows, encodes what changed |
+//! | [`late_masks`] | which rows of a batch are behind the watermark, per grain |
+//!
+//! **Slots.** A reading fills the slot that holds its time on a grid of steps: in phase with the
+//! local clock's offset for steps up to an hour, the local clock itself for longer ones. `expected`
+//! counts the slots of the whole window, `missing` those not filled.
 
-use crate::Result;
-use crate::flush::WindowRows;
-use crate::schema::Readings;
+mod accumulate;
+mod complete;
+mod encode;
+mod exact;
+mod finish;
+mod ladder;
+mod open;
+mod plan;
+mod rows;
+mod slots;
+mod watermark;
+
+pub use accumulate::Delta;
+pub use open::Open;
+pub use plan::{Plan, StepKnown, WindowSpec, default_aggregates};
+pub use watermark::{Watermark, late_masks};
+
 use arrow_buffer::BooleanBuffer;
 
-/// What is asked for, compiled. Immutable; shared by all threads.
-#[derive(Debug)]
-pub struct Plan {}
-
-/// Rows of a batch that do not count everywhere. Bits are set for rows that *do* count.
+/// Rows of a batch that do not count everywhere.
 #[derive(Clone, Debug, Default)]
 pub struct Keep {
-    /// Rows that count at all (not null, not left out by a policy); `None`: all.
+    /// Set: the row counts (not left out by a policy); `None`: all. Null rows need not be left out.
     pub rows: Option<BooleanBuffer>,
-    /// Rows that are duplicates: not accumulated, counted in their windows' `duplicates`.
+    /// Set: the row is a duplicate: not accumulated, counted in its windows' `duplicates`.
     pub duplicates: Option<BooleanBuffer>,
-    /// Per grain (plan order): rows that are not late there; `None`: all. May be shorter than the grains.
+    /// Per grain (plan order), set: the row is not late there; `None`: all. May be shorter than the grains.
     pub on_time: Vec<Option<BooleanBuffer>>,
 }
 
-/// What the task needs to know of a batch without looking at its rows.
+/// What the task needs to know of a batch without looking at its rows. Null rows count here: they
+/// say how far the meter's time went.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct BatchStats {
     /// Least time, µs UTC (`i64::MAX` when empty).
@@ -44,26 +60,4 @@ pub struct BatchStats {
     pub strictly_ordered: bool,
     /// Rows without any value.
     pub null_rows: u64,
-}
-
-/// Mergeable partials of one batch, all grains.
-#[derive(Debug)]
-pub struct Delta {}
-
-/// The open and kept windows of one partition.
-#[derive(Debug)]
-pub struct Open {}
-
-impl Open {
-    /// Rows of the windows that are still open, `final = false`.
-    pub fn open_rows(&self, _plan: &Plan) -> Result<Vec<WindowRows>> {
-        Ok(Vec::new())
-    }
-}
-
-impl Plan {
-    /// Accumulates a batch.
-    pub fn accumulate(&self, _readings: &Readings, _keep: &Keep) -> Result<Delta> {
-        Ok(Delta {})
-    }
 }

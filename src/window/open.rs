@@ -1,0 +1,494 @@
+//! Open: the open and kept windows of one partition.
+//!
+//! Deltas come in, final windows leave. A delta's sensors are codes of its batch; each distinct
+//! name is looked up once a batch. All changes are marked, so that storing them costs what
+//! changed.
+
+use super::accumulate::Delta;
+use super::complete::{NONE, Track, between};
+use super::finish::Output;
+use super::plan::{Plan, head};
+use super::rows::{Rows, flag};
+use crate::flush::WindowRows;
+use crate::{Error, Kind, Result};
+use hashbrown::{HashMap, HashSet};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The open and kept windows of one partition.
+#[derive(Debug, Default)]
+pub struct Open {
+    pub(crate) names: Vec<Arc<str>>,
+    ids: HashMap<Arc<str>, u32>,
+    /// Names that a record holds.
+    pub(crate) saved_names: usize,
+    /// Place of each name in the order of names; made when needed.
+    ranks: Vec<u32>,
+    pub(crate) grains: Vec<GrainState>,
+    /// Windows that end here or before have been closed.
+    pub(crate) closed_to: i64,
+}
+
+/// The windows of one grain.
+#[derive(Debug)]
+pub(crate) struct GrainState {
+    pub rows: Rows,
+    pub index: HashMap<(u32, i64), u32>,
+    /// Open windows by end.
+    pub due: BTreeMap<i64, Vec<u32>>,
+    /// Closed windows kept for corrections, by end.
+    pub kept: BTreeMap<i64, Vec<u32>>,
+    pub changed: Vec<u32>,
+    pub removed: Vec<(u32, i64)>,
+    corrected: Vec<u32>,
+    /// By sensor; empty for grains without empty windows.
+    pub tracks: Vec<Track>,
+    pub changed_tracks: Vec<u32>,
+    /// Sensors with a hole before an open window that the watermark may pass.
+    holes: HashSet<u32>,
+}
+
+impl GrainState {
+    fn new(plan: &Plan) -> Self {
+        GrainState {
+            rows: Rows::new(plan.stride),
+            index: HashMap::new(),
+            due: BTreeMap::new(),
+            kept: BTreeMap::new(),
+            changed: Vec::new(),
+            removed: Vec::new(),
+            corrected: Vec::new(),
+            tracks: Vec::new(),
+            changed_tracks: Vec::new(),
+            holes: HashSet::new(),
+        }
+    }
+
+    pub fn touch(&mut self, row: u32) {
+        if !self.rows.has(row, flag::CHANGED) {
+            self.rows.mark(row, flag::CHANGED, 0);
+            self.changed.push(row);
+        }
+    }
+
+    fn touch_track(&mut self, sensor: u32) {
+        if let Some(track) = self.tracks.get_mut(sensor as usize)
+            && !track.changed
+        {
+            track.changed = true;
+            self.changed_tracks.push(sensor);
+        }
+    }
+
+    /// Notes a row that came in, open or kept.
+    pub fn enter(&mut self, plan: &Plan, grain: usize, row: u32) {
+        let (sensor, start, end) = self.rows.key(row);
+        self.index.insert((sensor, start), row);
+        if self.rows.has(row, flag::CLOSED) {
+            self.kept.entry(end).or_default().push(row);
+            return;
+        }
+        self.due.entry(end).or_default().push(row);
+        if plan.grains[grain].gaps {
+            let track = self.track(sensor);
+            track.open += 1;
+            let next = track.next;
+            if next != NONE && start > next && !self.index.contains_key(&(sensor, next)) {
+                self.holes.insert(sensor);
+            }
+        }
+    }
+
+    pub fn track(&mut self, sensor: u32) -> &mut Track {
+        let at = sensor as usize;
+        if self.tracks.len() <= at {
+            self.tracks.resize(at + 1, Track::default());
+        }
+        &mut self.tracks[at]
+    }
+
+    /// A row leaves for good.
+    pub fn leave(&mut self, plan: &Plan, row: u32) {
+        let (sensor, start, _) = self.rows.key(row);
+        self.index.remove(&(sensor, start));
+        if self.rows.has(row, flag::SAVED) {
+            self.removed.push((sensor, start));
+        }
+        self.rows.mark(row, 0, flag::CHANGED | flag::CORRECTED);
+        self.rows.remove(&plan.cells, row);
+    }
+
+    /// Merges a row of a delta.
+    fn merge(&mut self, plan: &Plan, grain: usize, delta: &Rows, from: u32, sensor: u32) {
+        let (_, start, _) = delta.key(from);
+        if let Some(&row) = self.index.get(&(sensor, start)) {
+            self.rows.merge(&plan.cells, row, delta, from);
+            self.touch(row);
+            if self.rows.has(row, flag::CLOSED) && !self.rows.has(row, flag::CORRECTED) {
+                self.rows.mark(row, flag::CORRECTED, 0);
+                self.corrected.push(row);
+            }
+            return;
+        }
+        let row = self.rows.copy(&plan.cells, delta, from);
+        self.rows.set(row, head::SENSOR, u64::from(sensor));
+        self.enter(plan, grain, row);
+        self.touch(row);
+    }
+
+    /// Takes out the rows that are final at `watermark`, in order of start.
+    fn due_rows(&mut self, watermark: i64) -> Vec<u32> {
+        let mut due = Vec::new();
+        while let Some(entry) = self.due.first_entry() {
+            if *entry.key() > watermark {
+                break;
+            }
+            due.extend(entry.remove());
+        }
+        due
+    }
+
+    /// Makes an empty row for a window.
+    fn gap(&mut self, sensor: u32, window: (i64, i64), step: i64) -> u32 {
+        let row = self.rows.push(sensor, window.0, window.1);
+        self.rows.set(row, head::STEP, step as u64);
+        row
+    }
+}
+
+impl Open {
+    /// No windows.
+    pub fn new() -> Self {
+        Open { closed_to: i64::MIN, ..Open::default() }
+    }
+
+    /// Makes room for the grains of the plan.
+    pub(crate) fn fit(&mut self, plan: &Plan) {
+        while self.grains.len() < plan.grains.len() {
+            self.grains.push(GrainState::new(plan));
+        }
+    }
+
+    /// The id of a sensor, given at first sight.
+    pub(crate) fn intern(&mut self, name: &Arc<str>) -> u32 {
+        if let Some(id) = self.ids.get(name) {
+            return *id;
+        }
+        let id = self.names.len() as u32;
+        self.names.push(name.clone());
+        self.ids.insert(name.clone(), id);
+        id
+    }
+
+    /// Merges the partials of a batch.
+    pub fn merge(&mut self, plan: &Plan, delta: Delta) -> Result<()> {
+        if delta.grains.len() != plan.grains.len() {
+            return Err(Error::new(Kind::Internal, "a batch was accumulated with another plan; please report it"));
+        }
+        self.fit(plan);
+        let mut ids = vec![u32::MAX; delta.names.len()];
+        for (grain, rows) in delta.grains.iter().enumerate() {
+            for from in 0..rows.len() as u32 {
+                let code = rows.key(from).0 as usize;
+                if ids[code] == u32::MAX {
+                    ids[code] = self.intern(&delta.names[code]);
+                }
+                self.grains[grain].merge(plan, grain, rows, from, ids[code]);
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes the windows that end at or before `watermark`: their final rows, finest grain first, ordered by
+    /// start and sensor, empty windows included.
+    pub fn close(&mut self, plan: &Plan, watermark: i64) -> Result<Vec<WindowRows>> {
+        self.fit(plan);
+        let mut written = Vec::new();
+        for grain in 0..plan.grains.len() {
+            let due = self.grains[grain].due_rows(watermark);
+            let gaps = match plan.grains[grain].gaps {
+                true => self.complete(plan, grain, &due, watermark)?,
+                false => Vec::new(),
+            };
+            let list = due.iter().chain(&gaps).copied().collect();
+            if let Some(rows) = self.write(plan, grain, list, true)? {
+                written.push(rows);
+            }
+            self.retire(plan, grain, due, gaps);
+            self.expire(plan, grain, watermark);
+        }
+        self.closed_to = self.closed_to.max(watermark);
+        Ok(written)
+    }
+
+    /// Writes the empty windows that closing `due` completes; sets revisions of windows that
+    /// were written empty before.
+    fn complete(&mut self, plan: &Plan, grain: usize, due: &[u32], watermark: i64) -> Result<Vec<u32>> {
+        let mut gaps = Vec::new();
+        let state = &self.grains[grain];
+        let mut order: Vec<(i64, u32)> = due.iter().map(|row| (state.rows.key(*row).1, *row)).collect();
+        order.sort_unstable();
+        // Windows before a sensor's stretch first, the nearest first: each extends it backwards.
+        let mut rest = Vec::with_capacity(order.len());
+        for &(start, row) in order.iter().rev() {
+            let sensor = self.grains[grain].rows.key(row).0;
+            let track = *self.grains[grain].track(sensor);
+            if track.next != NONE && start < track.first {
+                let end = self.grains[grain].rows.key(row).2;
+                self.bridge(plan, grain, sensor, (end, track.first), &mut gaps)?;
+                let track = self.grains[grain].track(sensor);
+                track.first = start;
+                track.open -= 1;
+                self.grains[grain].touch_track(sensor);
+            } else {
+                rest.push(row);
+            }
+        }
+        for row in rest.into_iter().rev() {
+            self.advance(plan, grain, row, &mut gaps)?;
+        }
+        self.pass(plan, grain, watermark, &mut gaps)?;
+        Ok(gaps)
+    }
+
+    /// A window closes at or beyond its sensor's stretch, or inside it.
+    fn advance(&mut self, plan: &Plan, grain: usize, row: u32, gaps: &mut Vec<u32>) -> Result<()> {
+        let (sensor, start, end) = self.grains[grain].rows.key(row);
+        let track = *self.grains[grain].track(sensor);
+        if track.next != NONE && start < track.next {
+            // It was written empty: this is its first revision.
+            let word = self.grains[grain].rows.get(row, head::SENSOR);
+            self.grains[grain].rows.set(row, head::SENSOR, word | 1 << 32);
+            self.grains[grain].track(sensor).open -= 1;
+            return Ok(());
+        }
+        if track.next != NONE {
+            self.bridge(plan, grain, sensor, (track.next, start), gaps)?;
+        }
+        let step = self.grains[grain].rows.get(row, head::STEP) as i64;
+        let track = self.grains[grain].track(sensor);
+        track.first = if track.first == NONE { start } else { track.first };
+        track.next = end;
+        track.step = if step > 0 { step } else { track.step };
+        track.open -= 1;
+        let more = track.open > 0;
+        let state = &mut self.grains[grain];
+        state.touch_track(sensor);
+        if more && !state.index.contains_key(&(sensor, end)) {
+            state.holes.insert(sensor);
+        }
+        Ok(())
+    }
+
+    /// Empty windows of a sensor in `[from, to)`.
+    fn bridge(&mut self, plan: &Plan, grain: usize, sensor: u32, part: (i64, i64), gaps: &mut Vec<u32>) -> Result<()> {
+        if part.0 >= part.1 {
+            return Ok(());
+        }
+        let name = &self.names[sensor as usize];
+        let windows = between(&plan.grains[grain].calendar, name, part.0, part.1)?;
+        let state = &mut self.grains[grain];
+        let step = state.track(sensor).step;
+        for window in windows {
+            gaps.push(state.gap(sensor, window, step));
+        }
+        Ok(())
+    }
+
+    /// Holes that the watermark has passed, before windows that are still open.
+    fn pass(&mut self, plan: &Plan, grain: usize, watermark: i64, gaps: &mut Vec<u32>) -> Result<()> {
+        let calendar = &plan.grains[grain].calendar;
+        let mut sensors: Vec<u32> = self.grains[grain].holes.iter().copied().collect();
+        sensors.sort_unstable();
+        for sensor in sensors {
+            let track = *self.grains[grain].track(sensor);
+            if track.open == 0 || self.grains[grain].index.contains_key(&(sensor, track.next)) {
+                self.grains[grain].holes.remove(&sensor);
+                continue;
+            }
+            // An open window ends beyond the watermark: only windows up to it can be holes.
+            let to = calendar.window(watermark).0;
+            if track.next == NONE || track.next >= to {
+                continue;
+            }
+            self.bridge(plan, grain, sensor, (track.next, to), gaps)?;
+            self.grains[grain].track(sensor).next = to;
+            self.grains[grain].touch_track(sensor);
+        }
+        Ok(())
+    }
+
+    /// Written windows leave, or stay for corrections.
+    fn retire(&mut self, plan: &Plan, grain: usize, due: Vec<u32>, gaps: Vec<u32>) {
+        let state = &mut self.grains[grain];
+        for row in gaps {
+            state.rows.remove(&plan.cells, row);
+        }
+        for row in due {
+            if plan.correct_for.is_some() {
+                state.rows.mark(row, flag::CLOSED, 0);
+                let end = state.rows.key(row).2;
+                state.kept.entry(end).or_default().push(row);
+                state.touch(row);
+            } else {
+                state.leave(plan, row);
+            }
+        }
+    }
+
+    /// Kept windows that no correction can reach leave, unless one waits to be written.
+    fn expire(&mut self, plan: &Plan, grain: usize, watermark: i64) {
+        let state = &mut self.grains[grain];
+        let keep = plan.correct_for.unwrap_or(0);
+        let mut waiting = Vec::new();
+        while let Some(entry) = state.kept.first_entry() {
+            if entry.key().saturating_add(keep) > watermark {
+                break;
+            }
+            let (end, rows) = entry.remove_entry();
+            for row in rows {
+                match state.rows.has(row, flag::CORRECTED) {
+                    true => waiting.push((end, row)),
+                    false => state.leave(plan, row),
+                }
+            }
+        }
+        for (end, row) in waiting {
+            state.kept.entry(end).or_default().push(row);
+        }
+        state.rows.shrink();
+    }
+
+    /// Rows of closed windows that were corrected since they were written, one revision on.
+    pub fn take_corrected(&mut self, plan: &Plan) -> Result<Vec<WindowRows>> {
+        let mut written = Vec::new();
+        for grain in 0..self.grains.len() {
+            let state = &mut self.grains[grain];
+            let mut list = std::mem::take(&mut state.corrected);
+            list.retain(|row| state.rows.has(*row, flag::CORRECTED));
+            for &row in &list {
+                state.rows.mark(row, 0, flag::CORRECTED);
+                let word = state.rows.get(row, head::SENSOR);
+                state.rows.set(row, head::SENSOR, word + (1 << 32));
+                state.touch(row);
+            }
+            written.extend(self.write(plan, grain, list, true)?);
+        }
+        Ok(written)
+    }
+
+    /// Rows of the windows that are still open, `final = false`, empty windows before them included.
+    pub fn open_rows(&mut self, plan: &Plan) -> Result<Vec<WindowRows>> {
+        self.fit(plan);
+        let mut written = Vec::new();
+        for grain in 0..plan.grains.len() {
+            let state = &self.grains[grain];
+            let mut list: Vec<u32> = state.due.values().flatten().copied().collect();
+            let gaps = self.open_gaps(plan, grain, &list)?;
+            list.extend(&gaps);
+            written.extend(self.write(plan, grain, list, false)?);
+            for row in gaps {
+                self.grains[grain].rows.remove(&plan.cells, row);
+            }
+        }
+        Ok(written)
+    }
+
+    /// Empty windows between what is written of a sensor and its open windows.
+    fn open_gaps(&mut self, plan: &Plan, grain: usize, open: &[u32]) -> Result<Vec<u32>> {
+        let mut gaps = Vec::new();
+        if !plan.grains[grain].gaps {
+            return Ok(gaps);
+        }
+        let mut order: Vec<(u32, i64, i64)> =
+            open.iter().map(|row| self.grains[grain].rows.key(*row)).collect();
+        order.sort_unstable();
+        let mut at = (u32::MAX, NONE);
+        for (sensor, start, end) in order {
+            if at.0 != sensor {
+                at = (sensor, self.grains[grain].track(sensor).next);
+            }
+            if at.1 != NONE {
+                self.bridge(plan, grain, sensor, (at.1, start), &mut gaps)?;
+            }
+            at.1 = at.1.max(end);
+        }
+        Ok(gaps)
+    }
+
+    /// The table of some rows, ordered by start and sensor.
+    fn write(&mut self, plan: &Plan, grain: usize, mut list: Vec<u32>, last: bool) -> Result<Option<WindowRows>> {
+        if list.is_empty() {
+            return Ok(None);
+        }
+        self.sort(grain, &mut list);
+        let rows = &self.grains[grain].rows;
+        let output = Output { plan, grain, rows, list: &list, names: &self.names, last };
+        Ok(Some(WindowRows { grain: plan.grains[grain].name.clone(), rows: output.batch()? }))
+    }
+
+    fn sort(&mut self, grain: usize, list: &mut Vec<u32>) {
+        if self.names.len() > 1 && list.len() > self.names.len() / 16 {
+            self.rank();
+        }
+        let (rows, names, ranks) = (&self.grains[grain].rows, &self.names, &self.ranks);
+        let ranked = ranks.len() == names.len();
+        if ranked || names.len() == 1 {
+            let place = |sensor: u32| ranks.get(sensor as usize).copied().unwrap_or(0);
+            let key = |row: u32| {
+                let (sensor, start, _) = rows.key(row);
+                (start, place(sensor), row)
+            };
+            let mut keys: Vec<(i64, u32, u32)> = list.iter().map(|row| key(*row)).collect();
+            if !keys.is_sorted() {
+                keys.sort_unstable();
+                *list = keys.into_iter().map(|k| k.2).collect();
+            }
+            return;
+        }
+        list.sort_by_cached_key(|row| {
+            let (sensor, start, _) = rows.key(*row);
+            (start, names[sensor as usize].clone())
+        });
+    }
+
+    fn rank(&mut self) {
+        if self.ranks.len() == self.names.len() {
+            return;
+        }
+        let mut order: Vec<u32> = (0..self.names.len() as u32).collect();
+        order.sort_by(|a, b| self.names[*a as usize].cmp(&self.names[*b as usize]));
+        self.ranks = vec![0; order.len()];
+        for (place, id) in order.into_iter().enumerate() {
+            self.ranks[id as usize] = place as u32;
+        }
+    }
+
+    /// Number of windows held of each grain (plan order): open, and kept for corrections.
+    pub fn open_windows(&self) -> Vec<(usize, usize)> {
+        let sizes = |map: &BTreeMap<i64, Vec<u32>>| map.values().map(Vec::len).sum();
+        self.grains.iter().map(|g| (sizes(&g.due), sizes(&g.kept))).collect()
+    }
+
+    /// Number of windows held, all grains, kept ones included.
+    pub fn len(&self) -> usize {
+        self.grains.iter().map(|g| g.index.len()).sum()
+    }
+
+    /// Whether no window is held.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes held.
+    pub fn bytes(&self) -> usize {
+        let names: usize = self.names.iter().map(|n| n.len() + 16 + 16 + 25).sum();
+        let grain = |g: &GrainState| {
+            let lists = g.due.values().chain(g.kept.values()).map(|v| v.capacity() * 4 + 48).sum::<usize>();
+            let marks = g.changed.capacity() * 4 + g.removed.capacity() * 16 + g.holes.capacity() * 5;
+            let tracks = g.tracks.capacity() * size_of::<Track>();
+            g.rows.bytes() + g.index.capacity() * 25 + lists + marks + tracks
+        };
+        names + self.ranks.capacity() * 4 + self.grains.iter().map(grain).sum::<usize>()
+    }
+}
