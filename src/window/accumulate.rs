@@ -69,7 +69,11 @@ pub(crate) struct Indexer {
 impl Indexer {
     pub fn new(calendar: &Calendar, sensors: usize) -> Self {
         let now = vec![(i64::MAX, i64::MIN, 0); sensors];
-        Indexer { cursor: calendar.cursor(), now, all: None }
+        Indexer {
+            cursor: calendar.cursor(),
+            now,
+            all: None,
+        }
     }
 
     /// End of the window and its row, made if it is new.
@@ -90,7 +94,9 @@ impl Indexer {
         }
         let row = match &mut self.all {
             None => rows.push(sensor, start, end),
-            Some(all) => *all.entry((sensor, start)).or_insert_with(|| rows.push(sensor, start, end)),
+            Some(all) => *all
+                .entry((sensor, start))
+                .or_insert_with(|| rows.push(sensor, start, end)),
         };
         self.now[sensor as usize] = (start, end, row);
         (end, row)
@@ -141,7 +147,13 @@ impl Plan {
             SensorKeys::Constant(name) => (None, Arc::new([name.clone()])),
             SensorKeys::Coded { codes, names } => (Some(codes), names.clone()),
         };
-        let batch = Batch { plan: self, readings, codes, sensors: names.len(), times: &readings.time };
+        let batch = Batch {
+            plan: self,
+            readings,
+            codes,
+            sensors: names.len(),
+            times: &readings.time,
+        };
         let counted = counted_rows(readings, keep);
         let stats = batch_stats(readings, keep, counted.nulls);
         let twice = counted.duplicates(keep);
@@ -156,7 +168,13 @@ impl Plan {
                 None => {
                     let mut rows = Rows::new(self.stride);
                     let mut indexer = Indexer::new(&self.grains[index].calendar, batch.sensors);
-                    direct(&batch, &mut rows, &mut indexer, &counted.mask(on_time), &mut book);
+                    direct(
+                        &batch,
+                        &mut rows,
+                        &mut indexer,
+                        &counted.mask(on_time),
+                        &mut book,
+                    );
                     if let Some(twice) = &twice {
                         count_duplicates(&batch, &mut rows, &mut indexer, twice, on_time);
                     }
@@ -166,14 +184,21 @@ impl Plan {
             grains.push(rows);
             books.push(book);
         }
-        Ok(Delta { names, grains, books, stats })
+        Ok(Delta {
+            names,
+            grains,
+            books,
+            stats,
+        })
     }
 
     /// The batch is what the plan was made for.
     fn check(&self, readings: &Readings) -> Result<()> {
         let internal = |message: String| Err(Error::new(Kind::Internal, message));
         let n = readings.len();
-        if readings.values.len() != self.measures.len() || readings.values.iter().any(|v| v.len() != n) {
+        if readings.values.len() != self.measures.len()
+            || readings.values.iter().any(|v| v.len() != n)
+        {
             return internal(format!(
                 "a batch has {} measure columns where the plan has {}, or their lengths differ; please report it",
                 readings.values.len(),
@@ -214,7 +239,11 @@ fn direct(
     book: &mut GrainBooks,
 ) {
     let mut runs = Vec::with_capacity(1024);
-    let mut pass = Pass { batch, columns: columns(batch), runs: &mut runs };
+    let mut pass = Pass {
+        batch,
+        columns: columns(batch),
+        runs: &mut runs,
+    };
     for (lo, hi) in spans(mask, batch.times.len()) {
         let mut at = lo;
         while at < hi {
@@ -242,8 +271,14 @@ struct Column<'a> {
 fn columns<'a>(batch: &Batch<'a>) -> Vec<Column<'a>> {
     let column = |cell: &super::plan::Cell| {
         let array = &batch.readings.values[cell.measure];
-        let valid = array.nulls().filter(|n| n.null_count() > 0).map(|n| n.inner());
-        Column { values: array.values(), valid }
+        let valid = array
+            .nulls()
+            .filter(|n| n.null_count() > 0)
+            .map(|n| n.inner());
+        Column {
+            values: array.values(),
+            valid,
+        }
     };
     batch.plan.cells.iter().map(column).collect()
 }
@@ -258,7 +293,14 @@ struct Pass<'a, 'b> {
 impl Pass<'_, '_> {
     /// Cuts the run that begins at `lo`; returns where it ends.
     #[inline]
-    fn run(&mut self, rows: &mut Rows, indexer: &mut Indexer, lo: usize, limit: usize, book: &mut GrainBooks) -> usize {
+    fn run(
+        &mut self,
+        rows: &mut Rows,
+        indexer: &mut Indexer,
+        lo: usize,
+        limit: usize,
+        book: &mut GrainBooks,
+    ) -> usize {
         let batch = self.batch;
         let (sensor, first) = (batch.sensor(lo), batch.times[lo]);
         let (end, row) = indexer.find(rows, sensor, first);
@@ -271,7 +313,11 @@ impl Pass<'_, '_> {
             book.crossing += u64::from(last.saturating_add(step) > end);
         }
         self.quality(rows, row, lo, hi);
-        self.runs.push(Run { lo: lo as u32, hi: hi as u32, row });
+        self.runs.push(Run {
+            lo: lo as u32,
+            hi: hi as u32,
+            row,
+        });
         if self.runs.len() == 64 {
             self.flush(rows);
         }
@@ -300,7 +346,11 @@ impl Pass<'_, '_> {
             }
             Some(codes) => {
                 let codes = &codes[..limit];
-                while at < limit && codes[at] == sensor && times[at] < end && near(before, times[at]) {
+                while at < limit
+                    && codes[at] == sensor
+                    && times[at] < end
+                    && near(before, times[at])
+                {
                     before = times[at];
                     at += 1;
                 }
@@ -320,7 +370,10 @@ impl Pass<'_, '_> {
 
     fn quality(&self, rows: &mut Rows, row: u32, lo: usize, hi: usize) {
         if let Some(quality) = &self.batch.readings.quality {
-            let estimated = quality[lo..hi].iter().filter(|q| **q == Quality::Estimated as u8).count();
+            let estimated = quality[lo..hi]
+                .iter()
+                .filter(|q| **q == Quality::Estimated as u8)
+                .count();
             rows.row_mut(row)[head::ESTIMATED] += estimated as u64;
         }
     }

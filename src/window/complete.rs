@@ -31,12 +31,23 @@ pub(crate) struct Track {
 
 impl Default for Track {
     fn default() -> Self {
-        Track { first: NONE, next: NONE, step: 0, open: 0, changed: false }
+        Track {
+            first: NONE,
+            next: NONE,
+            step: 0,
+            open: 0,
+            changed: false,
+        }
     }
 }
 
 /// The calendar windows that part `[from, to)`; an error where they are too many to be meant.
-pub(crate) fn between(calendar: &Calendar, sensor: &str, from: i64, to: i64) -> Result<Vec<(i64, i64)>> {
+pub(crate) fn between(
+    calendar: &Calendar,
+    sensor: &str,
+    from: i64,
+    to: i64,
+) -> Result<Vec<(i64, i64)>> {
     let mut windows = Vec::new();
     for window in calendar.windows_between(from, to) {
         if windows.len() == MOST {

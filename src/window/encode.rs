@@ -39,7 +39,9 @@ impl Open {
             let mut changed = std::mem::take(&mut state.changed);
             changed.retain(|row| {
                 let fresh = state.rows.has(*row, flag::CHANGED);
-                state.rows.mark(*row, if fresh { flag::SAVED } else { 0 }, flag::CHANGED);
+                state
+                    .rows
+                    .mark(*row, if fresh { flag::SAVED } else { 0 }, flag::CHANGED);
                 fresh
             });
             out.rows(plan, &state.rows, &changed);
@@ -75,7 +77,10 @@ impl Open {
 
     /// The state that sections tell, oldest first; a fold (`true`) starts anew. Damaged or foreign bytes are
     /// an error.
-    pub fn restore<'a>(plan: &Plan, sections: impl Iterator<Item = (bool, &'a [u8])>) -> Result<Open> {
+    pub fn restore<'a>(
+        plan: &Plan,
+        sections: impl Iterator<Item = (bool, &'a [u8])>,
+    ) -> Result<Open> {
         let mut open = Open::new();
         let mut images = Images::new(plan);
         for (fold, bytes) in sections {
@@ -103,8 +108,13 @@ struct Image {
 
 impl Images {
     fn new(plan: &Plan) -> Self {
-        let image = |_| Image { rows: Rows::new(plan.stride), index: hashbrown::HashMap::new() };
-        Images { grains: plan.grains.iter().map(image).collect() }
+        let image = |_| Image {
+            rows: Rows::new(plan.stride),
+            index: hashbrown::HashMap::new(),
+        };
+        Images {
+            grains: plan.grains.iter().map(image).collect(),
+        }
     }
 
     fn read(&mut self, plan: &Plan, open: &mut Open, bytes: &[u8]) -> Result<()> {
@@ -115,7 +125,9 @@ impl Images {
             version if version > VERSION => {
                 return Err(Error::new(
                     Kind::SpecChanged,
-                    format!("the stored windows have format {version}, newer than this wattline knows; use the version that wrote them"),
+                    format!(
+                        "the stored windows have format {version}, newer than this wattline knows; use the version that wrote them"
+                    ),
                 ));
             }
             _ => return Err(damaged()),
@@ -148,7 +160,13 @@ impl Images {
         Ok(())
     }
 
-    fn grain(&mut self, plan: &Plan, open: &mut Open, grain: usize, from: &mut Reader) -> Result<()> {
+    fn grain(
+        &mut self,
+        plan: &Plan,
+        open: &mut Open,
+        grain: usize,
+        from: &mut Reader,
+    ) -> Result<()> {
         let image = &mut self.grains[grain];
         for _ in 0..from.count()? {
             let (sensor, start) = (from.word()?, from.word()? as i64);
@@ -210,7 +228,11 @@ impl Image {
         };
         self.index.insert((sensor, start), row);
         let broken = words[head::FLAGS] & flag::SLOTS != 0;
-        let wide: Vec<bool> = plan.cells.iter().map(|c| words[c.count] & WIDE != 0).collect();
+        let wide: Vec<bool> = plan
+            .cells
+            .iter()
+            .map(|c| words[c.count] & WIDE != 0)
+            .collect();
         words[head::FLAGS] &= flag::STORED;
         plan.cells.iter().for_each(|c| words[c.count] &= !WIDE);
         self.rows.row_mut(row).copy_from_slice(&words);
@@ -242,12 +264,17 @@ fn check(plan: &Plan, grain: usize, names: usize, words: &[u64]) -> Result<()> {
         && start > -FAR
         && start < FAR
         && plan.grains[grain].calendar.window(start) == (start, end)
-        && [head::READINGS, head::DUPLICATES, head::ESTIMATED].into_iter().all(count)
+        && [head::READINGS, head::DUPLICATES, head::ESTIMATED]
+            .into_iter()
+            .all(count)
         && flags & !(flag::STORED | flag::SLOTS) == 0
         && (near || flags & flag::SLOTS != 0)
         && seen
         && time(head::STEP) >= MIXED
-        && plan.cells.iter().all(|cell| count(cell.count) && sums_good(cell, words));
+        && plan
+            .cells
+            .iter()
+            .all(|cell| count(cell.count) && sums_good(cell, words));
     good.then_some(()).ok_or_else(damaged)
 }
 
@@ -264,7 +291,9 @@ fn sums_good(cell: &Cell, words: &[u64]) -> bool {
     exponent(sum)
         && exponent(cell.squares)
         && exponent(cell.energy)
-        && [cell.min, cell.max, after(cell.first), after(cell.last)].into_iter().all(finite)
+        && [cell.min, cell.max, after(cell.first), after(cell.last)]
+            .into_iter()
+            .all(finite)
 }
 
 fn signature(plan: &Plan) -> u32 {
@@ -318,14 +347,20 @@ impl Writer {
 
     fn track(&mut self, sensor: u32, first: i64, next: i64, step: i64) {
         self.word(u64::from(sensor));
-        [first, next, step].into_iter().for_each(|t| self.word(t as u64));
+        [first, next, step]
+            .into_iter()
+            .for_each(|t| self.word(t as u64));
     }
 
     fn rows(&mut self, plan: &Plan, rows: &Rows, list: &[u32]) {
         self.count(list.len());
         for &row in list {
             for (at, word) in rows.row(row).iter().enumerate() {
-                let kept = if at == head::FLAGS { word & (flag::STORED | flag::SLOTS) } else { *word };
+                let kept = if at == head::FLAGS {
+                    word & (flag::STORED | flag::SLOTS)
+                } else {
+                    *word
+                };
                 self.word(kept);
             }
             if let Some(set) = rows.slot_set(row) {
@@ -389,20 +424,31 @@ impl<'a> Reader<'a> {
     fn word(&mut self) -> Result<u64> {
         let n = usize::from(self.byte()?);
         let mut bytes = [0; 8];
-        bytes.get_mut(..n).ok_or_else(damaged)?.copy_from_slice(self.take(n)?);
+        bytes
+            .get_mut(..n)
+            .ok_or_else(damaged)?
+            .copy_from_slice(self.take(n)?);
         Ok(u64::from_le_bytes(bytes))
     }
 
     /// A number of things of at least one byte each.
     fn count(&mut self) -> Result<usize> {
         let n = self.word()?;
-        if n > self.bytes.len() as u64 { Err(damaged()) } else { Ok(n as usize) }
+        if n > self.bytes.len() as u64 {
+            Err(damaged())
+        } else {
+            Ok(n as usize)
+        }
     }
 
     /// An instant, or none.
     fn time(&mut self) -> Result<i64> {
         let time = self.word()? as i64;
-        if time == NONE || (-FAR..FAR).contains(&time) { Ok(time) } else { Err(damaged()) }
+        if time == NONE || (-FAR..FAR).contains(&time) {
+            Ok(time)
+        } else {
+            Err(damaged())
+        }
     }
 
     fn blob(&mut self) -> Result<&'a [u8]> {
@@ -434,7 +480,16 @@ impl<'a> Reader<'a> {
     }
 
     fn wide(&mut self) -> Result<Wide> {
-        let mut pair = || -> Result<Pair> { Ok(Pair { scaled: self.big()?, binary: self.big()? }) };
-        Ok(Wide { sum: pair()?, squares: pair()?, energy: pair()? })
+        let mut pair = || -> Result<Pair> {
+            Ok(Pair {
+                scaled: self.big()?,
+                binary: self.big()?,
+            })
+        };
+        Ok(Wide {
+            sum: pair()?,
+            squares: pair()?,
+            energy: pair()?,
+        })
     }
 }

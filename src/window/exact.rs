@@ -73,9 +73,10 @@ impl Small {
             return true;
         }
         let low = e.min(self.exp);
-        let (Some(a), Some(b)) =
-            (shifted(self.mant, self.exp.wrapping_sub(low)), shifted(m, e.wrapping_sub(low)))
-        else {
+        let (Some(a), Some(b)) = (
+            shifted(self.mant, self.exp.wrapping_sub(low)),
+            shifted(m, e.wrapping_sub(low)),
+        ) else {
             return false;
         };
         match a.checked_add(b) {
@@ -170,7 +171,10 @@ impl Wide {
         } else {
             let unit = 2 * UNIT as usize;
             let scaled = &self.squares.scaled << unit;
-            (scaled + &self.squares.binary * square, BigInt::from(square) << unit)
+            (
+                scaled + &self.squares.binary * square,
+                BigInt::from(square) << unit,
+            )
         };
         // (n·Σx² − (Σx)²) / (n (n − 1)), over the common denominator.
         let top = q * n * &sd * &sd - &s * &s * &qd;
@@ -286,7 +290,11 @@ fn two(e: i32) -> f64 {
 pub(crate) fn divide_big(num: &BigInt, den: &BigInt) -> f64 {
     let (n, d) = (num.magnitude(), den.magnitude());
     let value = quotient(n, d);
-    if num.sign() == Sign::Minus { -value } else { value }
+    if num.sign() == Sign::Minus {
+        -value
+    } else {
+        value
+    }
 }
 
 /// Shift that gives `n / d` about `bits` bits.
@@ -352,7 +360,10 @@ mod tests {
         assert_eq!(divide(1, 3), 1.0 / 3.0);
         let odd = (1i64 << 54) + 2; // half way between two floats: goes to the even one
         assert_eq!(divide(odd, 1), (1i64 << 54) as f64);
-        assert_eq!(divide(i64::MAX, 7), divide_big(&BigInt::from(i64::MAX), &BigInt::from(7)));
+        assert_eq!(
+            divide(i64::MAX, 7),
+            divide_big(&BigInt::from(i64::MAX), &BigInt::from(7))
+        );
         assert_eq!(divide_wide(1, 1, -1074), f64::from_bits(1));
         assert_eq!(divide_wide(3, 1, -1075), f64::from_bits(2));
         assert_eq!(divide_wide(1, 1, -1075), 0.0);

@@ -8,8 +8,8 @@ use crate::{Error, Kind, Result};
 use arrow_array::builder::StringBuilder;
 use arrow_array::types::Int32Type;
 use arrow_array::{
-    ArrayRef, BooleanArray, DictionaryArray, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray,
-    TimestampMicrosecondArray,
+    ArrayRef, BooleanArray, DictionaryArray, Float64Array, Int32Array, Int64Array, RecordBatch,
+    StringArray, TimestampMicrosecondArray,
 };
 use arrow_buffer::{NullBuffer, ScalarBuffer};
 use hashbrown::HashMap;
@@ -48,8 +48,13 @@ impl Output<'_> {
                 true => jobs.par_iter().map(column).collect(),
                 false => jobs.iter().map(column).collect(),
             };
-        RecordBatch::try_new(self.plan.schema(), columns)
-            .map_err(|e| Error::new(Kind::Internal, "window columns do not fit their table; please report it").because(e))
+        RecordBatch::try_new(self.plan.schema(), columns).map_err(|e| {
+            Error::new(
+                Kind::Internal,
+                "window columns do not fit their table; please report it",
+            )
+            .because(e)
+        })
     }
 
     fn fixed(&self, at: usize) -> ArrayRef {
@@ -155,7 +160,8 @@ impl Output<'_> {
 
     /// Slots without a value.
     fn missing(&self, row: u32) -> Option<i64> {
-        self.expected(row).map(|expected| (expected - self.rows.filled(row)).max(0))
+        self.expected(row)
+            .map(|expected| (expected - self.rows.filled(row)).max(0))
     }
 
     fn measure(&self, cell: &Cell, aggregate: Aggregate) -> ArrayRef {
@@ -166,7 +172,13 @@ impl Output<'_> {
         let least = if aggregate == Aggregate::Stddev { 2 } else { 1 };
         let known = aggregate != Aggregate::Energy || self.plan.step != StepKnown::Unknown;
         let valid = |row: &u32| known && count(*row) >= least;
-        let value = |row: &u32| if valid(row) { self.value(*row, cell, aggregate, count(*row)) } else { 0.0 };
+        let value = |row: &u32| {
+            if valid(row) {
+                self.value(*row, cell, aggregate, count(*row))
+            } else {
+                0.0
+            }
+        };
         let values: Vec<f64> = self.list.iter().map(value).collect();
         let nulls = NullBuffer::from_iter(self.list.iter().map(valid));
         let nulls = (nulls.null_count() > 0).then_some(nulls);
@@ -237,8 +249,14 @@ fn finish_slow(sum: Small, unit: u64, num: i64, den: u64) -> f64 {
         Some(bottom) if num == 1 => divide_wide(sum.mant, bottom, sum.exp),
         Some(bottom) => scale_wide(sum.mant, num, bottom, sum.exp),
         None => {
-            let wide = super::exact::Pair { scaled: 0.into(), binary: sum.wide(super::exact::UNIT) };
-            let scaled = super::exact::Pair { scaled: sum.mant.into(), binary: 0.into() };
+            let wide = super::exact::Pair {
+                scaled: 0.into(),
+                binary: sum.wide(super::exact::UNIT),
+            };
+            let scaled = super::exact::Pair {
+                scaled: sum.mant.into(),
+                binary: 0.into(),
+            };
             let pair = if unit > 1 { scaled } else { wide };
             pair.finish(unit, num, den)
         }
@@ -250,6 +268,8 @@ fn dictionary(keys: Vec<i32>, texts: Vec<&str>) -> ArrayRef {
     // The keys were made with the values, so they fit; an empty table is the only other answer.
     match DictionaryArray::<Int32Type>::try_new(Int32Array::from(keys), values) {
         Ok(array) => Arc::new(array),
-        Err(_) => Arc::new(DictionaryArray::<Int32Type>::from_iter(std::iter::empty::<&str>())),
+        Err(_) => Arc::new(DictionaryArray::<Int32Type>::from_iter(std::iter::empty::<
+            &str,
+        >())),
     }
 }

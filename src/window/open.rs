@@ -159,7 +159,10 @@ impl GrainState {
 impl Open {
     /// No windows.
     pub fn new() -> Self {
-        Open { closed_to: i64::MIN, ..Open::default() }
+        Open {
+            closed_to: i64::MIN,
+            ..Open::default()
+        }
     }
 
     /// Makes room for the grains of the plan.
@@ -183,7 +186,10 @@ impl Open {
     /// Merges the partials of a batch.
     pub fn merge(&mut self, plan: &Plan, delta: Delta) -> Result<()> {
         if delta.grains.len() != plan.grains.len() {
-            return Err(Error::new(Kind::Internal, "a batch was accumulated with another plan; please report it"));
+            return Err(Error::new(
+                Kind::Internal,
+                "a batch was accumulated with another plan; please report it",
+            ));
         }
         self.fit(plan);
         let mut ids = vec![u32::MAX; delta.names.len()];
@@ -223,10 +229,19 @@ impl Open {
 
     /// Writes the empty windows that closing `due` completes; sets revisions of windows that
     /// were written empty before.
-    fn complete(&mut self, plan: &Plan, grain: usize, due: &[u32], watermark: i64) -> Result<Vec<u32>> {
+    fn complete(
+        &mut self,
+        plan: &Plan,
+        grain: usize,
+        due: &[u32],
+        watermark: i64,
+    ) -> Result<Vec<u32>> {
         let mut gaps = Vec::new();
         let state = &self.grains[grain];
-        let mut order: Vec<(i64, u32)> = due.iter().map(|row| (state.rows.key(*row).1, *row)).collect();
+        let mut order: Vec<(i64, u32)> = due
+            .iter()
+            .map(|row| (state.rows.key(*row).1, *row))
+            .collect();
         order.sort_unstable();
         // Windows before a sensor's stretch first, the nearest first: each extends it backwards.
         let mut rest = Vec::with_capacity(order.len());
@@ -258,7 +273,9 @@ impl Open {
         if track.next != NONE && start < track.next {
             // It was written empty: this is its first revision.
             let word = self.grains[grain].rows.get(row, head::SENSOR);
-            self.grains[grain].rows.set(row, head::SENSOR, word | 1 << 32);
+            self.grains[grain]
+                .rows
+                .set(row, head::SENSOR, word | 1 << 32);
             self.grains[grain].track(sensor).open -= 1;
             return Ok(());
         }
@@ -267,7 +284,11 @@ impl Open {
         }
         let step = self.grains[grain].rows.get(row, head::STEP) as i64;
         let track = self.grains[grain].track(sensor);
-        track.first = if track.first == NONE { start } else { track.first };
+        track.first = if track.first == NONE {
+            start
+        } else {
+            track.first
+        };
         track.next = end;
         track.step = if step > 0 { step } else { track.step };
         track.open -= 1;
@@ -281,7 +302,14 @@ impl Open {
     }
 
     /// Empty windows of a sensor in `[from, to)`.
-    fn bridge(&mut self, plan: &Plan, grain: usize, sensor: u32, part: (i64, i64), gaps: &mut Vec<u32>) -> Result<()> {
+    fn bridge(
+        &mut self,
+        plan: &Plan,
+        grain: usize,
+        sensor: u32,
+        part: (i64, i64),
+        gaps: &mut Vec<u32>,
+    ) -> Result<()> {
         if part.0 >= part.1 {
             return Ok(());
         }
@@ -296,7 +324,13 @@ impl Open {
     }
 
     /// Holes that the watermark has passed, before windows that are still open.
-    fn pass(&mut self, plan: &Plan, grain: usize, watermark: i64, gaps: &mut Vec<u32>) -> Result<()> {
+    fn pass(
+        &mut self,
+        plan: &Plan,
+        grain: usize,
+        watermark: i64,
+        gaps: &mut Vec<u32>,
+    ) -> Result<()> {
         let calendar = &plan.grains[grain].calendar;
         let mut sensors: Vec<u32> = self.grains[grain].holes.iter().copied().collect();
         sensors.sort_unstable();
@@ -400,8 +434,10 @@ impl Open {
         if !plan.grains[grain].gaps {
             return Ok(gaps);
         }
-        let mut order: Vec<(u32, i64, i64)> =
-            open.iter().map(|row| self.grains[grain].rows.key(*row)).collect();
+        let mut order: Vec<(u32, i64, i64)> = open
+            .iter()
+            .map(|row| self.grains[grain].rows.key(*row))
+            .collect();
         order.sort_unstable();
         let mut at = (u32::MAX, NONE);
         for (sensor, start, end) in order {
@@ -417,14 +453,30 @@ impl Open {
     }
 
     /// The table of some rows, ordered by start and sensor.
-    fn write(&mut self, plan: &Plan, grain: usize, mut list: Vec<u32>, last: bool) -> Result<Option<WindowRows>> {
+    fn write(
+        &mut self,
+        plan: &Plan,
+        grain: usize,
+        mut list: Vec<u32>,
+        last: bool,
+    ) -> Result<Option<WindowRows>> {
         if list.is_empty() {
             return Ok(None);
         }
         self.sort(grain, &mut list);
         let rows = &self.grains[grain].rows;
-        let output = Output { plan, grain, rows, list: &list, names: &self.names, last };
-        Ok(Some(WindowRows { grain: plan.grains[grain].name.clone(), rows: output.batch()? }))
+        let output = Output {
+            plan,
+            grain,
+            rows,
+            list: &list,
+            names: &self.names,
+            last,
+        };
+        Ok(Some(WindowRows {
+            grain: plan.grains[grain].name.clone(),
+            rows: output.batch()?,
+        }))
     }
 
     fn sort(&mut self, grain: usize, list: &mut Vec<u32>) {
@@ -467,7 +519,10 @@ impl Open {
     /// Number of windows held of each grain (plan order): open, and kept for corrections.
     pub fn open_windows(&self) -> Vec<(usize, usize)> {
         let sizes = |map: &BTreeMap<i64, Vec<u32>>| map.values().map(Vec::len).sum();
-        self.grains.iter().map(|g| (sizes(&g.due), sizes(&g.kept))).collect()
+        self.grains
+            .iter()
+            .map(|g| (sizes(&g.due), sizes(&g.kept)))
+            .collect()
     }
 
     /// Number of windows held, all grains, kept ones included.
@@ -484,8 +539,14 @@ impl Open {
     pub fn bytes(&self) -> usize {
         let names: usize = self.names.iter().map(|n| n.len() + 16 + 16 + 25).sum();
         let grain = |g: &GrainState| {
-            let lists = g.due.values().chain(g.kept.values()).map(|v| v.capacity() * 4 + 48).sum::<usize>();
-            let marks = g.changed.capacity() * 4 + g.removed.capacity() * 16 + g.holes.capacity() * 5;
+            let lists = g
+                .due
+                .values()
+                .chain(g.kept.values())
+                .map(|v| v.capacity() * 4 + 48)
+                .sum::<usize>();
+            let marks =
+                g.changed.capacity() * 4 + g.removed.capacity() * 16 + g.holes.capacity() * 5;
             let tracks = g.tracks.capacity() * size_of::<Track>();
             g.rows.bytes() + g.index.capacity() * 25 + lists + marks + tracks
         };

@@ -141,7 +141,10 @@ pub(crate) struct Cell {
 impl Cell {
     /// The first word of the sums, where a wide partial keeps its key.
     pub fn sums(&self) -> usize {
-        [self.sum, self.squares, self.energy].into_iter().find(|w| *w > 0).unwrap_or(0)
+        [self.sum, self.squares, self.energy]
+            .into_iter()
+            .find(|w| *w > 0)
+            .unwrap_or(0)
     }
 }
 
@@ -193,11 +196,6 @@ impl Plan {
         self.correct_for
     }
 
-    /// Whether expected and missing slots can be told.
-    pub(crate) fn counts_slots(&self) -> bool {
-        self.step != StepKnown::Unknown
-    }
-
     /// Names everything the stored partials depend on.
     pub(crate) fn signature(&self) -> String {
         let cells: Vec<String> = self
@@ -208,14 +206,22 @@ impl Plan {
                 format!("{}:{:?}:{:?}", measure.name, measure.digits, c.aggregates)
             })
             .collect();
-        format!("{:?}|{}|{}", self.step, self.slots.zone.name(), cells.join(","))
+        format!(
+            "{:?}|{}|{}",
+            self.step,
+            self.slots.zone.name(),
+            cells.join(",")
+        )
     }
 }
 
 impl SlotGrid {
     fn new(zone: &Zone, step: StepKnown) -> Self {
         let wall = matches!(step, StepKnown::Fixed(step) if step > crate::time::HOUR);
-        SlotGrid { zone: zone.clone(), wall }
+        SlotGrid {
+            zone: zone.clone(),
+            wall,
+        }
     }
 
     /// The slot that holds instant `at`. Steps up to an hour count elapsed time in phase with
@@ -223,7 +229,11 @@ impl SlotGrid {
     #[inline]
     pub fn slot(&self, at: i64, step: i64) -> i64 {
         let offset = self.zone.offset_at(at);
-        let shift = if step > crate::time::HOUR { offset } else { offset.rem_euclid(step) };
+        let shift = if step > crate::time::HOUR {
+            offset
+        } else {
+            offset.rem_euclid(step)
+        };
         (at + shift).div_euclid(step)
     }
 }
@@ -234,12 +244,14 @@ fn usage(message: String) -> Error {
 
 fn check_grains(grains: &[Grain], step: StepKnown) -> Result<()> {
     let Some(finest) = grains.first() else {
-        return Err(usage("no grain was asked for; name at least one, such as \"1h\"".into()));
+        return Err(usage(
+            "no grain was asked for; name at least one, such as \"1h\"".into(),
+        ));
     };
     match step {
-        StepKnown::Fixed(step) if step <= 0 => {
-            Err(usage(format!("a step of {step} µs is no length; give one such as \"1min\"")))
-        }
+        StepKnown::Fixed(step) if step <= 0 => Err(usage(format!(
+            "a step of {step} µs is no length; give one such as \"1min\""
+        ))),
         StepKnown::Fixed(step) if step > longest(finest) => Err(usage(format!(
             "the grain {finest} is finer than the readings, whose step is {}; ask for a grain of at least that length",
             duration::format(step)
@@ -267,12 +279,19 @@ fn layout(spec: &WindowSpec) -> Result<(Vec<Cell>, usize)> {
         }
     }
     if cells.is_empty() {
-        return Err(usage("there is no measure to aggregate; give a column the role \"measure\"".into()));
+        return Err(usage(
+            "there is no measure to aggregate; give a column the role \"measure\"".into(),
+        ));
     }
     Ok((cells, at))
 }
 
-fn cell(spec: &WindowSpec, index: usize, measure: &Measure, at: &mut usize) -> Result<Option<Cell>> {
+fn cell(
+    spec: &WindowSpec,
+    index: usize,
+    measure: &Measure,
+    at: &mut usize,
+) -> Result<Option<Cell>> {
     let aggregates = aggregates(measure)?;
     if aggregates.is_empty() {
         return Ok(None);
@@ -281,8 +300,13 @@ fn cell(spec: &WindowSpec, index: usize, measure: &Measure, at: &mut usize) -> R
     use Aggregate::{Energy, First, Last, Max, Mean, Min, Stddev, Sum};
     let digits = measure.digits.filter(|d| *d <= 15);
     let rows = spec.step == StepKnown::Rows;
-    let sum = has(&[Sum, Mean, Stddev]) || (has(&[Energy]) && spec.step != StepKnown::Unknown && !rows);
-    let watt_hours = if has(&[Energy]) { watt_hours(measure, spec.step)? } else { (0, 1) };
+    let sum =
+        has(&[Sum, Mean, Stddev]) || (has(&[Energy]) && spec.step != StepKnown::Unknown && !rows);
+    let watt_hours = if has(&[Energy]) {
+        watt_hours(measure, spec.step)?
+    } else {
+        (0, 1)
+    };
     let mut take = |wanted: bool, words: usize| {
         let place = if wanted { *at } else { 0 };
         *at += if wanted { words } else { 0 };
@@ -332,7 +356,11 @@ fn aggregates(measure: &Measure) -> Result<Vec<Aggregate>> {
 fn watt_hours(measure: &Measure, step: StepKnown) -> Result<(i64, u64)> {
     let unit = measure.unit.as_deref().unwrap_or("");
     let power = measure.kind == MeasureKind::Power;
-    let name = if power { unit } else { unit.strip_suffix('h').unwrap_or("?") };
+    let name = if power {
+        unit
+    } else {
+        unit.strip_suffix('h').unwrap_or("?")
+    };
     let (num, den): (i64, u64) = match name {
         "mW" => (1, 1000),
         "W" | "VA" | "var" => (1, 1),
@@ -352,11 +380,19 @@ fn watt_hours(measure: &Measure, step: StepKnown) -> Result<(i64, u64)> {
         (_, StepKnown::Fixed(step)) => step,
         (_, StepKnown::Rows) => 1,
     };
-    let (top, bottom) = (num as i128 * time as i128, den as i128 * crate::time::HOUR as i128);
+    let (top, bottom) = (
+        num as i128 * time as i128,
+        den as i128 * crate::time::HOUR as i128,
+    );
     let common = num_integer::gcd(top, bottom);
     i64::try_from(top / common)
         .map(|top| (top, (bottom / common) as u64))
-        .map_err(|_| usage(format!("the step of {} is too long for an energy", measure.name)))
+        .map_err(|_| {
+            usage(format!(
+                "the step of {} is too long for an energy",
+                measure.name
+            ))
+        })
 }
 
 /// The table's columns.

@@ -38,7 +38,10 @@ pub(crate) struct Slab<T> {
 
 impl<T> Default for Slab<T> {
     fn default() -> Self {
-        Slab { items: Vec::new(), free: Vec::new() }
+        Slab {
+            items: Vec::new(),
+            free: Vec::new(),
+        }
     }
 }
 
@@ -98,7 +101,13 @@ pub(crate) struct Values<'a> {
 
 impl Rows {
     pub fn new(stride: usize) -> Self {
-        Rows { stride, words: Vec::new(), free: Vec::new(), wides: Slab::default(), slots: Slab::default() }
+        Rows {
+            stride,
+            words: Vec::new(),
+            free: Vec::new(),
+            wides: Slab::default(),
+            slots: Slab::default(),
+        }
     }
 
     /// Rows ever used; some may be free.
@@ -142,7 +151,11 @@ impl Rows {
     #[inline]
     pub fn key(&self, row: u32) -> (u32, i64, i64) {
         let words = self.row(row);
-        (words[head::SENSOR] as u32, words[head::START] as i64, words[head::END] as i64)
+        (
+            words[head::SENSOR] as u32,
+            words[head::START] as i64,
+            words[head::END] as i64,
+        )
     }
 
     pub fn has(&self, row: u32, flags: u64) -> bool {
@@ -257,7 +270,9 @@ impl Rows {
     pub fn filled(&self, row: u32) -> i64 {
         match self.slot_set(row) {
             Some(set) => set.filled(),
-            None => self.get(row, head::SLOT_TO).wrapping_sub(self.get(row, head::SLOT_FROM)) as i64,
+            None => self
+                .get(row, head::SLOT_TO)
+                .wrapping_sub(self.get(row, head::SLOT_FROM)) as i64,
         }
     }
 
@@ -331,11 +346,18 @@ impl Rows {
     /// Adds values to a cell.
     #[inline]
     pub fn add(&mut self, row: u32, cell: &Cell, run: Values) {
-        let (Some(&first), Some(&last)) = (run.values.first(), run.values.last()) else { return };
+        let (Some(&first), Some(&last)) = (run.values.first(), run.values.last()) else {
+            return;
+        };
         let plain = cell.scale > 0.0 && cell.squares == 0 && cell.energy == 0;
         let n = run.values.len() as u64;
         if cell.first + cell.last > 0 {
-            self.add_ends(row, cell, (run.times[0], first), (run.times[run.times.len() - 1], last));
+            self.add_ends(
+                row,
+                cell,
+                (run.times[0], first),
+                (run.times[run.times.len() - 1], last),
+            );
         }
         if plain && n > 1 {
             let scan = scan(run.values, cell.scale);
@@ -343,13 +365,19 @@ impl Rows {
             if cell.sum == 0 {
                 self.row_mut(row)[cell.count] += n;
             } else if !scan.exact || !self.add_scaled(row, cell, n, scan.sum) {
-                run.values.iter().for_each(|v| self.add_value(row, cell, *v, run.step));
+                run.values
+                    .iter()
+                    .for_each(|v| self.add_value(row, cell, *v, run.step));
             }
             return;
         }
         if plain && n == 1 {
             self.add_extremes(row, cell, first + 0.0, first + 0.0);
-            let k = if cell.sum == 0 { Some(0) } else { scaled(first, cell.scale) };
+            let k = if cell.sum == 0 {
+                Some(0)
+            } else {
+                scaled(first, cell.scale)
+            };
             if !k.is_some_and(|k| self.add_scaled(row, cell, 1, k)) {
                 self.add_value(row, cell, first, run.step);
             }
@@ -367,7 +395,9 @@ impl Rows {
             self.row_mut(row)[cell.count] += run.values.len() as u64;
             return;
         }
-        run.values.iter().for_each(|v| self.add_value(row, cell, *v, run.step));
+        run.values
+            .iter()
+            .for_each(|v| self.add_value(row, cell, *v, run.step));
     }
 
     /// Adds a scaled sum of `n` values; `false` where it does not fit.
@@ -378,7 +408,9 @@ impl Rows {
             return false;
         }
         if cell.sum > 0 {
-            let Some(total) = (words[cell.sum] as i64).checked_add(sum) else { return false };
+            let Some(total) = (words[cell.sum] as i64).checked_add(sum) else {
+                return false;
+            };
             words[cell.sum] = total as u64;
         }
         words[cell.count] += n;
@@ -461,8 +493,11 @@ impl Rows {
         }
         let words = self.row(row);
         let mut wide = Wide::default();
-        let (sum, squares, energy) =
-            (sum_of(cell, words), small(words, cell.squares), small(words, cell.energy));
+        let (sum, squares, energy) = (
+            sum_of(cell, words),
+            small(words, cell.squares),
+            small(words, cell.energy),
+        );
         if cell.scale > 0.0 {
             wide.sum.scaled = sum.mant.into();
             wide.squares.scaled = squares.mant.into();
@@ -498,7 +533,10 @@ impl Rows {
             return;
         }
         match other.slot_set(from) {
-            Some(set) => set.runs().into_iter().for_each(|r| self.fill(row, r.0, r.1)),
+            Some(set) => set
+                .runs()
+                .into_iter()
+                .for_each(|r| self.fill(row, r.0, r.1)),
             None if src[head::SLOT_FROM] != src[head::SLOT_TO] => {
                 self.fill(row, src[head::SLOT_FROM] as i64, src[head::SLOT_TO] as i64);
             }
@@ -552,7 +590,11 @@ fn merge_small(cell: &Cell, words: &mut [u64], src: &[u64]) -> bool {
     let mut sum = sum_of(cell, words);
     let mut squares = small(words, cell.squares);
     let mut energy = small(words, cell.energy);
-    let (s, q, e) = (sum_of(cell, src), small(src, cell.squares), small(src, cell.energy));
+    let (s, q, e) = (
+        sum_of(cell, src),
+        small(src, cell.squares),
+        small(src, cell.energy),
+    );
     let fits = sum.add(s.mant, s.exp) && squares.add(q.mant, q.exp) && energy.add(e.mant, e.exp);
     fits && store(cell, words, sum, squares, energy)
 }
@@ -564,14 +606,20 @@ pub(crate) fn small(words: &[u64], at: usize) -> Small {
         return Small::default();
     }
     let mant = words[at + 1] as u128 | (words[at + 2] as u128) << 64;
-    Small { mant: mant as i128, exp: words[at] as i32 }
+    Small {
+        mant: mant as i128,
+        exp: words[at] as i32,
+    }
 }
 
 /// The sum of a cell, scaled or binary.
 #[inline]
 pub(crate) fn sum_of(cell: &Cell, words: &[u64]) -> Small {
     match cell.scale > 0.0 && cell.sum > 0 {
-        true => Small { mant: words[cell.sum] as i64 as i128, exp: 0 },
+        true => Small {
+            mant: words[cell.sum] as i64 as i128,
+            exp: 0,
+        },
         false => small(words, cell.sum),
     }
 }
@@ -579,7 +627,9 @@ pub(crate) fn sum_of(cell: &Cell, words: &[u64]) -> Small {
 /// Stores the sums of a cell; `false` (and unchanged) where the scaled sum leaves its word.
 fn store(cell: &Cell, words: &mut [u64], sum: Small, squares: Small, energy: Small) -> bool {
     if cell.scale > 0.0 && cell.sum > 0 {
-        let Ok(sum) = i64::try_from(sum.mant) else { return false };
+        let Ok(sum) = i64::try_from(sum.mant) else {
+            return false;
+        };
         words[cell.sum] = sum as u64;
     } else {
         put(words, cell.sum, sum);
@@ -653,12 +703,25 @@ fn scan(values: &[f64], scale: f64) -> Scan {
     let max = max.into_iter().fold(f64::NEG_INFINITY, f64::max) + 0.0;
     let small = max.abs().max(min.abs()) * scale < (1u64 << 31) as f64;
     let exact = small && off.iter().all(|o| *o == 0) && values.len() <= MOST;
-    let sum = if exact { sum.into_iter().sum::<f64>() as i64 } else { 0 };
-    Scan { sum, min, max, exact }
+    let sum = if exact {
+        sum.into_iter().sum::<f64>() as i64
+    } else {
+        0
+    };
+    Scan {
+        sum,
+        min,
+        max,
+        exact,
+    }
 }
 
 fn extremes(values: &[f64]) -> (f64, f64) {
-    let min = values.iter().fold(f64::INFINITY, |a, v| if *v < a { *v } else { a });
-    let max = values.iter().fold(f64::NEG_INFINITY, |a, v| if *v > a { *v } else { a });
+    let min = values
+        .iter()
+        .fold(f64::INFINITY, |a, v| if *v < a { *v } else { a });
+    let max = values
+        .iter()
+        .fold(f64::NEG_INFINITY, |a, v| if *v > a { *v } else { a });
     (min + 0.0, max + 0.0)
 }

@@ -22,16 +22,11 @@ impl Slots {
     /// Number of filled slots.
     pub fn filled(&self) -> i64 {
         match self {
-            Slots::Runs(runs) => runs.iter().map(|r| r.1.saturating_sub(r.0)).fold(0, i64::saturating_add),
+            Slots::Runs(runs) => runs
+                .iter()
+                .map(|r| r.1.saturating_sub(r.0))
+                .fold(0, i64::saturating_add),
             Slots::Bits { words, .. } => words.iter().map(|w| i64::from(w.count_ones())).sum(),
-        }
-    }
-
-    /// The only run, if there is one.
-    pub fn only(&self) -> Option<(i64, i64)> {
-        match self {
-            Slots::Runs(runs) if runs.len() == 1 => runs.first().copied(),
-            _ => None,
         }
     }
 
@@ -62,14 +57,6 @@ impl Slots {
         }
     }
 
-    /// Fills every slot of `other`.
-    pub fn merge(&mut self, other: &Slots) {
-        match other {
-            Slots::Runs(runs) => runs.iter().for_each(|r| self.fill(r.0, r.1)),
-            Slots::Bits { .. } => other.runs().into_iter().for_each(|r| self.fill(r.0, r.1)),
-        }
-    }
-
     /// As sorted runs.
     pub fn runs(&self) -> Vec<(i64, i64)> {
         match self {
@@ -81,7 +68,9 @@ impl Slots {
     /// Becomes a bitmap where that is smaller.
     fn settle(&mut self) {
         let Slots::Runs(runs) = self else { return };
-        let (Some(first), Some(last)) = (runs.first(), runs.last()) else { return };
+        let (Some(first), Some(last)) = (runs.first(), runs.last()) else {
+            return;
+        };
         let span = last.1.saturating_sub(first.0);
         if runs.len() < 16 || span / 8 > runs.len() as i64 * 16 {
             return;
@@ -99,7 +88,10 @@ fn insert(runs: &mut Vec<(i64, i64)>, from: i64, to: i64) {
         Some(last) if from > last.1 => runs.len(),
         _ => runs.partition_point(|r| r.1 < from),
     };
-    let right = left + runs.get(left..).map_or(0, |tail| tail.partition_point(|r| r.0 <= to));
+    let right = left
+        + runs
+            .get(left..)
+            .map_or(0, |tail| tail.partition_point(|r| r.0 <= to));
     if left == right {
         runs.insert(left, (from, to));
         return;
@@ -135,7 +127,11 @@ fn set(base: i64, words: &mut [u64], from: i64, to: i64) {
     while at < end {
         let bit = at % 64;
         let n = (64 - bit).min(end - at);
-        let mask = if n == 64 { u64::MAX } else { ((1u64 << n) - 1) << bit };
+        let mask = if n == 64 {
+            u64::MAX
+        } else {
+            ((1u64 << n) - 1) << bit
+        };
         if let Some(word) = words.get_mut(at / 64) {
             *word |= mask;
         }
@@ -174,12 +170,12 @@ mod tests {
     fn adjacent_runs_join() {
         let mut slots = Slots::run(0, 5);
         slots.fill(5, 9);
-        assert_eq!(slots.only(), Some((0, 9)));
+        assert_eq!(slots.runs(), [(0, 9)]);
         slots.fill(20, 21);
         slots.fill(12, 13);
         assert_eq!(slots.runs(), [(0, 9), (12, 13), (20, 21)]);
         slots.fill(8, 20);
-        assert_eq!(slots.only(), Some((0, 21)));
+        assert_eq!(slots.runs(), [(0, 21)]);
     }
 
     #[test]
@@ -190,13 +186,19 @@ mod tests {
             let mut other = Slots::run(1000, 1001);
             let mut oracle = BTreeSet::from([-3i64, 1000]);
             for i in 0..round {
-                state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+                state = state
+                    .wrapping_mul(6364136223846793005)
+                    .wrapping_add(1442695040888963407);
                 let from = (state >> 40) as i64 % (20 * round) - 700;
                 let to = from + 1 + (state >> 20) as i64 % 3;
                 oracle.extend(from..to);
-                if i % 3 == 0 { other.fill(from, to) } else { slots.fill(from, to) }
+                if i % 3 == 0 {
+                    other.fill(from, to)
+                } else {
+                    slots.fill(from, to)
+                }
             }
-            slots.merge(&other);
+            other.runs().into_iter().for_each(|r| slots.fill(r.0, r.1));
             let got: BTreeSet<i64> = slots.runs().into_iter().flat_map(|r| r.0..r.1).collect();
             assert_eq!(got, oracle);
             assert_eq!(slots.filled(), oracle.len() as i64);

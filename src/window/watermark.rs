@@ -47,11 +47,16 @@ pub fn late_masks(
     start: Watermark,
     allow: i64,
 ) -> (Vec<Option<BooleanBuffer>>, Watermark) {
-    let after = Watermark { max_end: start.max_end.max(stats.max_end), ..start };
+    let after = Watermark {
+        max_end: start.max_end.max(stats.max_end),
+        ..start
+    };
     let none = vec![None; plan.grains.len()];
     let slack = start.lateness.saturating_add(allow);
     let behind = start.max_end.saturating_sub(stats.min_time);
-    if readings.is_empty() || (stats.max_lag <= slack && (start.max_end == i64::MIN || behind <= slack)) {
+    if readings.is_empty()
+        || (stats.max_lag <= slack && (start.max_end == i64::MIN || behind <= slack))
+    {
         return (none, after);
     }
     let before = greatest_before(readings, keep, start);
@@ -109,7 +114,12 @@ pub(crate) fn counted_rows(readings: &Readings, keep: &Keep) -> Counted {
         });
     }
     let nulls = null.as_ref().map_or(0, |n| n.count_set_bits() as u64);
-    Counted { rows, null, bad, nulls }
+    Counted {
+        rows,
+        null,
+        bad,
+        nulls,
+    }
 }
 
 impl Counted {
@@ -132,12 +142,24 @@ impl Counted {
     /// duplicate, late, windowed.
     pub fn books(&self, len: usize, keep: &Keep, on_time: Option<&BooleanBuffer>) -> GrainBooks {
         let ones = |mask: Option<&BooleanBuffer>| mask.map_or(0, |m| m.count_set_bits() as u64);
-        let kept = keep.rows.as_ref().map_or(len as u64, |k| k.count_set_bits() as u64);
+        let kept = keep
+            .rows
+            .as_ref()
+            .map_or(len as u64, |k| k.count_set_bits() as u64);
         let (null, dropped) = (self.nulls, ones(self.bad.as_ref()));
-        let windowed = self.mask(on_time).map_or(len as u64, |m| m.count_set_bits() as u64);
+        let windowed = self
+            .mask(on_time)
+            .map_or(len as u64, |m| m.count_set_bits() as u64);
         let duplicate = ones(self.duplicates(keep).as_ref());
         let late = kept - null - dropped - duplicate - windowed;
-        GrainBooks { windowed, late, null, dropped, duplicate, ..GrainBooks::default() }
+        GrainBooks {
+            windowed,
+            late,
+            null,
+            dropped,
+            duplicate,
+            ..GrainBooks::default()
+        }
     }
 }
 
@@ -171,7 +193,13 @@ fn bad_rows(readings: &Readings) -> Option<BooleanBuffer> {
 
 /// Range and order of a batch; rows that `keep.rows` leaves out aside.
 pub(crate) fn batch_stats(readings: &Readings, keep: &Keep, null_rows: u64) -> BatchStats {
-    let mut stats = BatchStats { min_time: i64::MAX, max_end: i64::MIN, max_lag: 0, strictly_ordered: true, null_rows };
+    let mut stats = BatchStats {
+        min_time: i64::MAX,
+        max_end: i64::MIN,
+        max_lag: 0,
+        strictly_ordered: true,
+        null_rows,
+    };
     match (&readings.sensors, &readings.step, &keep.rows) {
         (SensorKeys::Constant(_), Step::Unknown | Step::Fixed(_), None) if ordered(readings) => {
             if let (Some(first), Some(_)) = (readings.time.first(), readings.time.last()) {
@@ -215,4 +243,3 @@ fn slow_stats(readings: &Readings, keep: &Keep, stats: &mut BatchStats) {
         stats.max_end = stats.max_end.max(end_of(readings, row));
     }
 }
-
