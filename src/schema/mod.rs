@@ -4,15 +4,23 @@
 //! embedded from `presets/*.toml`, or the proposal of `csv::sniff`. Out: a checked [`Schema`]
 //! and [`Readings`]. Nothing here opens a file or knows a store.
 
+mod canonical;
 mod check;
 mod columns;
+mod duration;
+mod instants;
+mod keys;
 mod presets;
 mod readings;
+mod roles;
 
+pub use canonical::{Canonical, LocalTimes, SENSOR, ToUtc, measures};
 pub use check::plain_name;
 pub use columns::{
     Aggregate, Column, ColumnType, DateOrder, Dialect, MeasureKind, Quality, QualityMap, Role,
     Schema, Stamp, StepSpec, TimeSpec,
 };
+pub use duration::duration;
 pub use presets::{preset, preset_names};
 pub use readings::{Measure, Readings, RowIds, SensorKeys, Step};
+pub use roles::{METADATA_KEY, Overrides, infer};

@@ -1,0 +1,589 @@
+//! Any Arrow batch with roles to the canonical [`Readings`].
+//!
+//! Zero copy where the types fit: Float64 measures, `Timestamp(us, UTC)` times. Other numbers
+//! are cast (integers, decimals, Float32), other timestamps brought to microseconds. What no
+//! window can take is a reject with its row and column: no time, no sensor, NaN, infinity.
+//! Times stand in tables as written; an end stamp moves back one step here and only here.
+//!
+//! Zones are not known in this room: times without zone go through the [`ToUtc`] that the
+//! source hands in, or stay wall clock ([`Canonical::assumed`]).
+
+use super::keys::sensor_keys;
+use super::readings::{Measure, Readings, RowIds, SensorKeys, Step};
+use super::roles::{self, Overrides};
+use super::{Aggregate, Column, MeasureKind, Role, Schema, Stamp, StepSpec, instants, plain_name};
+use crate::reject::Reject;
+use crate::{Error, Kind, Result};
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float64Type, Int64Type};
+use arrow_array::{Array, ArrayRef, BooleanArray, Float64Array, RecordBatch};
+use arrow_buffer::{NullBuffer, ScalarBuffer};
+use arrow_cast::{CastOptions, cast_with_options};
+use arrow_schema::{DataType, SchemaRef};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Sensor id of a dataset without a sensor column and without a declared constant.
+pub const SENSOR: &str = "1";
+
+/// Local times to instants, both µs; a row without an answer is a reject with that reason.
+pub type ToUtc = Arc<dyn Fn(&[i64]) -> Result<LocalTimes> + Send + Sync>;
+
+/// What [`ToUtc`] gives: instants, and rows that have none.
+pub type LocalTimes = (Vec<i64>, Vec<(usize, String)>);
+
+/// Where the readings of a table stand; made once a dataset, shared by all threads.
+#[derive(Clone)]
+pub struct Canonical {
+    name: Arc<str>,
+    schema: Schema,
+    measures: Arc<[Measure]>,
+    values: Vec<usize>,
+    times: Vec<usize>,
+    sensors: Vec<usize>,
+    constant: Arc<str>,
+    steps: Steps,
+    quality: Option<usize>,
+    to_utc: Option<ToUtc>,
+    naive: bool,
+    trusted: bool,
+}
+
+#[derive(Clone)]
+enum Steps {
+    Unknown,
+    Fixed(i64),
+    Column(usize),
+    BySensor(BTreeMap<String, i64>),
+}
+
+/// The measures a schema declares, with the default aggregates of their kinds.
+pub fn measures(schema: &Schema) -> Vec<Measure> {
+    let columns = schema.columns.iter().filter(|c| c.role == Role::Measure);
+    columns.map(measure).collect()
+}
+
+fn measure(column: &Column) -> Measure {
+    let kind = column.measure.unwrap_or(MeasureKind::Gauge);
+    Measure {
+        name: column.name.clone(),
+        kind,
+        unit: column.unit.clone(),
+        digits: column.digits,
+        aggregates: default_aggregates(kind),
+    }
+}
+
+fn default_aggregates(kind: MeasureKind) -> Vec<Aggregate> {
+    use Aggregate::{Energy, Max, Mean, Min, Sum};
+    match kind {
+        MeasureKind::Power => vec![Mean, Min, Max, Energy],
+        MeasureKind::Energy | MeasureKind::Register => vec![Sum],
+        MeasureKind::Gauge => vec![Mean, Min, Max],
+    }
+}
+
+impl Canonical {
+    /// For a table of `schema`, with what the caller says put over it. Errors: `Schema` where
+    /// a column is missing or its type cannot be what its role asks.
+    pub fn new(schema: &Schema, arrow: &SchemaRef, overrides: &Overrides) -> Result<Canonical> {
+        let schema = roles::apply(schema.clone(), arrow, overrides)?;
+        Canonical::resolve(schema, arrow)
+    }
+
+    /// For any table: by its metadata where wattline wrote it, else by its types: the only
+    /// timestamp is the time, `sensor_id` or the only text the sensor, numbers are gauges.
+    pub fn infer(arrow: &SchemaRef, overrides: &Overrides) -> Result<Canonical> {
+        Canonical::resolve(roles::infer(arrow, overrides)?, arrow)
+    }
+
+    fn resolve(schema: Schema, arrow: &SchemaRef) -> Result<Canonical> {
+        let find = |column: &Column| locate(column, arrow);
+        let by_role = |role| schema.columns.iter().filter(move |c| c.role == role);
+        let times = time_columns(&schema, arrow)?;
+        let values = by_role(Role::Measure)
+            .map(find)
+            .collect::<Result<Vec<_>>>()?;
+        for i in &values {
+            must_be_number(arrow, *i)?;
+        }
+        let quality = schema
+            .quality
+            .as_ref()
+            .map(|q| index_of(arrow, &q.column))
+            .transpose()?;
+        let sensors = by_role(Role::Sensor).map(find).collect::<Result<_>>()?;
+        let constant = schema.sensor_id.as_deref().unwrap_or(SENSOR).into();
+        let steps = steps(&schema.step, arrow)?;
+        if schema.stamp == Stamp::End && matches!(steps, Steps::Unknown) {
+            return Err(Error::new(
+                Kind::Schema,
+                "stamp = end needs the step, to move each reading back to its start; add step = \"15min\" or what it is",
+            ));
+        }
+        let naive = instants::is_naive(arrow, &times);
+        let measures = measures(&schema).into();
+        Ok(Canonical {
+            name: "table".into(),
+            schema,
+            measures,
+            values,
+            times,
+            sensors,
+            constant,
+            steps,
+            quality,
+            naive,
+            to_utc: None,
+            trusted: false,
+        })
+    }
+
+    /// The same, naming the table in rejects.
+    pub fn named(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// The same, for batches that the CSV reader made: no NaN, infinity or missing time in them.
+    pub fn trusted(mut self) -> Self {
+        self.trusted = true;
+        self
+    }
+
+    /// The same, with the conversion of times without zone.
+    pub fn with_zone(mut self, to_utc: ToUtc) -> Self {
+        self.to_utc = Some(to_utc);
+        self
+    }
+
+    /// The same, with these measures (the caller's aggregates) in place of the defaults; the
+    /// names must be the same.
+    pub fn with_measures(mut self, measures: Arc<[Measure]>) -> Self {
+        self.measures = measures;
+        self
+    }
+
+    /// The schema in force.
+    pub fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    /// The measures of the readings.
+    pub fn measures(&self) -> Arc<[Measure]> {
+        self.measures.clone()
+    }
+
+    /// Whether times without zone are counted as they stand, for want of a zone.
+    pub fn assumed(&self) -> bool {
+        self.naive && self.schema.tz.is_none()
+    }
+
+    /// Whether times carry no zone and one was declared: they need [`Canonical::with_zone`].
+    pub fn needs_zone(&self) -> bool {
+        self.naive && self.schema.tz.is_some() && self.to_utc.is_none()
+    }
+
+    /// The times of a batch as instants, unchecked and before stamps move: for a first look at the order.
+    /// A null time is `None` in the result.
+    pub fn times(&self, batch: &RecordBatch) -> Result<arrow_array::Int64Array> {
+        instants::of(batch, &self.times, &self.schema)
+    }
+
+    /// The readings of a batch and what could not be one.
+    pub fn readings(
+        &self,
+        batch: &RecordBatch,
+        rows: RowIds,
+        file: u32,
+    ) -> Result<(Readings, Vec<Reject>)> {
+        let mut work = Work::of(self, batch, rows)?;
+        let mut rejects = Vec::new();
+        let bad = work.find_bad()?;
+        if !bad.0.is_empty() {
+            rejects = self.rejects(batch, &work.rows, &bad);
+            work = work.without(batch, &bad)?;
+        }
+        Ok((work.finish(file)?, rejects))
+    }
+
+    fn rejects(&self, batch: &RecordBatch, rows: &RowIds, bad: &Bad) -> Vec<Reject> {
+        let one = |(i, (column, reason)): (&usize, &(usize, String))| Reject {
+            file: self.name.clone(),
+            line: 0,
+            byte: 0,
+            row: row_id(rows, *i),
+            column: batch.schema_ref().field(*column).name().clone(),
+            raw: shown(batch.column(*column), *i),
+            reason: reason.clone(),
+        };
+        bad.0.iter().map(one).collect()
+    }
+}
+
+/// Rows that cannot be readings: by row, the column at fault and why; the first reason stays.
+#[derive(Default)]
+struct Bad(BTreeMap<usize, (usize, String)>);
+
+impl Bad {
+    fn mark(&mut self, row: usize, column: usize, reason: &str) {
+        self.0
+            .entry(row)
+            .or_insert_with(|| (column, reason.to_string()));
+    }
+
+    fn nulls(&mut self, nulls: Option<&NullBuffer>, column: usize, reason: &str) {
+        let Some(nulls) = nulls.filter(|n| n.null_count() > 0) else {
+            return;
+        };
+        (0..nulls.len())
+            .filter(|row| nulls.is_null(*row))
+            .for_each(|row| self.mark(row, column, reason));
+    }
+}
+
+/// One batch on its way: columns cast, nothing left out yet.
+struct Work<'a> {
+    plan: &'a Canonical,
+    batch: RecordBatch,
+    time: arrow_array::Int64Array,
+    values: Vec<Float64Array>,
+    rows: RowIds,
+}
+
+impl<'a> Work<'a> {
+    fn of(plan: &'a Canonical, batch: &RecordBatch, rows: RowIds) -> Result<Self> {
+        let time = plan.times(batch)?;
+        let cast = |i: &usize| to_f64(batch.column(*i), batch.schema_ref().field(*i).name());
+        let values = plan.values.iter().map(cast).collect::<Result<_>>()?;
+        Ok(Work {
+            plan,
+            batch: batch.clone(),
+            time,
+            values,
+            rows,
+        })
+    }
+
+    /// Rows that cannot be readings.
+    fn find_bad(&mut self) -> Result<Bad> {
+        let mut bad = Bad::default();
+        self.localize(&mut bad)?;
+        bad.nulls(
+            self.time.nulls(),
+            self.plan.times[0],
+            "no time, or one out of range",
+        );
+        for i in &self.plan.sensors {
+            bad.nulls(
+                self.batch.column(*i).logical_nulls().as_ref(),
+                *i,
+                "no sensor",
+            );
+        }
+        if !self.plan.trusted {
+            for (column, values) in self.plan.values.iter().zip(&self.values) {
+                not_finite(values, |row| bad.mark(row, *column, "not a finite number"));
+            }
+        }
+        self.bad_steps(&mut bad)?;
+        self.bad_quality(&mut bad)?;
+        Ok(bad)
+    }
+
+    fn localize(&mut self, bad: &mut Bad) -> Result<()> {
+        let Some(to_utc) = self.plan.to_utc.as_ref().filter(|_| self.plan.naive) else {
+            return Ok(());
+        };
+        let nulls = self.time.nulls().cloned();
+        // What stands under a null may be anything; it must not be looked up.
+        let or_zero = |t: Option<i64>| t.unwrap_or(0);
+        let local: Option<Vec<i64>> = nulls
+            .as_ref()
+            .map(|_| self.time.iter().map(or_zero).collect());
+        let (times, none) = to_utc(local.as_deref().unwrap_or(self.time.values()))?;
+        self.time = arrow_array::Int64Array::new(times.into(), nulls);
+        for (row, reason) in none.into_iter().filter(|(row, _)| self.time.is_valid(*row)) {
+            bad.mark(row, self.plan.times[0], &reason);
+        }
+        Ok(())
+    }
+
+    fn bad_steps(&self, bad: &mut Bad) -> Result<()> {
+        if let Steps::Column(i) = self.plan.steps {
+            let seconds = step_seconds(&self.batch, i)?;
+            let wrong = |r: &usize| seconds.is_null(*r) || seconds.value(*r) <= 0;
+            let rows = (0..seconds.len()).filter(wrong);
+            rows.for_each(|row| bad.mark(row, i, "not a step of one second or more"));
+        }
+        Ok(())
+    }
+
+    fn bad_quality(&self, bad: &mut Bad) -> Result<()> {
+        if let Some(i) = self.plan.quality {
+            let known = self.plan.qualities(&self.batch, i)?;
+            let rows = (0..known.len()).filter(|r| known[*r].is_none());
+            rows.for_each(|row| bad.mark(row, i, "not a declared quality"));
+        }
+        Ok(())
+    }
+
+    /// The same work without the bad rows.
+    fn without(self, batch: &RecordBatch, bad: &Bad) -> Result<Self> {
+        let good: BooleanArray = (0..batch.num_rows())
+            .map(|i| Some(!bad.0.contains_key(&i)))
+            .collect();
+        let keep = |a: &dyn Array| arrow_select::filter::filter(a, &good).map_err(arrow);
+        let rows = (0..batch.num_rows()).filter(|i| !bad.0.contains_key(i));
+        let rows = RowIds::Listed(rows.map(|i| row_id(&self.rows, i)).collect());
+        let values = self
+            .values
+            .iter()
+            .map(|v| keep(v).map(|a| a.as_primitive::<Float64Type>().clone()));
+        Ok(Work {
+            plan: self.plan,
+            batch: arrow_select::filter::filter_record_batch(batch, &good).map_err(arrow)?,
+            time: keep(&self.time)?.as_primitive::<Int64Type>().clone(),
+            values: values.collect::<Result<_>>()?,
+            rows,
+        })
+    }
+
+    fn finish(self, file: u32) -> Result<Readings> {
+        let sensors = sensor_keys(&self.batch, &self.plan.sensors, &self.plan.constant)?;
+        let step = self.plan.step(&self.batch, &sensors)?;
+        let time = self.time.values().clone();
+        let time = if self.plan.schema.stamp == Stamp::End {
+            moved_back(time, &step)?
+        } else {
+            time
+        };
+        let quality = self
+            .plan
+            .quality
+            .map(|i| self.plan.qualities(&self.batch, i))
+            .transpose()?;
+        Ok(Readings {
+            measures: self.plan.measures.clone(),
+            sensors,
+            time,
+            values: self.values,
+            quality: quality.map(|q| q.into_iter().map(|q| q.unwrap_or(0)).collect()),
+            step,
+            file,
+            rows: self.rows,
+        })
+    }
+}
+
+impl Canonical {
+    fn step(&self, batch: &RecordBatch, sensors: &SensorKeys) -> Result<Step> {
+        Ok(match &self.steps {
+            Steps::Unknown => Step::Unknown,
+            Steps::Fixed(step) => Step::Fixed(*step),
+            Steps::Column(i) => {
+                let seconds = step_seconds(batch, *i)?;
+                Step::Rows(
+                    seconds
+                        .values()
+                        .iter()
+                        .map(|s| s.saturating_mul(1_000_000))
+                        .collect(),
+                )
+            }
+            Steps::BySensor(steps) => step_by_sensor(steps, sensors)?,
+        })
+    }
+
+    /// Quality of each row; `None` where the text is not declared.
+    fn qualities(&self, batch: &RecordBatch, i: usize) -> Result<Vec<Option<u8>>> {
+        let text = cast(batch.column(i), &DataType::Utf8, "quality")?;
+        let Some(map) = self.schema.quality.as_ref() else {
+            return Ok(vec![Some(0); text.len()]);
+        };
+        let of = |t: Option<&str>| map.values.get(t.unwrap_or("")).map(|q| *q as u8);
+        // A table without a declared mapping for the empty text counts it as ok.
+        let or_ok = |t: Option<&str>| of(t).or(t.is_none_or(str::is_empty).then_some(0));
+        Ok(text.as_string::<i32>().iter().map(or_ok).collect())
+    }
+}
+
+fn step_by_sensor(steps: &BTreeMap<String, i64>, sensors: &SensorKeys) -> Result<Step> {
+    let of = |name: &str| {
+        steps.get(name).copied().ok_or_else(|| {
+            Error::new(
+                Kind::Schema,
+                format!("no step is declared for sensor {name:?}; add it under step.by_sensor"),
+            )
+        })
+    };
+    match sensors {
+        SensorKeys::Constant(name) => of(name).map(Step::Fixed),
+        SensorKeys::Coded { codes, names } => {
+            let known = names.iter().map(|n| of(n)).collect::<Result<Vec<_>>>()?;
+            Ok(Step::Rows(
+                codes.iter().map(|c| known[*c as usize]).collect(),
+            ))
+        }
+    }
+}
+
+fn moved_back(time: ScalarBuffer<i64>, step: &Step) -> Result<ScalarBuffer<i64>> {
+    match step {
+        Step::Fixed(step) => Ok(time.iter().map(|t| t.saturating_sub(*step)).collect()),
+        Step::Rows(steps) => Ok(time
+            .iter()
+            .zip(steps)
+            .map(|(t, s)| t.saturating_sub(*s))
+            .collect()),
+        Step::Unknown => Err(Error::new(
+            Kind::Internal,
+            "an end stamp without a step went past its check",
+        )),
+    }
+}
+
+/// Calls `found` for each row that has a value which is no finite number.
+fn not_finite(values: &Float64Array, mut found: impl FnMut(usize)) {
+    // One pass without branches first: tables with NaN are rare, and null slots may hold any bits.
+    let odd = values
+        .values()
+        .iter()
+        .fold(false, |odd, v| odd | !v.is_finite());
+    if odd {
+        let wrong =
+            (0..values.len()).filter(|i| values.is_valid(*i) && !values.value(*i).is_finite());
+        wrong.for_each(&mut found);
+    }
+}
+
+fn steps(spec: &StepSpec, arrow: &SchemaRef) -> Result<Steps> {
+    Ok(match spec {
+        StepSpec::Unknown => Steps::Unknown,
+        StepSpec::Fixed(text) => Steps::Fixed(super::duration(text)?),
+        StepSpec::Column { column } => Steps::Column(index_of(arrow, column)?),
+        StepSpec::BySensor { by_sensor } => {
+            let pairs = by_sensor
+                .iter()
+                .map(|(k, v)| Ok((k.clone(), super::duration(v)?)));
+            Steps::BySensor(pairs.collect::<Result<_>>()?)
+        }
+    })
+}
+
+fn step_seconds(batch: &RecordBatch, i: usize) -> Result<arrow_array::Int64Array> {
+    let name = batch.schema_ref().field(i).name().clone();
+    Ok(cast(batch.column(i), &DataType::Int64, &name)?
+        .as_primitive::<Int64Type>()
+        .clone())
+}
+
+/// The columns of the time: as declared, or the one column `time` a reader made of two.
+fn time_columns(schema: &Schema, arrow: &SchemaRef) -> Result<Vec<usize>> {
+    let declared: Vec<String> = if schema.time.columns.is_empty() {
+        let of_role = schema.columns.iter().filter(|c| c.role == Role::Time);
+        of_role.map(|c| c.name.clone()).collect()
+    } else {
+        schema.time.columns.clone()
+    };
+    let found: Result<Vec<usize>> = declared
+        .iter()
+        .map(|n| time_column(schema, n, arrow))
+        .collect();
+    let joined = || arrow.index_of("time").map(|i| vec![i]).ok();
+    let times = match found {
+        Ok(found) if !found.is_empty() => found,
+        Ok(_) => joined().ok_or_else(|| missing("time", arrow))?,
+        Err(error) => joined().ok_or(error)?,
+    };
+    instants::check(arrow, &times, schema)?;
+    Ok(times)
+}
+
+fn time_column(schema: &Schema, name: &str, arrow: &SchemaRef) -> Result<usize> {
+    match schema.columns.iter().find(|c| c.name == name) {
+        Some(column) => locate(column, arrow),
+        None => index_of(arrow, name),
+    }
+}
+
+/// Where a declared column stands: by its name, else by one of its other names.
+fn locate(column: &Column, arrow: &SchemaRef) -> Result<usize> {
+    let by_name = arrow.index_of(&column.name).ok();
+    let plain = plain_name(&column.name);
+    let answers =
+        |f: &arrow_schema::FieldRef| column.answers_to(f.name()) || plain_name(f.name()) == plain;
+    let found = by_name.or_else(|| arrow.fields().iter().position(answers));
+    found.ok_or_else(|| missing(&column.name, arrow))
+}
+
+fn index_of(arrow: &SchemaRef, name: &str) -> Result<usize> {
+    arrow.index_of(name).map_err(|_| missing(name, arrow))
+}
+
+fn missing(name: &str, arrow: &SchemaRef) -> Error {
+    let listed = roles::listed(arrow);
+    Error::new(
+        Kind::Schema,
+        format!("the table has no column {name:?}; it has {listed}"),
+    )
+}
+
+fn must_be_number(arrow: &SchemaRef, i: usize) -> Result<()> {
+    let field = arrow.field(i);
+    if roles::is_number(field.data_type()) || matches!(field.data_type(), DataType::Null) {
+        return Ok(());
+    }
+    Err(Error::new(
+        Kind::Schema,
+        format!(
+            "column {:?} is a measure but holds {}, not numbers; convert it first",
+            field.name(),
+            field.data_type()
+        ),
+    ))
+}
+
+fn to_f64(column: &ArrayRef, name: &str) -> Result<Float64Array> {
+    Ok(cast(column, &DataType::Float64, name)?
+        .as_primitive::<Float64Type>()
+        .clone())
+}
+
+pub(super) fn cast(column: &ArrayRef, to: &DataType, name: &str) -> Result<ArrayRef> {
+    if column.data_type() == to {
+        return Ok(column.clone());
+    }
+    let options = CastOptions {
+        safe: true,
+        ..CastOptions::default()
+    };
+    cast_with_options(column, to, &options).map_err(|e| {
+        Error::new(
+            Kind::Schema,
+            format!("column {name:?} cannot be read as {to}: {e}; convert it first"),
+        )
+    })
+}
+
+pub(super) fn arrow(error: arrow_schema::ArrowError) -> Error {
+    Error::new(
+        Kind::Internal,
+        format!("an Arrow batch could not be put together: {error}"),
+    )
+}
+
+pub(super) fn row_id(rows: &RowIds, i: usize) -> u64 {
+    match rows {
+        RowIds::Dense(first) => first + i as u64,
+        RowIds::Listed(rows) => rows.get(i).copied().unwrap_or(i as u64),
+    }
+}
+
+fn shown(column: &ArrayRef, i: usize) -> String {
+    arrow_cast::display::array_value_to_string(column, i).unwrap_or_default()
+}
+
+#[cfg(test)]
+#[path = "canonical_tests.rs"]
+mod tests;
