@@ -13,7 +13,7 @@
 //! | [`time`] | text, instants | parsed stamps, zones, grains, calendar edges; pure |
 //! | [`input`] | paths, globs, stdin | unpacked bytes, fingerprints |
 //! | [`csv`] | bytes | typed Arrow columns and rejects |
-//! | [`codec`] | bytes of a message | readings, and back; pure |
+//! | [`codec`] | batches | text, JSON lines, Arrow, Parquet, and back |
 //! | [`transform`] | readings | readings: ranges, dedupe |
 //! | [`window`] | readings | partials, windows; pure |
 //! | [`source`] | files, tables, the simulator | batches with positions |
@@ -24,6 +24,7 @@
 #![warn(clippy::unwrap_used)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod codec;
 pub mod csv;
 pub mod error;
 pub mod faults;

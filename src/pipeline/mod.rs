@@ -8,5 +8,7 @@
 //! | `run` | threads, the byte-bounded queue, stop; carries effects out |
 //! | `report` | ledger, timings, summary |
 
+pub mod control;
 pub mod policy;
+pub mod report;
 pub mod task;

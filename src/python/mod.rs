@@ -1,1 +1,25 @@
-//! The Python binding: translates, decides nothing.
+//! The Python binding: extracts arguments, calls [`block`], wraps the result. It decides nothing.
+//!
+//! | part | does |
+//! |---|---|
+//! | [`error`] | the house's `Error` to the exception the caller acts on |
+//! | [`block`] | waits without the GIL and looks for signals |
+//! | [`arrow`] | Arrow PyCapsules in and out |
+//! | `table`, `schema`, `reading`, `windows`, `pipeline`, `source` | a file per room |
+//!
+//! Signatures with defaults, docstrings for users and displays are in `python/wattline`.
+
+mod arrow;
+mod block;
+mod error;
+mod table;
+
+use pyo3::prelude::*;
+
+/// The native half of `wattline`.
+#[pymodule]
+fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    m.add_class::<table::Table>()?;
+    Ok(())
+}

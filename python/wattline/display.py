@@ -1,0 +1,115 @@
+"""How things look: text for terminals, HTML for notebooks. Every text from data is escaped here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+Cell = str | None
+#: Rows, then name, type, unit and nulls of each column, then the first rows as text.
+Head = tuple[int, Sequence[tuple[tuple[str, str, str | None], int]], Sequence[Sequence[Cell]]]
+
+#: A cell shows this many characters.
+WIDTH = 40
+#: A line of a text table shows this many characters before columns are left out.
+LINE = 160
+
+
+def plain(text: str) -> str:
+    """The text without anything a terminal would obey: control characters become visible escapes."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def escaped(text: str) -> str:
+    """The text as HTML shows it, markup and control characters included."""
+    shown = plain(text)
+    for sign, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;"), ("'", "&#39;")):
+        shown = shown.replace(sign, entity)
+    return shown
+
+
+def _short(text: str) -> str:
+    shown = plain(text[: WIDTH + 1])
+    return shown if len(shown) <= WIDTH else shown[: WIDTH - 1] + "…"
+
+
+def _cell(cell: Cell) -> str:
+    return "–" if cell is None else _short(cell)
+
+
+def grid(header: Sequence[str], rows: Iterable[Sequence[Cell]], right: Sequence[bool]) -> str:
+    """Aligned columns; those that do not fit into a line are counted at its end."""
+    table = [[_cell(c) for c in header], *([_cell(c) for c in row] for row in rows)]
+    widths = [max(len(line[i]) for line in table) for i in range(len(header))]
+    fit, used = 0, 0
+    while fit < len(widths) and (fit == 0 or used + widths[fit] + 2 <= LINE):
+        used += widths[fit] + 2
+        fit += 1
+    more = f"  … {len(widths) - fit} more" if fit < len(widths) else ""
+    lines = ("  ".join(_pad(line[i], widths[i], right[i]) for i in range(fit)).rstrip() for line in table)
+    return "\n".join(line + (more if n == 0 else "") for n, line in enumerate(lines))
+
+
+def _pad(text: str, width: int, right: bool) -> str:
+    return text.rjust(width) if right else text.ljust(width)
+
+
+def html(header: Sequence[str], rows: Iterable[Sequence[Cell]], right: Sequence[bool], caption: str = "") -> str:
+    """The same as an HTML table."""
+
+    def line(tag: str, cells: Sequence[Cell]) -> str:
+        sides = ("right" if r else "left" for r in right)
+        inner = (
+            f'<{tag} style="text-align:{side}">{"" if c is None else escaped(c[:200])}</{tag}>'
+            for side, c in zip(sides, cells, strict=True)
+        )
+        return f"<tr>{''.join(inner)}</tr>"
+
+    head = "".join(f"<caption>{escaped(caption)}</caption>" if caption else "")
+    body = "".join(line("td", row) for row in rows)
+    return f"<table>{head}<thead>{line('th', header)}</thead><tbody>{body}</tbody></table>"
+
+
+def _heads(head: Head) -> tuple[list[str], list[str], list[bool]]:
+    names = [fact[0] for fact, _ in head[1]]
+    types = [_about(kind, unit, nulls) for (_, kind, unit), nulls in head[1]]
+    right = [fact[1] in ("integer", "float") for fact, _ in head[1]]
+    return names, types, right
+
+
+def _about(kind: str, unit: str | None, nulls: int) -> str:
+    return kind + (f" {unit}" if unit else "") + (f", {nulls:,} null" if nulls else "")
+
+
+def _size(head: Head) -> str:
+    rows, columns = head[0], len(head[1])
+    return f"{rows:,} row{'' if rows == 1 else 's'} × {columns} column{'' if columns == 1 else 's'}"
+
+
+def table_text(head: Head) -> str:
+    """A preview: names, types with units and null counts, the first rows."""
+    names, types, right = _heads(head)
+    more = "\n…" if head[0] > len(head[2]) else ""
+    return f"{_size(head)}\n{grid(names, [types, *head[2]], right)}{more}"
+
+
+def table_html(head: Head) -> str:
+    """The same for a notebook."""
+    names, types, right = _heads(head)
+    more: list[Sequence[Cell]] = [["…"] * len(names)] if head[0] > len(head[2]) else []
+    return html(names, [types, *head[2], *more], right, _size(head))
+
+
+def pairs_text(title: str, pairs: Iterable[tuple[str, object]]) -> str:
+    """A title and indented lines of name and value."""
+    listed = [(plain(name), plain(str(value))) for name, value in pairs]
+    width = max((len(name) for name, _ in listed), default=0)
+    return "\n".join([plain(title), *(f"  {name.ljust(width)}  {value}" for name, value in listed)])
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them."""
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    return f"{seconds:.2f} s" if seconds < 60 else f"{int(seconds // 60)} min {int(seconds % 60)} s"

@@ -1,0 +1,35 @@
+//! Arrow IPC: batches to one stream of bytes and back.
+
+use crate::{Error, Kind, Result};
+use arrow_array::RecordBatch;
+use arrow_ipc::reader::StreamReader;
+use arrow_ipc::writer::StreamWriter;
+use arrow_schema::{ArrowError, Schema, SchemaRef};
+use std::io::{Read, Write};
+
+/// Writes `batches` as one IPC stream.
+pub fn encode(out: impl Write, schema: &Schema, batches: &[RecordBatch]) -> Result<()> {
+    let all = || -> std::result::Result<(), ArrowError> {
+        let mut writer = StreamWriter::try_new(out, schema)?;
+        batches.iter().try_for_each(|batch| writer.write(batch))?;
+        writer.finish()
+    };
+    all().map_err(|e| {
+        Error::new(
+            Kind::Endpoint,
+            format!("the rows could not be written as Arrow: {e}"),
+        )
+    })
+}
+
+/// Reads a whole IPC stream.
+pub fn decode(bytes: impl Read) -> Result<(SchemaRef, Vec<RecordBatch>)> {
+    let all = || -> std::result::Result<_, ArrowError> {
+        let reader = StreamReader::try_new(bytes, None)?;
+        Ok((
+            reader.schema(),
+            reader.collect::<std::result::Result<Vec<_>, _>>()?,
+        ))
+    };
+    all().map_err(|e| Error::new(Kind::Schema, format!("the bytes are no Arrow stream: {e}")))
+}

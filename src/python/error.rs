@@ -1,0 +1,59 @@
+//! The house's `Error` as the Python exception that says what the caller does next.
+
+use crate::{Error, Kind};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+/// The class in `wattline.errors` for a kind.
+fn class_of(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Schema => "SchemaError",
+        Kind::AmbiguousDates => "AmbiguousDates",
+        Kind::AmbiguousZone => "AmbiguousZone",
+        Kind::RejectLimit => "RejectLimit",
+        Kind::SpecChanged => "SpecChanged",
+        Kind::Fenced => "Fenced",
+        Kind::DataLost => "DataLost",
+        Kind::Endpoint => "EndpointError",
+        Kind::Ledger => "LedgerError",
+        Kind::Interrupted => "Interrupted",
+        Kind::NotFound => "NotFound",
+        Kind::Timeout => "TimedOut",
+        Kind::Usage => "UsageError",
+        Kind::Disorder | Kind::Internal => "WattlineError",
+    }
+}
+
+/// The exception for `error`.
+pub(super) fn exception(py: Python<'_>, error: &Error) -> PyErr {
+    with_report(py, error, None)
+}
+
+/// The exception for `error`, carrying the report of the run that met it.
+pub(super) fn with_report(py: Python<'_>, error: &Error, report: Option<Py<PyAny>>) -> PyErr {
+    build(py, error, report).map_or_else(|broken| broken, PyErr::from_value)
+}
+
+fn build<'py>(
+    py: Python<'py>,
+    error: &Error,
+    report: Option<Py<PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let class = py
+        .import("wattline.errors")?
+        .getattr(class_of(error.kind))?;
+    let told = PyDict::new(py);
+    if let Some(place) = &error.place {
+        told.set_item("file", place.file.as_ref().map(|f| f.display().to_string()))?;
+        told.set_item("line", place.line)?;
+        told.set_item("byte", place.byte)?;
+        told.set_item("column", place.column.as_deref())?;
+    }
+    told.set_item("retryable", error.retryable)?;
+    told.set_item("report", report)?;
+    let made = class.call((&error.message,), Some(&told))?;
+    if let Some(cause) = &error.cause {
+        made.call_method1("add_note", (cause.to_string(),))?;
+    }
+    Ok(made)
+}

@@ -1,0 +1,175 @@
+//! `Table`: batches in memory, shared with any Arrow library without a copy.
+
+use super::{arrow, block, error};
+use crate::codec::{self, text};
+use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyCapsule, PyTuple};
+
+/// What a table is made from again: its bytes, its schema, its rejects.
+type Pickled<'py> = (Bound<'py, PyBytes>, Option<Py<PyAny>>, Option<Py<Table>>);
+
+/// Rows in memory; see `wattline.Table`.
+#[pyclass(frozen, module = "wattline")]
+pub(super) struct Table {
+    pub(super) batches: Vec<RecordBatch>,
+    pub(super) columns: SchemaRef,
+    schema: Option<Py<PyAny>>,
+    rejects: Option<Py<Table>>,
+}
+
+impl Table {
+    /// A table without a declared schema.
+    pub(super) fn new(columns: SchemaRef, batches: Vec<RecordBatch>) -> Self {
+        Table {
+            batches,
+            columns,
+            schema: None,
+            rejects: None,
+        }
+    }
+
+    /// The same with what it was read by.
+    pub(super) fn read_by(mut self, schema: Py<PyAny>, rejects: Option<Py<Table>>) -> Self {
+        self.schema = Some(schema);
+        self.rejects = rejects;
+        self
+    }
+
+    fn shown(&self, py: Python<'_>, how: &str) -> PyResult<String> {
+        py.import("wattline.display")?
+            .call_method1(how, (self.head(py)?,))?
+            .extract()
+    }
+
+    fn head<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        let rows = text::rows(&self.batches, 8).map_err(|e| error::exception(py, &e))?;
+        let facts: Vec<_> = text::facts(&self.columns)
+            .into_iter()
+            .zip(arrow::null_counts(&self.columns, &self.batches))
+            .collect();
+        (self.__len__(), facts, rows).into_pyobject(py)
+    }
+}
+
+#[pymethods]
+impl Table {
+    #[new]
+    #[pyo3(signature = (data, /))]
+    fn from_arrow(py: Python<'_>, data: &Bound<'_, PyAny>) -> PyResult<Table> {
+        let (columns, batches) = arrow::imported(data)?;
+        let batches = block::block(py, move || batches.collect())?;
+        Ok(Table::new(columns, batches))
+    }
+
+    fn __len__(&self) -> usize {
+        self.batches.iter().map(RecordBatch::num_rows).sum()
+    }
+
+    /// Names of the columns.
+    #[getter]
+    fn column_names(&self) -> Vec<String> {
+        self.columns
+            .fields()
+            .iter()
+            .map(|f| f.name().clone())
+            .collect()
+    }
+
+    /// The declaration the rows were read by, if any.
+    #[getter]
+    fn schema(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.schema.as_ref().map(|s| s.clone_ref(py))
+    }
+
+    /// Records that could not be read.
+    #[getter]
+    fn rejects(&self, py: Python<'_>) -> Option<Py<Table>> {
+        self.rejects.as_ref().map(|r| r.clone_ref(py))
+    }
+
+    fn __arrow_c_schema__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyCapsule>> {
+        arrow::schema_capsule(py, &self.columns)
+    }
+
+    #[pyo3(signature = (requested_schema=None))]
+    fn __arrow_c_stream__<'py>(
+        &self,
+        py: Python<'py>,
+        requested_schema: Option<Bound<'py, PyCapsule>>,
+    ) -> PyResult<Bound<'py, PyCapsule>> {
+        let batches = self.batches.clone().into_iter().map(Ok);
+        arrow::stream_capsule(py, &self.columns, Box::new(batches), requested_schema)
+    }
+
+    fn to_arrow<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        slf.py()
+            .import("wattline.table")?
+            .call_method1("to_arrow", (slf,))
+    }
+
+    fn to_pandas<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        slf.py()
+            .import("wattline.table")?
+            .call_method1("to_pandas", (slf,))
+    }
+
+    fn to_polars<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        slf.py()
+            .import("wattline.table")?
+            .call_method1("to_polars", (slf,))
+    }
+
+    /// Writes the rows to a file; its ending says how: csv, json, parquet, arrow.
+    #[pyo3(signature = (path, /, *, format=None))]
+    fn write(
+        &self,
+        py: Python<'_>,
+        path: std::path::PathBuf,
+        format: Option<String>,
+    ) -> PyResult<()> {
+        let (columns, batches) = (self.columns.clone(), self.batches.clone());
+        block::block(py, move || {
+            codec::write(&path, format.as_deref(), &columns, &batches)
+        })
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        self.shown(py, "table_text")
+    }
+
+    fn _repr_html_(&self, py: Python<'_>) -> PyResult<String> {
+        self.shown(py, "table_html")
+    }
+
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, Pickled<'py>)> {
+        let (py, table) = (slf.py(), slf.get());
+        let mut bytes = Vec::new();
+        codec::arrow::encode(&mut bytes, &table.columns, &table.batches)
+            .map_err(|e| error::exception(py, &e))?;
+        let parts = (
+            PyBytes::new(py, &bytes),
+            table.schema(py),
+            table.rejects(py),
+        );
+        Ok((slf.get_type().getattr("_from_bytes")?, parts))
+    }
+
+    #[staticmethod]
+    fn _from_bytes(
+        py: Python<'_>,
+        bytes: &[u8],
+        schema: Option<Py<PyAny>>,
+        rejects: Option<Py<Table>>,
+    ) -> PyResult<Table> {
+        let (columns, batches) =
+            codec::arrow::decode(bytes).map_err(|e| error::exception(py, &e))?;
+        Ok(Table {
+            batches,
+            columns,
+            schema,
+            rejects,
+        })
+    }
+}
