@@ -1,0 +1,353 @@
+//! Scan: where the fields of a block of text end.
+//!
+//! In: bytes that begin at a record start. Out: the positions of the delimiters and line ends
+//! that are not inside quotes, in order. 64 bytes at a time become bit masks; a running
+//! exclusive-or over the quotes tells inside from outside.
+//!
+//! The masks hold for well-formed quoting only: a quote opens at a field's start, closes at its
+//! end, and is doubled inside. Anything else clears `clean`, and the caller walks the block byte
+//! by byte (`split::walk`).
+//!
+//! `unsafe` stands in this file only, for the vector instructions: they read 64 bytes at once
+//! and make the scan several times faster than the portable masks below, which are kept for
+//! other machines and checked against them.
+
+/// The bytes that cut a text into records and fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Cut {
+    /// Ends a field.
+    pub delimiter: u8,
+    /// Ends a record: LF, or CR in files that have no LF.
+    pub newline: u8,
+    /// Quotes a field.
+    pub quote: Option<u8>,
+    /// Begins a comment line.
+    pub comment: Option<u8>,
+}
+
+/// What a scan found beside the positions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Found {
+    /// Positions written behind the leading sentinel.
+    pub marks: usize,
+    /// Line ends among them.
+    pub records: usize,
+    /// Quoting is well formed throughout.
+    pub clean: bool,
+    /// A line end stands inside quotes.
+    pub continued: bool,
+}
+
+/// The position before the first byte: a field starts one past the mark before it.
+pub(crate) const BEFORE: u32 = u32::MAX;
+
+/// Bit masks of 64 bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Masks {
+    delimiter: u64,
+    newline: u64,
+    quote: u64,
+    cr: u64,
+}
+
+/// One way to get the masks.
+trait Kernel {
+    fn masks(block: &[u8; 64], cut: &Cut) -> Masks;
+}
+
+/// Marks `bytes` into `out`: first [`BEFORE`], then one position per delimiter and line end.
+pub(crate) fn mark(bytes: &[u8], cut: &Cut, out: &mut Vec<u32>) -> Found {
+    if out.len() < bytes.len() + 66 {
+        out.resize(bytes.len() + 66, 0);
+    }
+    out[0] = BEFORE;
+    #[cfg(target_arch = "x86_64")]
+    {
+        if is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("bmi2") {
+            // SAFETY: the machine has the instructions, as just asked.
+            return unsafe { wide::mark_avx512(bytes, cut, out) };
+        }
+        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("bmi2") {
+            // SAFETY: as above.
+            return unsafe { wide::mark_avx2(bytes, cut, out) };
+        }
+    }
+    run::<Portable>(bytes, cut, out)
+}
+
+#[inline(always)]
+fn run<K: Kernel>(bytes: &[u8], cut: &Cut, out: &mut [u32]) -> Found {
+    match cut.quote {
+        Some(_) => quoted::<K>(bytes, cut, out),
+        None => plain::<K>(bytes, cut, out),
+    }
+}
+
+/// Calls `each(masks, offset)` for every 64 bytes, the last ones padded and cut off.
+#[inline(always)]
+fn blocks<K: Kernel>(bytes: &[u8], cut: &Cut, mut each: impl FnMut(Masks, u32)) {
+    let (whole, rest) = bytes.as_chunks::<64>();
+    for (i, block) in whole.iter().enumerate() {
+        each(K::masks(block, cut), (i * 64) as u32);
+    }
+    if !rest.is_empty() {
+        let mut block = [0u8; 64];
+        block[..rest.len()].copy_from_slice(rest);
+        let m = K::masks(&block, cut);
+        let keep = (1u64 << rest.len()) - 1;
+        each(m.and(keep), (whole.len() * 64) as u32);
+    }
+}
+
+#[inline(always)]
+fn plain<K: Kernel>(bytes: &[u8], cut: &Cut, out: &mut [u32]) -> Found {
+    let (mut n, mut records) = (1, 0);
+    blocks::<K>(bytes, cut, |m, offset| {
+        records += m.newline.count_ones() as usize;
+        n = write(out, n, m.delimiter | m.newline, offset);
+    });
+    Found {
+        marks: n - 1,
+        records,
+        clean: true,
+        continued: false,
+    }
+}
+
+/// What one 64-byte step hands to the next.
+struct Carry {
+    /// All ones while inside quotes.
+    inside: u64,
+    /// The byte before was a mark (or the beginning).
+    mark: u64,
+    /// The byte before closed a quote.
+    closed: u64,
+    /// The byte before was a CR behind a closing quote.
+    cr: u64,
+}
+
+#[inline(always)]
+fn quoted<K: Kernel>(bytes: &[u8], cut: &Cut, out: &mut [u32]) -> Found {
+    let (mut n, mut records, mut wrong, mut continued) = (1, 0, 0u64, 0u64);
+    let mut carry = Carry {
+        inside: 0,
+        mark: 1,
+        closed: 0,
+        cr: 0,
+    };
+    blocks::<K>(bytes, cut, |m, offset| {
+        let inside = prefix_xor(m.quote) ^ carry.inside;
+        let marks = (m.delimiter | m.newline) & !inside;
+        wrong |= malformed(&m, inside, marks, &mut carry);
+        continued |= m.newline & inside;
+        records += (m.newline & !inside).count_ones() as usize;
+        n = write(out, n, marks, offset);
+    });
+    Found {
+        marks: n - 1,
+        records,
+        clean: wrong == 0,
+        continued: continued != 0,
+    }
+}
+
+/// Bits where a quote opens or closes in the wrong place; moves `carry` on.
+#[inline(always)]
+fn malformed(m: &Masks, inside: u64, marks: u64, carry: &mut Carry) -> u64 {
+    let opening = m.quote & inside;
+    let closing = m.quote & !inside;
+    let after_mark = (marks << 1) | carry.mark;
+    let after_close = (closing << 1) | carry.closed;
+    let cr = m.cr & after_close;
+    let after_cr = (cr << 1) | carry.cr;
+    carry.inside = ((inside as i64) >> 63) as u64;
+    carry.mark = marks >> 63;
+    carry.closed = closing >> 63;
+    carry.cr = cr >> 63;
+    (opening & !(after_mark | after_close))
+        | (after_close & !(marks | opening | m.cr))
+        | (after_cr & !(m.newline & !inside))
+}
+
+/// Bit i is the exclusive-or of bits 0 to i.
+#[inline(always)]
+fn prefix_xor(mut x: u64) -> u64 {
+    for shift in [1, 2, 4, 8, 16, 32] {
+        x ^= x << shift;
+    }
+    x
+}
+
+/// Writes the positions of the set bits at `out[n..]`; eight at a time, so that the common
+/// counts take no branch that can be guessed wrong.
+#[inline(always)]
+fn write(out: &mut [u32], n: usize, mut bits: u64, offset: u32) -> usize {
+    let count = bits.count_ones() as usize;
+    let Some(dst) = out.get_mut(n..n + 64) else {
+        return n;
+    };
+    for group in dst.chunks_exact_mut(8) {
+        for slot in group {
+            *slot = offset.wrapping_add(bits.trailing_zeros());
+            bits &= bits.wrapping_sub(1);
+        }
+        if bits == 0 {
+            break;
+        }
+    }
+    n + count
+}
+
+impl Masks {
+    #[inline(always)]
+    fn and(self, keep: u64) -> Masks {
+        Masks {
+            delimiter: self.delimiter & keep,
+            newline: self.newline & keep,
+            quote: self.quote & keep,
+            cr: self.cr & keep,
+        }
+    }
+}
+
+/// Masks with plain integer code.
+struct Portable;
+
+impl Kernel for Portable {
+    #[inline(always)]
+    fn masks(block: &[u8; 64], cut: &Cut) -> Masks {
+        let quote = cut.quote;
+        Masks {
+            delimiter: equal(block, cut.delimiter),
+            newline: equal(block, cut.newline),
+            quote: quote.map_or(0, |q| equal(block, q)),
+            cr: quote.map_or(0, |_| equal(block, b'\r')),
+        }
+    }
+}
+
+/// Bit i is set where `block[i] == byte`.
+fn equal(block: &[u8; 64], byte: u8) -> u64 {
+    let mut bits = 0;
+    let pattern = u64::from_ne_bytes([byte; 8]);
+    for (i, word) in block.as_chunks::<8>().0.iter().enumerate() {
+        let x = u64::from_le_bytes(*word) ^ pattern;
+        let low = 0x7f7f_7f7f_7f7f_7f7fu64;
+        let zero = !(((x & low) + low) | x | low);
+        bits |= (((zero >> 7).wrapping_mul(0x0102_0408_1020_4080)) >> 56) << (8 * i);
+    }
+    bits
+}
+
+#[cfg(target_arch = "x86_64")]
+mod wide {
+    use super::{Cut, Found, Kernel, Masks, run};
+    use std::arch::x86_64::*;
+
+    struct Avx2;
+    struct Avx512;
+
+    #[target_feature(enable = "avx2,bmi1,bmi2,popcnt,lzcnt")]
+    pub(super) unsafe fn mark_avx2(bytes: &[u8], cut: &Cut, out: &mut [u32]) -> Found {
+        run::<Avx2>(bytes, cut, out)
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,bmi1,bmi2,popcnt,lzcnt")]
+    pub(super) unsafe fn mark_avx512(bytes: &[u8], cut: &Cut, out: &mut [u32]) -> Found {
+        run::<Avx512>(bytes, cut, out)
+    }
+
+    impl Kernel for Avx2 {
+        #[inline(always)]
+        fn masks(block: &[u8; 64], cut: &Cut) -> Masks {
+            // SAFETY: called from `mark_avx2` only; both loads lie within the 64 bytes.
+            unsafe {
+                let low = _mm256_loadu_si256(block.as_ptr().cast());
+                let high = _mm256_loadu_si256(block.as_ptr().add(32).cast());
+                let equal = |byte: u8| {
+                    let want = _mm256_set1_epi8(byte as i8);
+                    let l = _mm256_movemask_epi8(_mm256_cmpeq_epi8(low, want)) as u32;
+                    let h = _mm256_movemask_epi8(_mm256_cmpeq_epi8(high, want)) as u32;
+                    u64::from(l) | (u64::from(h) << 32)
+                };
+                Masks {
+                    delimiter: equal(cut.delimiter),
+                    newline: equal(cut.newline),
+                    quote: cut.quote.map_or(0, equal),
+                    cr: cut.quote.map_or(0, |_| equal(b'\r')),
+                }
+            }
+        }
+    }
+
+    impl Kernel for Avx512 {
+        #[inline(always)]
+        fn masks(block: &[u8; 64], cut: &Cut) -> Masks {
+            // SAFETY: called from `mark_avx512` only; the load is the 64 bytes.
+            unsafe {
+                let text = _mm512_loadu_si512(block.as_ptr().cast());
+                let equal = |byte: u8| _mm512_cmpeq_epi8_mask(text, _mm512_set1_epi8(byte as i8));
+                Masks {
+                    delimiter: equal(cut.delimiter),
+                    newline: equal(cut.newline),
+                    quote: cut.quote.map_or(0, equal),
+                    cr: cut.quote.map_or(0, |_| equal(b'\r')),
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn cut(quote: Option<u8>) -> Cut {
+        Cut {
+            delimiter: b';',
+            newline: b'\n',
+            quote,
+            comment: None,
+        }
+    }
+
+    fn marks(text: &[u8], cut: &Cut) -> (Vec<u32>, Found) {
+        let mut out = Vec::new();
+        let found = mark(text, cut, &mut out);
+        (out[1..=found.marks].to_vec(), found)
+    }
+
+    #[test]
+    fn quotes_hide_marks() {
+        let text = b"a;\"x;\ny\";b\r\n\"p\"\"q\";c\n";
+        let (at, found) = marks(text, &cut(Some(b'"')));
+        assert_eq!(at, [1, 8, 11, 18, 20]);
+        assert!(found.clean && found.continued);
+        assert_eq!(found.records, 2);
+    }
+
+    #[test]
+    fn wrong_quotes_are_noticed() {
+        for text in ["a\"b;c\n", "\"a\"b;c\n", "\"a\"\rb\n", " \"a\";b\n"] {
+            assert!(!marks(text.as_bytes(), &cut(Some(b'"'))).1.clean, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_kernel_marks_the_same(text in "[ab;\n\r\"]{0,300}", quote in any::<bool>()) {
+            let cut = cut(quote.then_some(b'"'));
+            let (at, found) = marks(text.as_bytes(), &cut);
+            let mut out = vec![0; text.len() + 66];
+            let slow = run::<Portable>(text.as_bytes(), &cut, &mut out);
+            prop_assert_eq!(found, slow);
+            prop_assert_eq!(&at[..], &out[1..=slow.marks]);
+            if !quote {
+                let plain: Vec<u32> = text.bytes().enumerate()
+                    .filter(|(_, b)| *b == b';' || *b == b'\n').map(|(i, _)| i as u32).collect();
+                prop_assert_eq!(at, plain);
+            }
+        }
+    }
+}
