@@ -13,10 +13,21 @@
 //! Quoting is that of Python's `csv` module: a quote is special only at the start of a field;
 //! inside, a doubled quote is one quote and a line end is text.
 
+mod batch;
 mod chunks;
+mod decode;
+mod header;
+mod number;
+mod piece;
 mod plan;
+mod scan;
+mod settle;
 mod sniff;
+mod split;
+mod stamp;
+mod stream;
 mod table;
+mod text;
 
 pub use chunks::{Chunks, Map};
 pub use plan::CsvPlan;
@@ -26,6 +37,7 @@ pub use table::read_table;
 use crate::ledger::Ledger;
 use crate::reject::{OnReject, Reject};
 use crate::schema::RowIds;
+use crate::time::{OnMissing, OnRepeated};
 use arrow_array::RecordBatch;
 
 /// How a file is read, beside what its schema says.
@@ -45,6 +57,17 @@ pub struct ReadOptions {
     pub max_columns: usize,
     /// An unterminated last line is held back, for files that may still grow.
     pub hold_tail: bool,
+    /// What local times mean that the clock showed twice or jumped over.
+    pub local: LocalPolicy,
+}
+
+/// Policies on local times.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LocalPolicy {
+    /// Shown twice.
+    pub on_repeated: OnRepeated,
+    /// Jumped over.
+    pub on_missing: OnMissing,
 }
 
 impl Default for ReadOptions {
@@ -57,6 +80,7 @@ impl Default for ReadOptions {
             max_line_bytes: 16 << 20,
             max_columns: 10_000,
             hold_tail: false,
+            local: LocalPolicy::default(),
         }
     }
 }

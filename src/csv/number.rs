@@ -196,11 +196,24 @@ mod tests {
 
     #[test]
     fn edges() {
-        for text in ["0", "-0", ".5", "5.", "-.5", "1e5", "+7", "9007199254740993", "1e-400"] {
+        for text in [
+            "0",
+            "-0",
+            ".5",
+            "5.",
+            "-.5",
+            "1e5",
+            "+7",
+            "9007199254740993",
+            "1e-400",
+        ] {
             let want: f64 = text.parse().unwrap();
             assert_eq!(read(text).map(f64::to_bits), Some(want.to_bits()), "{text}");
         }
-        for text in ["", "-", ".", "-.", "1..2", "1.2.3", "nan", "inf", "-inf", "1e999", "1 2", "0x1", "--1", "1-"] {
+        for text in [
+            "", "-", ".", "-.", "1..2", "1.2.3", "nan", "inf", "-inf", "1e999", "1 2", "0x1",
+            "--1", "1-",
+        ] {
             assert_eq!(read(text), None, "{text}");
         }
     }
@@ -217,7 +230,16 @@ mod tests {
             assert_eq!(float(text.as_bytes(), german), None, "{text}");
         }
         assert_eq!(integer(b"1.234", german), Some(1234));
-        assert_eq!(float(b"1.5", Marks { decimal: b',', thousands: None }), None);
+        assert_eq!(
+            float(
+                b"1.5",
+                Marks {
+                    decimal: b',',
+                    thousands: None
+                }
+            ),
+            None
+        );
     }
 
     #[test]

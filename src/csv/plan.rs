@@ -1,20 +1,143 @@
-//! The plan: a schema held against the head of a file.
+//! The plan: a schema held against the head of a file. It says which field of a record becomes
+//! which column of the table, and how each is read.
 
-use crate::schema::Schema;
+use super::header::{self, Found};
+use super::number::Marks;
+use super::scan::Cut;
+use super::stamp::Clock;
+use crate::schema::{Column, ColumnType, Role, Schema, Stamp, StepSpec};
+use crate::time::parse::Layout;
+use crate::time::{Converter, Zone, duration};
 use crate::{Error, Kind, Result};
-use arrow_schema::SchemaRef;
+use arrow_schema::{DataType, Field, Schema as ArrowSchema, SchemaRef, TimeUnit};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// How a column is read.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum What {
+    /// A number within bounds.
+    Float { min: f64, max: f64 },
+    /// An integer within bounds.
+    Integer { min: f64, max: f64 },
+    /// Yes or no.
+    Boolean,
+    /// Text.
+    Text,
+    /// A date, days since 1970.
+    Date,
+    /// A time of day.
+    Time,
+    /// A whole stamp.
+    Stamp,
+    /// A date here, a time of day in another field.
+    DateAndTime { time: usize },
+    /// Seconds or milliseconds since 1970: microseconds in one.
+    Epoch { unit: i64 },
+}
+
+/// One column of the table.
+#[derive(Clone, Debug)]
+pub(crate) struct Output {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its field in a record.
+    pub field: usize,
+    /// How it is read.
+    pub what: What,
+    /// A record without it is a reject.
+    pub required: bool,
+    /// End stamps of this column move back a step.
+    pub back: bool,
+}
 
 /// Which field of a record becomes which column of the table, decided once a file.
 #[derive(Clone, Debug)]
 pub struct CsvPlan {
-    arrow: SchemaRef,
+    pub(crate) arrow: SchemaRef,
+    pub(crate) cut: Cut,
+    pub(crate) width: usize,
+    pub(crate) marks: Marks,
+    pub(crate) nulls: Nulls,
+    pub(crate) outputs: Vec<Output>,
+    /// The constant sensor, first column of the table.
+    pub(crate) sensor: Option<Arc<str>>,
+    /// Lines and bytes before the first record, a byte order mark not counted.
+    pub(crate) preamble: u64,
+    pub(crate) header: u64,
+    pub(crate) body: usize,
+    pub(crate) fields: Vec<Arc<str>>,
+    layout: Layout,
+    zone: Option<Zone>,
+    step: Option<i64>,
+    back: i64,
+}
+
+/// The texts that mean "no value".
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Nulls {
+    texts: Vec<Vec<u8>>,
+    /// Bit n: one has n bytes (63: 63 or more).
+    lengths: u64,
+    /// One of them could be a number or a date, so nothing may be read before asking.
+    pub first: bool,
+}
+
+impl Nulls {
+    fn new(texts: &[String]) -> Self {
+        let texts: Vec<Vec<u8>> = texts.iter().map(|t| t.trim().as_bytes().to_vec()).collect();
+        Nulls {
+            lengths: texts.iter().fold(1, |bits, t| bits | 1 << t.len().min(63)),
+            first: texts.iter().any(|t| t.iter().any(u8::is_ascii_digit)),
+            texts,
+        }
+    }
+
+    /// Whether `text` means "no value".
+    #[inline(always)]
+    pub(crate) fn has(&self, text: &[u8]) -> bool {
+        (self.lengths >> text.len().min(63)) & 1 == 1
+            && (text.is_empty() || self.texts.iter().any(|t| t == text))
+    }
 }
 
 impl CsvPlan {
     /// Holds `schema` against the first bytes of a file (a byte order mark may be there or not).
+    ///
+    /// Errors: `Kind::Schema` where a column is missing, the dialect cannot be, or the file is
+    /// empty though a header is declared.
     pub fn compile(schema: &Schema, head: &[u8]) -> Result<CsvPlan> {
-        let _ = (schema, head);
-        Err(Error::new(Kind::Internal, "not built yet"))
+        let head = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
+        let found = header::find(schema, head)?;
+        let step = match &schema.step {
+            StepSpec::Fixed(text) => Some(duration::parse(text)?),
+            _ => None,
+        };
+        let mut plan = CsvPlan {
+            arrow: Arc::new(ArrowSchema::empty()),
+            cut: found.cut,
+            width: found.width,
+            marks: Marks {
+                decimal: ascii("decimal mark", schema.dialect.decimal)?,
+                thousands: match schema.dialect.thousands {
+                    Some(mark) => Some(ascii("thousands mark", mark)?),
+                    None => None,
+                },
+            },
+            nulls: Nulls::new(&schema.nulls),
+            outputs: outputs(schema, &found)?,
+            sensor: schema.sensor_id.as_deref().map(Arc::from),
+            preamble: found.preamble,
+            header: found.header,
+            body: found.body,
+            fields: found.fields.clone(),
+            layout: Layout::new(schema.time.order),
+            zone: schema.tz.as_deref().map(Zone::parse).transpose()?,
+            step,
+            back: back(schema, step)?,
+        };
+        plan.arrow = Arc::new(arrow_schema(schema, &plan)?);
+        Ok(plan)
     }
 
     /// The columns of the table.
@@ -23,7 +146,177 @@ impl CsvPlan {
     }
 
     /// The same plan that decodes the time column only, for a look ahead.
+    ///
+    /// Records at fault elsewhere are not noticed, so it may see rows that the whole plan rejects.
     pub fn only_time(&self) -> Result<CsvPlan> {
-        Err(Error::new(Kind::Internal, "not built yet"))
+        let mut plan = self.clone();
+        plan.outputs.retain(|o| o.required && o.back);
+        if plan.outputs.is_empty() {
+            return Err(Error::new(
+                Kind::Schema,
+                "the schema has no time column; give one the role `time`",
+            ));
+        }
+        plan.outputs.truncate(1);
+        plan.sensor = None;
+        let field = self.arrow.field_with_name(&plan.outputs[0].name).cloned();
+        let field = field.map_err(|e| Error::new(Kind::Internal, "no time field").because(e))?;
+        plan.arrow = Arc::new(ArrowSchema::new(vec![field]));
+        Ok(plan)
+    }
+
+    /// The clock of a column.
+    pub(crate) fn clock(&self, output: &Output, zone: super::LocalPolicy) -> Clock {
+        let converter = self
+            .zone
+            .clone()
+            .map(|z| Converter::new(z, zone.on_repeated, zone.on_missing, self.step));
+        Clock::new(
+            self.layout,
+            converter,
+            if output.back { self.back } else { 0 },
+        )
+    }
+
+    /// The name of a field, for rejects.
+    pub(crate) fn field_name(&self, field: usize) -> &str {
+        self.fields.get(field).map_or("", |name| name)
+    }
+}
+
+/// A mark of the dialect as one byte.
+pub(crate) fn ascii(what: &str, mark: char) -> Result<u8> {
+    u8::try_from(mark).ok().filter(u8::is_ascii).ok_or_else(|| {
+        Error::new(
+            Kind::Schema,
+            format!("the {what} {mark:?} is not an ASCII character; declare one that is"),
+        )
+    })
+}
+
+/// How far end stamps move back.
+fn back(schema: &Schema, step: Option<i64>) -> Result<i64> {
+    match (schema.stamp, &schema.step, step) {
+        (Stamp::End, _, Some(step)) => Ok(step),
+        (Stamp::End, StepSpec::Unknown, _) => Err(Error::new(
+            Kind::Schema,
+            "stamp = end moves each reading back by its step, and the step is not known; declare step",
+        )),
+        // A step of its own for each row: who knows the rows' steps moves them.
+        _ => Ok(0),
+    }
+}
+
+fn outputs(schema: &Schema, found: &Found) -> Result<Vec<Output>> {
+    let mut out = Vec::new();
+    let two = header::time_pair(schema, found);
+    for (i, column) in schema.columns.iter().enumerate() {
+        if column.role == Role::Ignore || two.is_some_and(|(_, time)| time == i) {
+            continue;
+        }
+        let Some(field) = found.at[i] else { continue };
+        let time = two.and_then(|(date, time)| (date == i).then(|| found.at[time]).flatten());
+        out.push(output(schema, column, field, time));
+    }
+    match out.is_empty() {
+        true => Err(Error::new(
+            Kind::Schema,
+            "the schema has no column to read; declare at least one",
+        )),
+        false => Ok(out),
+    }
+}
+
+fn output(schema: &Schema, column: &Column, field: usize, time: Option<usize>) -> Output {
+    let is_time = column.role == Role::Time && schema.time.columns.contains(&column.name)
+        || column.role == Role::Time && schema.time.columns.is_empty();
+    let pair = is_time && schema.time.columns.len() == 2;
+    let name = if pair { "time" } else { &column.name };
+    Output {
+        name: Arc::from(name),
+        field,
+        what: match time {
+            Some(time) => What::DateAndTime { time },
+            None => what(column, is_time),
+        },
+        required: is_time || column.role == Role::Sensor,
+        back: is_time,
+    }
+}
+
+fn what(column: &Column, is_time: bool) -> What {
+    let min = column.min.unwrap_or(f64::NEG_INFINITY);
+    let max = column.max.unwrap_or(f64::INFINITY);
+    match column.kind {
+        ColumnType::EpochSeconds => What::Epoch { unit: 1_000_000 },
+        ColumnType::EpochMillis => What::Epoch { unit: 1_000 },
+        ColumnType::Timestamp => What::Stamp,
+        _ if is_time => What::Stamp,
+        ColumnType::Integer => What::Integer { min, max },
+        ColumnType::Float => What::Float { min, max },
+        ColumnType::Boolean => What::Boolean,
+        ColumnType::Text => What::Text,
+        ColumnType::Date => What::Date,
+        ColumnType::Time => What::Time,
+    }
+}
+
+fn arrow_schema(schema: &Schema, plan: &CsvPlan) -> Result<ArrowSchema> {
+    let mut fields = Vec::new();
+    if plan.sensor.is_some() {
+        let kind = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
+        fields.push(field("sensor_id", kind, false, Role::Sensor, None));
+    }
+    for output in &plan.outputs {
+        let column = schema.columns.iter().find(|c| *c.name == *output.name);
+        let role = match (output.back, column) {
+            (true, _) => Role::Time,
+            (false, column) => column.map_or(Role::Attribute, |c| c.role),
+        };
+        let unit = column.and_then(|c| c.unit.clone());
+        fields.push(field(
+            &output.name,
+            data_type(output.what),
+            !output.required,
+            role,
+            unit,
+        ));
+    }
+    let json = serde_json::to_string(schema)
+        .map_err(|e| Error::new(Kind::Internal, "the schema cannot be written").because(e))?;
+    let mut metadata = HashMap::from([("wattline:schema".to_string(), json)]);
+    if plan.zone.is_none() && plan.outputs.iter().any(|o| o.what == What::Stamp || o.back) {
+        metadata.insert("wattline:tz".to_string(), "assumed".to_string());
+    }
+    Ok(ArrowSchema::new(fields).with_metadata(metadata))
+}
+
+fn field(name: &str, kind: DataType, nullable: bool, role: Role, unit: Option<String>) -> Field {
+    let role = match role {
+        Role::Attribute => "attribute",
+        Role::Sensor => "sensor",
+        Role::Time => "time",
+        Role::Measure => "measure",
+        Role::Quality => "quality",
+        Role::Ignore => "ignore",
+    };
+    let mut metadata = HashMap::from([("wattline:role".to_string(), role.to_string())]);
+    if let Some(unit) = unit {
+        metadata.insert("wattline:unit".to_string(), unit);
+    }
+    Field::new(name, kind, nullable).with_metadata(metadata)
+}
+
+fn data_type(what: What) -> DataType {
+    match what {
+        What::Float { .. } => DataType::Float64,
+        What::Integer { .. } => DataType::Int64,
+        What::Boolean => DataType::Boolean,
+        What::Text => DataType::Utf8,
+        What::Date => DataType::Date32,
+        What::Time => DataType::Time64(TimeUnit::Microsecond),
+        What::Stamp | What::DateAndTime { .. } | What::Epoch { .. } => {
+            DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
+        }
     }
 }

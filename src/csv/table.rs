@@ -1,10 +1,10 @@
 //! A whole file as a table.
 
-use super::{CsvPlan, ReadOptions};
+use super::{Chunk, Chunks, CsvPlan, ReadOptions};
+use crate::Result;
 use crate::input::Opened;
 use crate::ledger::Ledger;
 use crate::reject::Reject;
-use crate::{Error, Kind, Result};
 use arrow_array::RecordBatch;
 use std::sync::Arc;
 
@@ -14,6 +14,15 @@ pub fn read_table(
     plan: Arc<CsvPlan>,
     options: &ReadOptions,
 ) -> Result<(Vec<RecordBatch>, Vec<Reject>, Ledger)> {
-    let _ = (input, plan, options);
-    Err(Error::new(Kind::Internal, "not built yet"))
+    let keep = Arc::new(|chunk: Chunk| Ok(chunk));
+    let mut chunks = Chunks::open_limited(input, plan, options, None, keep, u64::MAX)?;
+    let (mut batches, mut rejects, mut ledger) = (Vec::new(), Vec::new(), Ledger::default());
+    while let Some(chunk) = chunks.next()? {
+        ledger.add(&chunk.counters);
+        rejects.extend(chunk.rejects);
+        if chunk.batch.num_rows() > 0 {
+            batches.push(chunk.batch);
+        }
+    }
+    Ok((batches, rejects, ledger))
 }

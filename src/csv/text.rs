@@ -1,0 +1,169 @@
+//! Text: the bytes a piece is decoded from, whether read from a file or held in memory.
+
+use super::ReadOptions;
+use crate::{Error, Kind, Result};
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+/// Where the bytes of a piece come from. Offsets are those of the unpacked file.
+pub(crate) enum Text {
+    /// A file that is read where and when its bytes are needed.
+    File {
+        name: Arc<str>,
+        file: Arc<File>,
+        len: u64,
+        /// A byte that ends the last line, if that is to be a record.
+        end: Option<u8>,
+    },
+    /// Bytes from `base` on; `last`: nothing follows, and a line end was added if one was missing.
+    Memory {
+        bytes: Vec<u8>,
+        base: u64,
+        len: usize,
+        last: bool,
+    },
+}
+
+/// Some bytes of a text.
+pub(crate) struct View<'a> {
+    pub bytes: &'a [u8],
+    /// The text ends with them.
+    pub whole: bool,
+    /// The file ends with them.
+    pub eof: bool,
+}
+
+/// A buffer of file bytes, kept from block to block.
+#[derive(Default)]
+pub(crate) struct Buffer {
+    bytes: Vec<u8>,
+    base: u64,
+    filled: usize,
+}
+
+impl Buffer {
+    /// Forgets what it holds.
+    pub(crate) fn reset(&mut self) {
+        self.filled = 0;
+    }
+}
+
+/// The byte that ends an unterminated last line, unless such a line is held back.
+pub(crate) fn closing(options: &ReadOptions, newline: u8) -> Option<u8> {
+    (!options.hold_tail).then_some(newline)
+}
+
+impl Text {
+    /// At least the `want` bytes from `at` on, or all that there are.
+    pub(crate) fn view<'a>(
+        &'a self,
+        buffer: &'a mut Buffer,
+        at: u64,
+        want: usize,
+    ) -> Result<View<'a>> {
+        match self {
+            Text::Memory {
+                bytes, base, last, ..
+            } => {
+                let from = (at.saturating_sub(*base) as usize).min(bytes.len());
+                let to = from.saturating_add(want).min(bytes.len());
+                let whole = to == bytes.len();
+                Ok(View {
+                    bytes: &bytes[from..to],
+                    whole,
+                    eof: whole && *last,
+                })
+            }
+            Text::File {
+                name,
+                file,
+                len,
+                end,
+            } => {
+                let whole = fill(buffer, file, name, at, want, *len)?;
+                if let Some(end) = end.filter(|_| whole && buffer.filled > 0) {
+                    close(buffer, end);
+                }
+                Ok(View {
+                    bytes: &buffer.bytes[..buffer.filled],
+                    whole,
+                    eof: whole,
+                })
+            }
+        }
+    }
+
+    /// The offset of the first byte.
+    pub(crate) fn begin(&self) -> u64 {
+        match self {
+            Text::Memory { base, .. } => *base,
+            Text::File { .. } => 0,
+        }
+    }
+
+    /// The offset behind the last real byte.
+    pub(crate) fn end(&self) -> u64 {
+        match self {
+            Text::Memory { base, len, .. } => base + *len as u64,
+            Text::File { len, .. } => *len,
+        }
+    }
+}
+
+/// Fills `buffer` with the bytes from `at`; true if they reach the end of the file.
+fn fill(
+    buffer: &mut Buffer,
+    file: &File,
+    name: &str,
+    at: u64,
+    want: usize,
+    len: u64,
+) -> Result<bool> {
+    let held = at
+        .checked_sub(buffer.base)
+        .map(|n| n as usize)
+        .filter(|n| *n <= buffer.filled);
+    match held {
+        Some(skip) => {
+            buffer.bytes.copy_within(skip..buffer.filled, 0);
+            buffer.filled -= skip;
+        }
+        None => buffer.filled = 0,
+    }
+    buffer.base = at;
+    let left = len.saturating_sub(at) as usize;
+    let want = want.min(left);
+    if buffer.bytes.len() < want + 1 {
+        buffer.bytes.resize(want + 1, 0);
+    }
+    while buffer.filled < want {
+        let from = at + buffer.filled as u64;
+        let read = match file.read_at(&mut buffer.bytes[buffer.filled..want], from) {
+            Ok(0) => return Err(shorter(name)),
+            Ok(n) => n,
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => continue,
+            Err(e) => return Err(crate::input::read_error(name, e)),
+        };
+        buffer.filled += read;
+    }
+    Ok(want == left)
+}
+
+/// Adds the line end that the last line lacks.
+fn close(buffer: &mut Buffer, end: u8) {
+    if buffer.bytes[buffer.filled - 1] != end {
+        if buffer.bytes.len() == buffer.filled {
+            buffer.bytes.push(end);
+        }
+        buffer.bytes[buffer.filled] = end;
+        buffer.filled += 1;
+    }
+}
+
+fn shorter(name: &str) -> Error {
+    Error::new(
+        Kind::DataLost,
+        format!("`{name}` became shorter while it was read; read it again when it is complete"),
+    )
+}
