@@ -23,6 +23,7 @@
 mod codec;
 
 pub use codec::MAX_SECTION;
+pub(crate) use codec::{table, untable};
 
 use crate::ledger::Ledger;
 use crate::reject::Reject;

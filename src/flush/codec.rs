@@ -265,7 +265,7 @@ fn unpack(section: &Section, stored: &[u8]) -> Result<Vec<u8>> {
 }
 
 /// One batch as an Arrow IPC stream.
-fn table(batch: &RecordBatch) -> Result<Vec<u8>> {
+pub(crate) fn table(batch: &RecordBatch) -> Result<Vec<u8>> {
     let mut out = Vec::with_capacity(batch.get_array_memory_size().min(1 << 28));
     let mut writer = StreamWriter::try_new(&mut out, &batch.schema()).map_err(unwritable)?;
     writer
@@ -278,7 +278,7 @@ fn table(batch: &RecordBatch) -> Result<Vec<u8>> {
 
 /// The one batch of an Arrow IPC stream. The reader of streams panics on some malformed messages
 /// (offsets outside the body); such a panic is an error here.
-fn untable(raw: Vec<u8>) -> Result<RecordBatch> {
+pub(crate) fn untable(raw: Vec<u8>) -> Result<RecordBatch> {
     plain_messages(&raw)?;
     let read = std::panic::catch_unwind(move || {
         let mut decoder = StreamDecoder::new();
@@ -307,11 +307,11 @@ fn plain_messages(mut rest: &[u8]) -> Result<()> {
         let (meta, body) = split(after, u64::from(size), "a table")?;
         let message = arrow_ipc::root_as_message(meta)
             .map_err(|_| damaged("a message of a table is not understood"))?;
-        let packed = message
-            .header_as_record_batch()
-            .is_some_and(|b| b.compression().is_some());
+        let rows = message.header_as_record_batch();
+        let words = message.header_as_dictionary_batch().and_then(|d| d.data());
+        let packed = rows.or(words).is_some_and(|b| b.compression().is_some());
         let length = u64::try_from(message.bodyLength()).unwrap_or(u64::MAX);
-        if packed || message.header_as_dictionary_batch().is_some() {
+        if packed {
             return Err(damaged(
                 "a table in it is stored in a way wattline does not write",
             ));

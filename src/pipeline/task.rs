@@ -41,41 +41,541 @@
 //! **When to flush**: enough rows or bytes of effects, or `interval` since the last one, or end, or stop. Only
 //! when something changed (a re-run of a counted file decides nothing).
 
+mod admit;
+mod build;
 mod events;
+mod gather;
+mod held;
+mod live;
+pub mod tables;
 
 pub use events::{Effect, Event, Limits, Outcome, TaskConfig, Wants};
 
-use crate::Result;
-use crate::source::Prepare;
+use crate::faults;
+use crate::flush::FlushId;
+use crate::pipeline::policy::OnLate;
+use crate::sink::Owned;
+use crate::source::{Order, Prepare, SourceBatch};
+use crate::window::Keep;
+use crate::{Error, Kind, Result};
+use build::Built;
+use live::Live;
+use std::collections::VecDeque;
+
+/// Decided flushes that some sink has not taken yet: no more than these before another is sent.
+const AHEAD_OF_SINKS: u64 = 4;
 
 /// One partition as a state machine.
 #[derive(Debug)]
 pub struct Task {
     config: TaskConfig,
+    phase: Phase,
+    live: Option<Live>,
+    /// The flush in flight.
+    flight: Option<Built>,
+    /// Of each sink: the last flush it took, and the last it shows.
+    sinks: Vec<Reached>,
+    /// Flushes decided and not yet shown by all, oldest first.
+    decided: VecDeque<FlushId>,
+    pruned: u64,
+    paused: bool,
+    /// The read under way was begun by an earlier run.
+    resumed: bool,
+    clock: Clock,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Phase {
+    /// For `Owned`.
+    Waiting,
+    /// Sinks take what was decided before.
+    Recovering,
+    /// Batches come.
+    Reading,
+    /// The read is over, its last flush is being decided.
+    Ending,
+    /// No more flush is sent.
+    Stopping,
+    /// All is decided; sinks end.
+    Finishing(Outcome),
+    /// Nothing is taken any more.
+    Over,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Reached {
+    taken: u64,
+    shown: FlushId,
+    finished: bool,
+}
+
+/// What the clock is measured from.
+#[derive(Clone, Copy, Debug, Default)]
+struct Clock {
+    /// The last event that told the time.
+    now: i64,
+    /// The last flush.
+    flushed: i64,
+    /// The last batch, and the watermark it left.
+    heard: i64,
+    mark: Option<i64>,
 }
 
 impl Task {
     /// A task that waits for [`Event::Owned`].
     pub fn new(config: TaskConfig) -> Result<Task> {
         config.check()?;
-        Ok(Task { config })
+        Ok(Task {
+            sinks: vec![Reached::default(); config.sinks],
+            config,
+            phase: Phase::Waiting,
+            live: None,
+            flight: None,
+            decided: VecDeque::new(),
+            pruned: 0,
+            paused: false,
+            resumed: false,
+            clock: Clock::default(),
+        })
     }
 
     /// The stateless part, for the pool.
     pub fn prepare(config: &TaskConfig) -> Prepare {
         let plan = config.plan.clone();
-        std::sync::Arc::new(move |readings| {
-            let keep = crate::window::Keep {
-                rows: crate::transform::ranges::keep(readings),
-                ..crate::window::Keep::default()
-            };
-            plan.accumulate(readings, &keep)
-        })
+        std::sync::Arc::new(move |readings| plan.accumulate(readings, &Keep::default()))
+    }
+
+    /// The newest flush built, decided or not.
+    pub fn newest(&self) -> FlushId {
+        self.live.as_ref().map(Live::id).unwrap_or_default()
+    }
+
+    /// The flush in flight: sent to the home and not answered.
+    pub fn in_flight(&self) -> Option<FlushId> {
+        self.flight.as_ref().map(|f| f.0.id)
     }
 
     /// Takes an event, gives what is to be done, in order.
-    pub fn step(&mut self, _event: Event) -> Vec<Effect> {
-        let _ = &self.config;
-        Vec::new()
+    pub fn step(&mut self, event: Event) -> Vec<Effect> {
+        if self.phase == Phase::Over {
+            return Vec::new();
+        }
+        let mut out = Vec::new();
+        if let Err(error) = self.take(event, &mut out) {
+            self.phase = Phase::Over;
+            self.live = None;
+            out.push(Effect::Fail(error));
+        }
+        out
     }
+
+    fn take(&mut self, event: Event, out: &mut Vec<Effect>) -> Result<()> {
+        match event {
+            Event::Owned { owned, now } => self.own(owned, now, out),
+            Event::Batch { batch, now } => self.batch(*batch, now, out),
+            Event::Tick { now } => self.tick(now, out),
+            Event::EndOfRead { now } => self.end(now, out),
+            Event::Decided { id } => self.decide(id, out),
+            Event::Unclear { id } => self.unclear(id, out),
+            Event::Settled { decided } => self.settled(decided, out),
+            Event::Fenced { by } => Err(fenced(&self.config.pipeline, &by)),
+            Event::Applied { sink, id, shown } => self.applied(sink, id, shown, out),
+            Event::Finished { sink } => self.finished(sink, out),
+            Event::Stop => self.stop(out),
+        }
+    }
+
+    fn own(&mut self, owned: Owned, now: i64, out: &mut Vec<Effect>) -> Result<()> {
+        if self.phase != Phase::Waiting {
+            return Err(defect("the partition was given twice"));
+        }
+        let live = Live::restore(&self.config, &owned)?;
+        self.clock = Clock {
+            now,
+            flushed: now,
+            heard: now,
+            mark: live.closed_to,
+        };
+        let first = owned.unapplied.first().map_or(live.id().n, |f| f.id.n - 1);
+        for reached in &mut self.sinks {
+            reached.taken = first;
+        }
+        self.pruned = first;
+        self.live = Some(live);
+        self.phase = Phase::Recovering;
+        for flush in owned.unapplied {
+            self.decided.push_back(flush.id);
+            let flush = std::sync::Arc::new(flush);
+            let each = (0..self.config.sinks).map(|sink| Effect::Apply {
+                sink,
+                flush: flush.clone(),
+            });
+            out.extend(each);
+        }
+        self.recovered(out)
+    }
+
+    /// Reading begins when every sink has taken what was decided.
+    fn recovered(&mut self, out: &mut Vec<Effect>) -> Result<()> {
+        let to = self.newest().n;
+        if self.sinks.iter().any(|s| s.taken < to) {
+            return Ok(());
+        }
+        let live = self.live.as_ref().ok_or_else(lost)?;
+        let read = live.gather.read.clone();
+        self.resumed = read.is_some();
+        let order = if self.resumed {
+            Order::Scanned
+        } else {
+            self.config.order
+        };
+        self.phase = Phase::Reading;
+        out.push(Effect::Read {
+            from: live.positions(),
+            read,
+            order,
+        });
+        Ok(())
+    }
+
+    fn batch(&mut self, batch: SourceBatch, now: i64, out: &mut Vec<Effect>) -> Result<()> {
+        if self.phase == Phase::Stopping {
+            return Ok(());
+        }
+        if self.phase != Phase::Reading {
+            return Err(defect("a batch came while nothing was read"));
+        }
+        self.clock.now = now;
+        if faults::broken("early_position") && self.flight.is_none() {
+            self.move_early(&batch, out)?;
+        }
+        let c = &self.config;
+        let live = self.live.as_mut().ok_or_else(lost)?;
+        live.ended = false;
+        live.take_batch(c, batch, now)?;
+        self.clock.heard = now;
+        self.clock.mark = live.closed_to;
+        faults::point("after_aggregate")?;
+        self.check_memory()?;
+        self.flush_if_due(out)
+    }
+
+    /// The defect that the fault tests must notice.
+    fn move_early(&mut self, batch: &SourceBatch, out: &mut Vec<Effect>) -> Result<()> {
+        let live = self.live.as_mut().ok_or_else(lost)?;
+        if live.gather.changed {
+            live.gather.positions = batch.after.clone();
+            self.send(false, out)?;
+        }
+        Ok(())
+    }
+
+    /// An optimistic read decides nothing before its end, so it must fit in memory.
+    fn check_memory(&self) -> Result<()> {
+        let live = self.live.as_ref().ok_or_else(lost)?;
+        let most = self.config.limits.bytes.saturating_mul(2);
+        if self.optimistic() && live.waiting() > most {
+            return Err(Error::new(
+                Kind::Disorder,
+                "the read is too long to be held in memory to its end",
+            ));
+        }
+        Ok(())
+    }
+
+    fn optimistic(&self) -> bool {
+        self.config.bounded && self.config.order == Order::Optimistic && !self.resumed
+    }
+
+    fn flush_if_due(&mut self, out: &mut Vec<Effect>) -> Result<()> {
+        let live = self.live.as_ref().ok_or_else(lost)?;
+        let limits = self.config.limits;
+        let full = live.gather.rows >= limits.rows || live.gather.bytes >= limits.bytes;
+        let old = self.clock.now.saturating_sub(self.clock.flushed) >= limits.interval;
+        let twice = live.gather.bytes >= limits.bytes.saturating_mul(2)
+            || live.gather.rows >= limits.rows.saturating_mul(2);
+        if live.gather.changed && (full || old) && self.free() {
+            self.send(false, out)?;
+        } else if twice && !self.paused && !self.optimistic() {
+            self.paused = true;
+            out.push(Effect::Pause);
+        }
+        Ok(())
+    }
+
+    /// Whether a flush may be sent now.
+    fn free(&self) -> bool {
+        let taken = self.sinks.iter().map(|s| s.taken).min().unwrap_or(0);
+        self.phase == Phase::Reading
+            && self.flight.is_none()
+            && !self.optimistic()
+            && self.newest().n.saturating_sub(taken) < AHEAD_OF_SINKS
+    }
+
+    /// Builds a flush and sends it.
+    fn send(&mut self, last: bool, out: &mut Vec<Effect>) -> Result<()> {
+        let live = self.live.as_mut().ok_or_else(lost)?;
+        let built = live.build(&self.config, self.clock.now, last)?;
+        self.clock.flushed = self.clock.now;
+        self.flight = Some(built.clone());
+        out.push(Effect::Decide {
+            flush: built.0,
+            head: built.1,
+        });
+        if std::mem::take(&mut self.paused) {
+            out.push(Effect::Resume);
+        }
+        Ok(())
+    }
+
+    fn tick(&mut self, now: i64, out: &mut Vec<Effect>) -> Result<()> {
+        self.clock.now = now;
+        if self.phase != Phase::Reading {
+            return Ok(());
+        }
+        self.idle()?;
+        self.flush_if_due(out)
+    }
+
+    /// After a silence the watermark goes on at the clock's pace; decided only where a window closes by it.
+    fn idle(&mut self) -> Result<()> {
+        let c = &self.config;
+        let live = self.live.as_mut().ok_or_else(lost)?;
+        let silence = self.clock.now.saturating_sub(self.clock.heard);
+        let (Some(idle), Some(mark)) = (c.idle, self.clock.mark) else {
+            return Ok(());
+        };
+        if c.bounded || silence < idle {
+            return Ok(());
+        }
+        live.idle_to(c, mark.saturating_add(silence))
+    }
+
+    fn end(&mut self, now: i64, out: &mut Vec<Effect>) -> Result<()> {
+        if self.phase != Phase::Reading {
+            return Ok(());
+        }
+        self.clock.now = now;
+        let live = self.live.as_mut().ok_or_else(lost)?;
+        let nothing = live.head.is_none() && !live.gather.changed;
+        if !live.ended && !nothing {
+            live.end_read(&self.config)?;
+            live.gather.changed = true;
+        }
+        self.phase = Phase::Ending;
+        self.go_on_ending(out)
+    }
+
+    fn go_on_ending(&mut self, out: &mut Vec<Effect>) -> Result<()> {
+        if self.flight.is_some() {
+            return Ok(());
+        }
+        let live = self.live.as_ref().ok_or_else(lost)?;
+        if live.gather.changed {
+            return self.send(true, out);
+        }
+        if std::mem::take(&mut self.resumed) {
+            self.phase = Phase::Reading;
+            self.clock.heard = self.clock.now;
+            let from = live.positions();
+            out.push(Effect::Read {
+                from,
+                read: None,
+                order: self.config.order,
+            });
+            return Ok(());
+        }
+        self.finish_if_taken(Outcome::Ended, out)
+    }
+
+    fn decide(&mut self, id: FlushId, out: &mut Vec<Effect>) -> Result<()> {
+        let Some((flush, _)) = self.flight.take_if(|f| f.0.id == id) else {
+            return Ok(());
+        };
+        self.decided.push_back(id);
+        let each = (0..self.config.sinks).map(|sink| Effect::Apply {
+            sink,
+            flush: flush.clone(),
+        });
+        out.extend(each);
+        self.go_on(out)
+    }
+
+    fn go_on(&mut self, out: &mut Vec<Effect>) -> Result<()> {
+        match self.phase {
+            Phase::Recovering => self.recovered(out),
+            Phase::Reading => self.flush_if_due(out),
+            Phase::Ending => self.go_on_ending(out),
+            Phase::Stopping => self.finish_if_taken(Outcome::Stopped, out),
+            Phase::Waiting | Phase::Finishing(_) | Phase::Over => Ok(()),
+        }
+    }
+
+    fn unclear(&mut self, id: FlushId, out: &mut Vec<Effect>) -> Result<()> {
+        if let Some((_, head)) = self.flight.as_ref().filter(|f| f.0.id == id) {
+            out.push(Effect::Settle { head: head.clone() });
+        }
+        Ok(())
+    }
+
+    fn settled(&mut self, decided: bool, out: &mut Vec<Effect>) -> Result<()> {
+        let Some((flush, head)) = self.flight.clone() else {
+            return Ok(());
+        };
+        if decided {
+            return self.decide(flush.id, out);
+        }
+        // The same record again, never one made anew. A stop waits for no second attempt.
+        if self.phase == Phase::Stopping {
+            self.flight = None;
+            return self.go_on(out);
+        }
+        out.push(Effect::Decide { flush, head });
+        Ok(())
+    }
+
+    fn applied(
+        &mut self,
+        sink: usize,
+        id: FlushId,
+        shown: Option<FlushId>,
+        out: &mut Vec<Effect>,
+    ) -> Result<()> {
+        let Some(reached) = self.sinks.get_mut(sink) else {
+            return Err(defect("a sink that is not there applied a flush"));
+        };
+        reached.taken = reached.taken.max(id.n);
+        reached.shown = reached.shown.max(shown.unwrap_or_default());
+        self.prune(out);
+        self.go_on(out)
+    }
+
+    /// What all sinks show need not be kept.
+    fn prune(&mut self, out: &mut Vec<Effect>) {
+        let shown = self.sinks.iter().map(|s| s.shown.n).min().unwrap_or(0);
+        let mut upto = None;
+        while self.decided.front().is_some_and(|id| id.n <= shown) {
+            upto = self.decided.pop_front();
+        }
+        if let Some(upto) = upto.filter(|id| id.n > self.pruned) {
+            self.pruned = upto.n;
+            out.push(Effect::Prune { upto });
+        }
+    }
+
+    fn finish_if_taken(&mut self, outcome: Outcome, out: &mut Vec<Effect>) -> Result<()> {
+        let last = self.decided.back().map_or(0, |id| id.n);
+        if self.flight.is_none() && self.sinks.iter().all(|s| s.taken >= last) {
+            self.phase = Phase::Finishing(outcome);
+            out.push(Effect::Finish);
+        }
+        Ok(())
+    }
+
+    fn finished(&mut self, sink: usize, out: &mut Vec<Effect>) -> Result<()> {
+        let Phase::Finishing(outcome) = self.phase else {
+            return Ok(());
+        };
+        let last = self.decided.back().copied();
+        if let Some(reached) = self.sinks.get_mut(sink) {
+            reached.finished = true;
+            reached.shown = reached.shown.max(last.unwrap_or_default());
+        }
+        if self.sinks.iter().all(|s| s.finished) {
+            self.prune(out);
+            self.phase = Phase::Over;
+            out.push(Effect::Done(outcome));
+        }
+        Ok(())
+    }
+
+    /// What is not sent yet is dropped: the next run reads it again.
+    fn stop(&mut self, out: &mut Vec<Effect>) -> Result<()> {
+        match self.phase {
+            Phase::Waiting => {
+                self.phase = Phase::Over;
+                out.push(Effect::Done(Outcome::Stopped));
+                Ok(())
+            }
+            Phase::Finishing(_) | Phase::Over => Ok(()),
+            _ => {
+                self.phase = Phase::Stopping;
+                self.go_on(out)
+            }
+        }
+    }
+}
+
+impl Live {
+    /// Takes a batch in: counters, rejects, readings, watermark, windows that close by it.
+    fn take_batch(&mut self, c: &TaskConfig, batch: SourceBatch, now: i64) -> Result<()> {
+        let SourceBatch {
+            readings,
+            delta,
+            rejects,
+            counters,
+            after,
+            read,
+            low,
+        } = batch;
+        self.gather.changed |= self.gather.positions != after || counters != Default::default();
+        self.gather.changed |= !readings.is_empty() || !rejects.is_empty();
+        self.gather.counters.add(&counters);
+        if c.wants.rejects {
+            rejects.into_iter().for_each(|r| self.gather.add_reject(r));
+        }
+        self.admit(c, readings, delta, low, now)?;
+        self.gather.positions = after;
+        self.gather.read = read;
+        self.advance(c, low);
+        if c.on_late != OnLate::Correct {
+            self.close(c)?;
+        }
+        Ok(())
+    }
+
+    /// The watermark after a batch.
+    fn advance(&mut self, c: &TaskConfig, low: Option<i64>) {
+        let mark = match (c.bounded, self.max_end) {
+            // Beyond the last reading there is nothing to close, whatever the source vouches for.
+            (true, Some(most)) => low.map(|low| low.min(most)),
+            (false, Some(most)) => Some(most.saturating_sub(c.lateness)),
+            (_, None) => None,
+        };
+        self.closed_to = self.closed_to.max(mark);
+    }
+
+    /// Moves the watermark on in silence, if that closes a window.
+    fn idle_to(&mut self, c: &TaskConfig, mark: i64) -> Result<()> {
+        let due = self.open.earliest_end().is_some_and(|end| end <= mark);
+        if !due || self.closed_to.is_some_and(|w| w >= mark) {
+            return Ok(());
+        }
+        self.closed_to = Some(mark);
+        self.gather
+            .decisions
+            .push(crate::flush::Decision::Idle { watermark: mark });
+        self.gather.changed = true;
+        match c.on_late {
+            OnLate::Correct => Ok(()),
+            _ => self.close(c),
+        }
+    }
+}
+
+fn fenced(pipeline: &str, by: &str) -> Error {
+    Error::new(
+        Kind::Fenced,
+        format!(
+            "the pipeline {pipeline:?} was taken over by {by}; this run stops, nothing it had not decided was written"
+        ),
+    )
+}
+
+fn lost() -> Error {
+    defect("the state of the partition is gone")
+}
+
+fn defect(what: &str) -> Error {
+    Error::new(Kind::Internal, format!("{what}; please report it"))
 }

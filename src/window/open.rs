@@ -516,6 +516,12 @@ impl Open {
         }
     }
 
+    /// The least end of an open window.
+    pub fn earliest_end(&self) -> Option<i64> {
+        let first = |g: &GrainState| g.due.first_key_value().map(|(end, _)| *end);
+        self.grains.iter().filter_map(first).min()
+    }
+
     /// Number of windows held of each grain (plan order): open, and kept for corrections.
     pub fn open_windows(&self) -> Vec<(usize, usize)> {
         let sizes = |map: &BTreeMap<i64, Vec<u32>>| map.values().map(Vec::len).sum();

@@ -1,0 +1,84 @@
+//! What gathers for the next flush.
+
+use crate::Result;
+use crate::flush::{Decision, Positions, ReadPlan, WindowRows};
+use crate::ledger::{GrainBooks, Ledger};
+use crate::reject::Reject;
+use arrow_array::RecordBatch;
+use std::collections::BTreeMap;
+
+/// Effects, counters and decisions since the last flush was built.
+#[derive(Debug, Default)]
+pub(super) struct Gather {
+    pub positions: Positions,
+    pub read: Option<ReadPlan>,
+    pub windows: BTreeMap<usize, Vec<RecordBatch>>,
+    pub readings: Vec<RecordBatch>,
+    pub late: Vec<RecordBatch>,
+    pub rejects: Vec<Reject>,
+    pub counters: Ledger,
+    pub decisions: Vec<Decision>,
+    /// Something is to be decided.
+    pub changed: bool,
+    pub rows: usize,
+    pub bytes: usize,
+}
+
+impl Gather {
+    /// Nothing yet, after these positions.
+    pub fn after(positions: Positions, read: Option<ReadPlan>) -> Self {
+        Gather {
+            positions,
+            read,
+            ..Gather::default()
+        }
+    }
+
+    /// The books of a grain.
+    pub fn books(&mut self, grain: &str) -> &mut GrainBooks {
+        self.counters.grains.entry(grain.to_owned()).or_default()
+    }
+
+    /// Adds window rows of the grain at `index` of the plan.
+    pub fn add_windows(&mut self, index: usize, rows: WindowRows) {
+        if rows.rows.num_rows() > 0 {
+            self.weigh(&rows.rows);
+            self.windows.entry(index).or_default().push(rows.rows);
+        }
+    }
+
+    /// Adds rows of a readings table.
+    pub fn add_readings(&mut self, rows: RecordBatch) {
+        self.weigh(&rows);
+        self.readings.push(rows);
+    }
+
+    /// Adds rows put aside.
+    pub fn add_late(&mut self, rows: RecordBatch) {
+        self.weigh(&rows);
+        self.late.push(rows);
+    }
+
+    /// Adds a reject.
+    pub fn add_reject(&mut self, reject: Reject) {
+        self.rows += 1;
+        self.bytes += 128 + reject.raw.len();
+        self.rejects.push(reject);
+    }
+
+    fn weigh(&mut self, rows: &RecordBatch) {
+        self.rows += rows.num_rows();
+        self.bytes += rows.get_array_memory_size();
+    }
+
+    /// Takes the window rows out, one batch a grain, finest first.
+    pub fn take_windows(&mut self, grains: &[String]) -> Result<Vec<WindowRows>> {
+        let mut out = Vec::with_capacity(self.windows.len());
+        for (index, batches) in std::mem::take(&mut self.windows) {
+            let rows = super::tables::joined(&batches)?;
+            let grain = grains.get(index).cloned().unwrap_or_default();
+            out.extend(rows.map(|rows| WindowRows { grain, rows }));
+        }
+        Ok(out)
+    }
+}

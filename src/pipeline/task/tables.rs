@@ -1,0 +1,132 @@
+//! Readings as rows of a table: the readings themselves, and those put aside with their reason.
+//!
+//! `sensor_id, time, <measures>, quality, file, row`, and for late rows `reason, grains` (the names of the grains
+//! the row is late for, comma separated).
+
+use crate::schema::{Measure, Readings, SensorKeys};
+use crate::{Error, Kind, Result};
+use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow_buffer::BooleanBuffer;
+use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use std::sync::Arc;
+
+/// Columns of a readings table.
+pub fn readings_schema(measures: &[Measure]) -> SchemaRef {
+    Arc::new(Schema::new(fields(measures)))
+}
+
+/// Columns of a table of late readings.
+pub fn late_schema(measures: &[Measure]) -> SchemaRef {
+    let mut fields = fields(measures);
+    fields.push(Field::new("reason", DataType::Utf8, false));
+    fields.push(Field::new("grains", DataType::Utf8, false));
+    Arc::new(Schema::new(fields))
+}
+
+fn fields(measures: &[Measure]) -> Vec<Field> {
+    let stamp = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+    let mut fields = vec![
+        Field::new("sensor_id", DataType::Utf8, false),
+        Field::new("time", stamp, false),
+    ];
+    fields.extend(
+        measures
+            .iter()
+            .map(|m| Field::new(&m.name, DataType::Float64, true)),
+    );
+    fields.push(Field::new("quality", DataType::Utf8, false));
+    fields.push(Field::new("file", DataType::Utf8, false));
+    fields.push(Field::new("row", DataType::Int64, false));
+    fields
+}
+
+/// All rows as a table.
+pub fn readings_rows(readings: &Readings, file: &str) -> Result<RecordBatch> {
+    table(readings_schema(&readings.measures), columns(readings, file))
+}
+
+/// All rows as a table of late readings.
+pub fn late_rows(
+    readings: &Readings,
+    file: &str,
+    reasons: Vec<&str>,
+    grains: Vec<String>,
+) -> Result<RecordBatch> {
+    let mut columns = columns(readings, file);
+    columns.push(Arc::new(StringArray::from(reasons)));
+    columns.push(Arc::new(StringArray::from(grains)));
+    table(late_schema(&readings.measures), columns)
+}
+
+/// The batches as one.
+pub fn joined(batches: &[RecordBatch]) -> Result<Option<RecordBatch>> {
+    let Some(first) = batches.first() else {
+        return Ok(None);
+    };
+    if batches.len() == 1 {
+        return Ok(Some(first.clone()));
+    }
+    arrow_select::concat::concat_batches(&first.schema(), batches)
+        .map(Some)
+        .map_err(defect)
+}
+
+fn table(schema: SchemaRef, columns: Vec<ArrayRef>) -> Result<RecordBatch> {
+    RecordBatch::try_new(schema, columns).map_err(defect)
+}
+
+fn defect(e: arrow_schema::ArrowError) -> Error {
+    Error::new(
+        Kind::Internal,
+        "rows of one table differ in their columns; please report it",
+    )
+    .because(e)
+}
+
+fn columns(readings: &Readings, file: &str) -> Vec<ArrayRef> {
+    let n = readings.len();
+    let time = TimestampMicrosecondArray::new(readings.time.clone(), None).with_timezone("UTC");
+    let mut columns: Vec<ArrayRef> = vec![Arc::new(sensors(readings)), Arc::new(time)];
+    columns.extend(
+        readings
+            .values
+            .iter()
+            .map(|v| Arc::new(v.clone()) as ArrayRef),
+    );
+    columns.push(Arc::new(quality(readings)));
+    columns.push(Arc::new(StringArray::from_iter_values(
+        std::iter::repeat_n(file, n),
+    )));
+    columns.push(Arc::new(Int64Array::from_iter_values(
+        (0..n).map(|i| readings.row(i) as i64),
+    )));
+    columns
+}
+
+fn sensors(readings: &Readings) -> StringArray {
+    match &readings.sensors {
+        SensorKeys::Constant(name) => {
+            StringArray::from_iter_values(std::iter::repeat_n(&**name, readings.len()))
+        }
+        SensorKeys::Coded { codes, names } => {
+            StringArray::from_iter_values(codes.iter().map(|c| &*names[*c as usize]))
+        }
+    }
+}
+
+fn quality(readings: &Readings) -> StringArray {
+    const NAMES: [&str; 3] = ["ok", "estimated", "bad"];
+    let name = |i| match &readings.quality {
+        Some(q) => NAMES[usize::from(q[i]).min(2)],
+        None => NAMES[0],
+    };
+    StringArray::from_iter_values((0..readings.len()).map(name))
+}
+
+/// The union of two optional sets of rows.
+pub(super) fn either(a: Option<BooleanBuffer>, b: Option<BooleanBuffer>) -> Option<BooleanBuffer> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(&a | &b),
+        (a, b) => a.or(b),
+    }
+}
