@@ -247,3 +247,6 @@ impl Iterator for Windows {
         Some(window)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! Local times to instants, by the policies on repeated and missing hours.
 
 use super::zone::{Local, REACH, Range, Zone};
-use super::{DAY, HOUR};
+use super::{DAY, HOUR, MAX, MIN};
 use crate::{Error, Kind};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -287,8 +287,191 @@ fn plain_around(zone: &Zone, local: i64) -> Plain {
         .end
         .saturating_add(here.offset.min(after.offset) - guard - LEAD);
     Plain {
-        from,
-        to,
+        from: from.max(MIN),
+        to: to.min(MAX),
         offset: here.offset,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::civil::days_from_civil;
+    use super::super::{MINUTE, SECOND};
+    use super::*;
+
+    const FALL: (i64, u32, u32) = (2007, 10, 28);
+
+    fn paris(on_repeated: OnRepeated, step: Option<i64>) -> Converter {
+        Converter::new(
+            Zone::parse("Europe/Paris").unwrap(),
+            on_repeated,
+            OnMissing::Raise,
+            step,
+        )
+    }
+
+    fn at(date: (i64, u32, u32), hour: i64, minute: i64) -> i64 {
+        days_from_civil(date.0, date.1, date.2) * DAY + hour * HOUR + minute * MINUTE
+    }
+
+    /// Instants every `step` around a change, as a meter on the local clock writes them.
+    fn in_order(zone: &str, middle: i64, step: i64, hours: i64) -> (Vec<i64>, Vec<i64>) {
+        let zone = Zone::parse(zone).unwrap();
+        let count = hours * HOUR / step;
+        let utc: Vec<i64> = (-count..count).map(|i| middle + i * step).collect();
+        let local = utc.iter().map(|t| zone.to_local(*t)).collect();
+        (utc, local)
+    }
+
+    #[test]
+    fn infer_gives_back_every_instant_of_ordered_data() {
+        for name in [
+            "Europe/Paris",
+            "America/New_York",
+            "Australia/Lord_Howe",
+            "America/St_Johns",
+            "Africa/Casablanca",
+        ] {
+            let zone = Zone::parse(name).unwrap();
+            let modern = zone
+                .changes()
+                .iter()
+                .filter(|t| **t > 0 && **t < 70 * 365 * DAY);
+            for change in modern {
+                for (step, given) in [
+                    (SECOND * 20, false),
+                    (MINUTE, false),
+                    (15 * MINUTE, false),
+                    (15 * MINUTE, true),
+                    (30 * MINUTE, true),
+                ] {
+                    let (utc, local) = in_order(name, change.div_euclid(step) * step, step, 10);
+                    let known = given.then_some(step);
+                    let mut converter =
+                        Converter::new(zone.clone(), OnRepeated::Infer, OnMissing::Raise, known);
+                    let mut found = local.clone();
+                    converter
+                        .convert_all(&mut found, &[], |row, why| panic!("{row} {why:?} {name}"));
+                    assert_eq!(found, utc, "{name} {change} {step}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn infer_reads_hourly_data_with_or_without_a_step() {
+        for known in [None, Some(HOUR)] {
+            let (utc, mut local) = in_order("Europe/Paris", at(FALL, 1, 0), HOUR, 24);
+            paris(OnRepeated::Infer, known).convert_all(&mut local, &[], |_, _| panic!());
+            assert_eq!(local, utc);
+        }
+    }
+
+    #[test]
+    fn infer_keeps_sensors_apart() {
+        let (utc, local) = in_order("Europe/Paris", at(FALL, 1, 0), 10 * MINUTE, 5);
+        // Sensor 1 runs behind sensor 0 by half an hour in file order.
+        let mut rows = Vec::new();
+        for (i, time) in local.iter().enumerate() {
+            rows.push((*time, 0_u32, utc[i]));
+            if i >= 3 {
+                rows.push((local[i - 3], 1, utc[i - 3]));
+            }
+        }
+        let mut times: Vec<i64> = rows.iter().map(|row| row.0).collect();
+        let sensors: Vec<u32> = rows.iter().map(|row| row.1).collect();
+        paris(OnRepeated::Infer, None).convert_all(&mut times, &sensors, |_, _| panic!());
+        assert_eq!(times, rows.iter().map(|row| row.2).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn infer_takes_an_equal_time_for_the_same_reading_where_the_step_fits() {
+        let mut converter = paris(OnRepeated::Infer, None);
+        let first = at(FALL, 2, 10) - 2 * HOUR;
+        for (minute, utc) in [
+            (8, first - 2 * MINUTE),
+            (9, first - MINUTE),
+            (10, first),
+            (10, first),
+            (11, first + MINUTE),
+        ] {
+            assert_eq!(converter.convert(at(FALL, 2, minute), 0), Ok(Some(utc)));
+        }
+        assert_eq!(
+            converter.convert(at(FALL, 2, 0), 0),
+            Ok(Some(at(FALL, 1, 0)))
+        );
+        assert_eq!(
+            converter.convert(at(FALL, 2, 11), 0),
+            Ok(Some(at(FALL, 1, 11)))
+        );
+    }
+
+    #[test]
+    fn the_other_policies() {
+        let repeated = at(FALL, 2, 30);
+        for (policy, expected) in [
+            (OnRepeated::Raise, Err(LocalError::Repeated)),
+            (OnRepeated::Earliest, Ok(Some(repeated - 2 * HOUR))),
+            (OnRepeated::Latest, Ok(Some(repeated - HOUR))),
+            (OnRepeated::Null, Ok(None)),
+        ] {
+            assert_eq!(paris(policy, None).convert(repeated, 0), expected);
+        }
+        let missing = at((2007, 3, 25), 2, 30);
+        let zone = Zone::parse("Europe/Paris").unwrap();
+        for (policy, expected) in [
+            (OnMissing::Raise, Err(LocalError::Missing)),
+            (OnMissing::Shift, Ok(Some(missing - HOUR))),
+            (OnMissing::Null, Ok(None)),
+        ] {
+            let mut converter = Converter::new(zone.clone(), OnRepeated::Raise, policy, None);
+            assert_eq!(converter.convert(missing, 0), expected);
+        }
+        assert!(
+            LocalError::Missing
+                .error(missing, &zone)
+                .message
+                .contains("2007-03-25 02:30 does not occur in Europe/Paris")
+        );
+    }
+
+    #[test]
+    fn plain_stretches_never_hold_a_doubtful_time() {
+        for name in [
+            "Europe/Paris",
+            "America/St_Johns",
+            "Pacific/Apia",
+            "Asia/Manila",
+            "Africa/Casablanca",
+            "Africa/Cairo",
+        ] {
+            let zone = Zone::parse(name).unwrap();
+            for change in zone.changes() {
+                for local in (-400..400).map(|i| change + i * 17 * MINUTE) {
+                    let plain = plain_around(&zone, local);
+                    for edge in [plain.from, plain.to.saturating_sub(1), local] {
+                        if plain.from <= edge && edge < plain.to {
+                            assert_eq!(
+                                zone.local(edge),
+                                Local::One(edge - plain.offset),
+                                "{name} {edge}"
+                            );
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_column_with_faults_says_which() {
+        let repeated = at(FALL, 2, 30);
+        let mut times = [at(FALL, 1, 0), repeated, at(FALL, 4, 0)];
+        let mut faults = Vec::new();
+        paris(OnRepeated::Raise, None)
+            .convert_all(&mut times, &[], |row, why| faults.push((row, why)));
+        assert_eq!(faults, [(1, Some(LocalError::Repeated))]);
+        assert_eq!(times, [at(FALL, 1, 0) - 2 * HOUR, repeated, at(FALL, 3, 0)]);
     }
 }

@@ -1,6 +1,6 @@
 //! Zones: offsets from UTC as a table of changes, read from the compiled IANA data once.
 
-use super::{DAY, HOUR, SECOND};
+use super::{DAY, HOUR, MAX, MIN, SECOND};
 use crate::{Error, Kind, Result};
 use chrono::{Offset, TimeZone};
 use chrono_tz::{TZ_VARIANTS, Tz};
@@ -12,6 +12,8 @@ const FROM: i64 = -62_091 * DAY;
 const TO: i64 = 47_847 * DAY;
 /// A hint every 2^44 µs, about 204 days.
 const HINT: u32 = 44;
+/// How far apart the compiled tables are looked at.
+const LOOK: i64 = 4 * DAY;
 /// No local clock is further than this from UTC.
 pub(super) const REACH: i64 = 48 * HOUR;
 
@@ -103,7 +105,7 @@ impl Zone {
     /// What the wall clock shows at an instant.
     #[inline]
     pub fn to_local(&self, utc: i64) -> i64 {
-        utc + self.offset_at(utc)
+        utc.saturating_add(self.offset_at(utc))
     }
 
     /// The instants at which the offset changes, in order.
@@ -111,8 +113,9 @@ impl Zone {
         &self.0.starts[1..]
     }
 
-    /// The instants a local time may be.
+    /// The instants a local time may be (beyond [`MIN`] and [`MAX`]: those of the bound).
     pub fn local(&self, local: i64) -> Local {
+        let local = local.clamp(MIN, MAX);
         let (mut first, mut last) = (None, 0);
         for range in self.ranges_from(local - REACH) {
             if range.start > local + REACH {
@@ -221,12 +224,12 @@ impl Table {
         }
     }
 
-    /// Looks at every day of the compiled tables and halves down to each change. The tests look
-    /// closer, for zones that change twice in a day.
+    /// Looks at every fourth day of the compiled tables and halves down to each change. No
+    /// zone changes and changes back within that; the tests look at every day.
     fn build(tz: Tz) -> Self {
         let mut table = Table::fixed(tz.name(), offset_of(tz, FROM));
-        for day in (FROM..TO).step_by(DAY as usize) {
-            table.find_changes(tz, day, day + DAY);
+        for day in (FROM..TO).step_by(LOOK as usize) {
+            table.find_changes(tz, day, day + LOOK);
         }
         table.hints = (0..hint_count() as i64)
             .map(|stretch| table.hint(FROM + (stretch << HINT)))
@@ -325,5 +328,114 @@ impl Eq for Zone {}
 impl fmt::Debug for Zone {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Zone({})", self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::MINUTE;
+    use super::super::civil::days_from_civil;
+    use super::*;
+
+    fn at(year: i64, month: u32, day: u32, hour: i64, minute: i64) -> i64 {
+        days_from_civil(year, month, day) * DAY + hour * HOUR + minute * MINUTE
+    }
+
+    #[test]
+    fn unknown_names_are_refused_with_the_nearest() {
+        for (name, near) in [
+            ("Europe/Pariss", "Europe/Paris?"),
+            ("europe/paris", "Europe/Paris?"),
+            ("Berlin", "Europe/Berlin?"),
+            ("New York", "America/New_York?"),
+            ("utc", "UTC?"),
+            ("qqqqqqqqqqqq", "such as Europe/Paris"),
+            ("", "such as Europe/Paris"),
+        ] {
+            let error = Zone::parse(name).unwrap_err();
+            assert_eq!(error.kind, Kind::Usage);
+            assert!(error.message.contains(near), "{}", error.message);
+        }
+    }
+
+    #[test]
+    fn tables_are_shared() {
+        let (first, second) = (
+            Zone::parse("Asia/Tokyo").unwrap(),
+            Zone::parse("Asia/Tokyo").unwrap(),
+        );
+        assert!(Arc::ptr_eq(&first.0, &second.0));
+        assert_eq!(Zone::parse("UTC").unwrap(), Zone::utc());
+        assert_eq!(Zone::utc().fixed_offset(), Some(0));
+        assert_eq!(first.name(), "Asia/Tokyo");
+    }
+
+    #[test]
+    fn repeated_and_missing_hours() {
+        let paris = Zone::parse("Europe/Paris").unwrap();
+        let repeated = at(2007, 10, 28, 2, 30);
+        assert_eq!(
+            paris.local(repeated),
+            Local::Two(repeated - 2 * HOUR, repeated - HOUR)
+        );
+        let missing = at(2007, 3, 25, 2, 30);
+        assert_eq!(
+            paris.local(missing),
+            Local::None {
+                before_offset: HOUR,
+                after_offset: 2 * HOUR
+            }
+        );
+        assert_eq!(
+            paris.local(missing + 30 * MINUTE),
+            Local::One(missing - 90 * MINUTE)
+        );
+        assert_eq!(
+            paris.local(repeated - 31 * MINUTE),
+            Local::One(repeated - 151 * MINUTE)
+        );
+        assert_eq!(
+            paris.local(repeated + 30 * MINUTE),
+            Local::One(repeated - 30 * MINUTE)
+        );
+    }
+
+    #[test]
+    fn a_day_that_never_was() {
+        let apia = Zone::parse("Pacific/Apia").unwrap();
+        let never = at(2011, 12, 30, 12, 0);
+        assert_eq!(
+            apia.local(never),
+            Local::None {
+                before_offset: -10 * HOUR,
+                after_offset: 14 * HOUR
+            }
+        );
+    }
+
+    #[test]
+    fn every_instant_comes_back_from_its_local_time() {
+        for name in [
+            "Europe/Paris",
+            "America/St_Johns",
+            "Pacific/Apia",
+            "Asia/Manila",
+            "Africa/Casablanca",
+            "UTC",
+        ] {
+            let zone = Zone::parse(name).unwrap();
+            let near = zone
+                .changes()
+                .iter()
+                .flat_map(|change| (-30..30).map(move |i| change + i * 10 * MINUTE));
+            for utc in near.chain([MIN / 2, -1, 0, MAX / 2]) {
+                let found = match zone.local(zone.to_local(utc)) {
+                    Local::One(found) => found == utc,
+                    Local::Two(first, last) => first < last && (first..=last).contains(&utc),
+                    Local::None { .. } => false,
+                };
+                assert!(found, "{utc} in {name}");
+            }
+        }
     }
 }

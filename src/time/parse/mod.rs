@@ -13,6 +13,11 @@
 //! `±HH:MM`: with one of these the result is an instant, otherwise a local time. A date alone
 //! is its midnight. Spaces around a field do not matter.
 
+mod fast;
+mod reader;
+
+pub use reader::Reader;
+
 use super::civil::{days_from_civil, month_length};
 use super::{DAY, HOUR, MINUTE, SECOND};
 use crate::schema::DateOrder;
@@ -80,12 +85,9 @@ impl Layout {
     /// A date as days since 1970-01-01.
     #[inline]
     pub fn date(&self, text: &[u8]) -> Result<i64, TimeError> {
-        let text = text.trim_ascii();
-        let (days, used) = self.leading_date(text)?;
-        if used == text.len() {
-            Ok(days)
-        } else {
-            Err(TimeError::NotDate)
+        match fast::date(self.order, text) {
+            Some(days) => Ok(days),
+            None => self.any_date(text),
         }
     }
 
@@ -96,8 +98,28 @@ impl Layout {
     }
 
     /// A date with perhaps a time and an offset, in one field.
-    #[inline]
     pub fn stamp(&self, text: &[u8]) -> Result<Parsed, TimeError> {
+        self.reader().stamp(text)
+    }
+
+    /// A reader of a column in this layout.
+    pub fn reader(&self) -> Reader {
+        Reader::new(*self)
+    }
+
+    #[cold]
+    fn any_date(&self, text: &[u8]) -> Result<i64, TimeError> {
+        let text = text.trim_ascii();
+        let (days, used) = self.leading_date(text)?;
+        if used == text.len() {
+            Ok(days)
+        } else {
+            Err(TimeError::NotDate)
+        }
+    }
+
+    #[cold]
+    fn any_stamp(&self, text: &[u8]) -> Result<Parsed, TimeError> {
         let text = text.trim_ascii();
         let (days, used) = self.leading_date(text)?;
         let midnight = days * DAY;
@@ -117,7 +139,6 @@ impl Layout {
     }
 
     /// Days of the date that `text` begins with, and its length.
-    #[inline]
     fn leading_date(&self, text: &[u8]) -> Result<(i64, usize), TimeError> {
         let (first, a) = digits(text, 4);
         let mark = byte(text, a);
@@ -147,6 +168,14 @@ impl Layout {
 /// A time of day as microseconds since midnight, at most `24:00`.
 #[inline]
 pub fn time_of_day(text: &[u8]) -> Result<i64, TimeError> {
+    match fast::time(text) {
+        Some(time) => Ok(time),
+        None => any_time(text),
+    }
+}
+
+#[cold]
+fn any_time(text: &[u8]) -> Result<i64, TimeError> {
     let text = text.trim_ascii();
     let (time, used) = leading_time(text)?;
     if used == text.len() {
@@ -157,7 +186,6 @@ pub fn time_of_day(text: &[u8]) -> Result<i64, TimeError> {
 }
 
 /// The time of day that `text` begins with, and its length.
-#[inline]
 fn leading_time(text: &[u8]) -> Result<(i64, usize), TimeError> {
     let (hour, a) = digits(text, 2);
     let (minute, b) = digits(text.get(a + 1..).unwrap_or_default(), 2);
@@ -174,7 +202,6 @@ fn leading_time(text: &[u8]) -> Result<(i64, usize), TimeError> {
 }
 
 /// `:SS` and a fraction at `at`, if there, as microseconds, and where they end.
-#[inline]
 fn seconds(text: &[u8], at: usize) -> Result<(i64, usize), TimeError> {
     if byte(text, at) != b':' {
         return Ok((0, at));
@@ -209,7 +236,6 @@ fn fraction(text: &[u8], at: usize) -> Result<(i64, usize), TimeError> {
 }
 
 /// The hour after a following `AM` or `PM`, and where that ends.
-#[inline]
 fn half_day(text: &[u8], hour: u32, at: usize) -> Result<(u32, usize), TimeError> {
     if at == text.len() {
         return Ok((hour, at));
@@ -284,3 +310,6 @@ fn full_year(year: u32, width: usize) -> Option<u32> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;
