@@ -16,6 +16,7 @@
 mod batch;
 mod chunks;
 mod decode;
+mod dialect;
 mod header;
 mod number;
 mod piece;

@@ -1,12 +1,19 @@
 //! Sniffing: what a file's head says of its dialect, columns and times, and what it cannot say.
 
+mod dates;
+mod further;
+mod household;
+mod propose;
 mod resolve;
+mod roles;
+mod sample;
+mod types;
 
 pub use resolve::{SchemaChoice, resolve};
 
-use crate::input::Head;
+use crate::Result;
+use crate::input::{Head, refuse};
 use crate::schema::{DateOrder, Schema};
-use crate::{Error, Kind, Result};
 use std::fmt;
 
 /// What the caller knows already; a hint is not looked for.
@@ -57,6 +64,7 @@ impl fmt::Display for Sniffed {
 /// Proposes a schema for the file that begins with `head`. Errors: `Schema` where it is no CSV
 /// file, `AmbiguousDates` where two date orders fit and nothing in the file decides.
 pub fn sniff(head: &Head, hints: &Hints) -> Result<Sniffed> {
-    let _ = (head, hints);
-    Err(Error::new(Kind::Internal, "not built yet"))
+    refuse(head)?;
+    let sample = sample::Sample::take(head, hints, None)?;
+    propose::propose(head, &sample, hints)
 }

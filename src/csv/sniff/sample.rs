@@ -1,0 +1,124 @@
+//! The sample: the records of a head, cut and laid out by column.
+
+use super::Hints;
+use super::types::reads_as_something;
+use crate::csv::dialect::{Cut, DELIMITERS, Record, Records, best_cut, cut, quote_of};
+use crate::input::Head;
+use crate::{Error, Kind, Result};
+use std::borrow::Cow;
+
+/// Records that types are taken from, spread over the head.
+const LOOK: usize = 20_000;
+
+/// The records of a head.
+pub(super) struct Sample<'a> {
+    /// How they were cut.
+    pub cut: Cut,
+    /// Lines that begin with this sign were left out.
+    pub comment: Option<char>,
+    /// Lines before the first record.
+    pub preamble: usize,
+    /// Fields of the first record, which may be a header.
+    pub first: Vec<String>,
+    /// The records after it, whole ones only.
+    pub rows: Vec<Record<'a>>,
+    /// The first record, as data.
+    first_record: Record<'a>,
+}
+
+impl<'a> Sample<'a> {
+    /// Cuts the head by what is told, else by what fits best.
+    pub fn take(head: &'a Head, hints: &Hints, quote: Option<Option<char>>) -> Result<Sample<'a>> {
+        let text = whole_records(head);
+        let quote = match quote {
+            Some(told) => told.and_then(byte),
+            None => Some(quote_of(text)),
+        };
+        let comment = text.starts_with(b"#").then_some('#');
+        let told = hints.delimiter.and_then(byte);
+        let cut = match told {
+            Some(delimiter) => cut(text, delimiter, quote, reads_as_something),
+            None => best_cut(text, &DELIMITERS, quote, reads_as_something)
+                .unwrap_or_else(|| cut(text, b',', quote, reads_as_something)),
+        };
+        let mut sample = Sample::cut_by(text, cut, comment)?;
+        if sample.cut.width < 2 && told.is_none() {
+            // One column: no sign cuts it, and a comma is what a reader expects.
+            sample.cut.delimiter = b',';
+        }
+        Ok(sample)
+    }
+
+    fn cut_by(text: &'a [u8], cut: Cut, comment: Option<char>) -> Result<Sample<'a>> {
+        let preamble = if comment.is_some() { 0 } else { cut.preamble };
+        let body = after_lines(text, preamble);
+        let mut records = Records::new(body, cut.delimiter, cut.quote)
+            .filter(|r| !r.blank() && !commented(r, comment));
+        let Some(first_record) = records.next() else {
+            return Err(Error::new(
+                Kind::Schema,
+                "the file holds blank lines or comments only, no table; check that it was written to the end",
+            ));
+        };
+        let text_of = |f: &Cow<[u8]>| String::from_utf8_lossy(f).trim().to_string();
+        Ok(Sample {
+            first: first_record.fields.iter().map(text_of).collect(),
+            rows: records.take(LOOK).collect(),
+            first_record,
+            cut,
+            comment,
+            preamble,
+        })
+    }
+
+    /// The values of field `at`, with that of the first record if it is data.
+    pub fn column(&self, at: usize, header: bool) -> Vec<&[u8]> {
+        let first = (!header).then_some(&self.first_record);
+        first
+            .into_iter()
+            .chain(&self.rows)
+            .filter(|r| r.fields.len() == self.width() || self.rows.len() < 2)
+            .filter_map(|r| r.fields.get(at))
+            .map(|f| f.trim_ascii())
+            .collect()
+    }
+
+    /// Fields of most records.
+    pub fn width(&self) -> usize {
+        self.cut.width
+    }
+
+    /// Whether the header names all fields but the row numbers in front.
+    pub fn short_header(&self) -> bool {
+        !self.rows.is_empty() && self.first.len() + 1 == self.width() && self.cut.evenness() > 50
+    }
+}
+
+/// The text up to its last line end, unless it is the whole file: a cut record proves nothing.
+fn whole_records(head: &Head) -> &[u8] {
+    let text = &head.bytes[..];
+    if head.whole {
+        return text;
+    }
+    match memchr::memrchr(b'\n', text) {
+        Some(end) => &text[..=end],
+        None => text,
+    }
+}
+
+fn after_lines(text: &[u8], lines: usize) -> &[u8] {
+    let Some(last) = lines.checked_sub(1) else {
+        return text;
+    };
+    let end = memchr::memchr_iter(b'\n', text).nth(last);
+    end.and_then(|at| text.get(at + 1..)).unwrap_or_default()
+}
+
+fn commented(record: &Record, comment: Option<char>) -> bool {
+    let first = record.fields.first().and_then(|f| f.first());
+    comment.and_then(byte).is_some_and(|c| first == Some(&c))
+}
+
+fn byte(mark: char) -> Option<u8> {
+    u8::try_from(mark).ok()
+}

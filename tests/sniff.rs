@@ -1,0 +1,522 @@
+//! The sniffer and the household preset against every layout found in the wild.
+
+use std::fmt::Write;
+use wattline::csv::{Hints, SchemaChoice, Sniffed, resolve, sniff};
+use wattline::input::{HEAD, Head, InputSpec, expand, head};
+use wattline::schema::{ColumnType, DateOrder, MeasureKind, Role, Schema, StepSpec};
+use wattline::{Kind, Result};
+
+const NAMES: [&str; 7] = [
+    "Global_active_power",
+    "Global_reactive_power",
+    "Voltage",
+    "Global_intensity",
+    "Sub_metering_1",
+    "Sub_metering_2",
+    "Sub_metering_3",
+];
+
+/// How a household file is written.
+#[derive(Clone)]
+struct Layout {
+    delimiter: char,
+    stamp: Option<&'static str>,
+    date: fn(u32, u32, u32) -> String,
+    padded_hours: bool,
+    missing: &'static str,
+    row_number: Option<&'static str>,
+    quotes: u8,
+    names: fn(&str) -> String,
+    line_end: &'static str,
+    header: bool,
+}
+
+fn uci() -> Layout {
+    Layout {
+        delimiter: ';',
+        stamp: None,
+        date: |y, m, d| format!("{d}/{m}/{y}"),
+        padded_hours: true,
+        missing: "?",
+        row_number: None,
+        quotes: 0,
+        names: |n| n.to_string(),
+        line_end: "\r\n",
+        header: true,
+    }
+}
+
+impl Layout {
+    fn join(&self, fields: &[String]) -> String {
+        let quote = |(i, f): (usize, &String)| match self.quotes {
+            2 => format!("\"{f}\""),
+            1 if i % 2 == 0 => format!("\"{f}\""),
+            _ => f.clone(),
+        };
+        let fields: Vec<String> = fields.iter().enumerate().map(quote).collect();
+        fields.join(&self.delimiter.to_string()) + self.line_end
+    }
+
+    /// Minutes from `first` (year, month, day) over `days` days, ten a day.
+    fn text(&self, first: (u32, u32, u32), days: u32) -> String {
+        let mut text = String::new();
+        let mut header: Vec<String> = self.row_number.map(str::to_string).into_iter().collect();
+        match self.stamp {
+            Some(name) => header.push(name.to_string()),
+            None => header.extend(["Date", "Time"].map(|n| (self.names)(n))),
+        }
+        header.extend(NAMES.map(|n| (self.names)(n)));
+        if self.header {
+            text += &self.join(&header);
+        }
+        let mut row = 0;
+        for day in 0..days {
+            for minute in 0..10 {
+                text += &self.join(&self.fields(first, day, minute, row));
+                row += 1;
+            }
+        }
+        text
+    }
+
+    fn fields(&self, first: (u32, u32, u32), day: u32, minute: u32, row: u32) -> Vec<String> {
+        let mut fields: Vec<String> = Vec::new();
+        if self.row_number.is_some() {
+            fields.push(row.to_string());
+        }
+        let date = (self.date)(first.0, first.1, first.2 + day);
+        let hour = if self.padded_hours { "07" } else { "7" };
+        let time = format!("{hour}:{minute:02}:00");
+        match self.stamp {
+            Some(_) => fields.push(format!("{date} {time}")),
+            None => fields.extend([date, time]),
+        }
+        if minute == 4 {
+            // As in the original: six marks and an empty seventh value.
+            fields.extend((0..6).map(|_| self.missing.to_string()));
+            fields.push(String::new());
+        } else {
+            let mut value = String::new();
+            write!(value, "{}.{:03}", 1 + day, minute * 7).unwrap();
+            fields.extend((0..7).map(|_| value.clone()));
+        }
+        fields
+    }
+}
+
+fn of(text: &str) -> Head {
+    Head::of("power.csv", text.as_bytes()).unwrap()
+}
+
+fn sniffed(text: &str) -> Result<Sniffed> {
+    sniff(&of(text), &Hints::default())
+}
+
+/// Both roads lead to the preset, and to the same schema.
+fn household(layout: &Layout, first: (u32, u32, u32)) -> Schema {
+    let text = layout.text(first, 3);
+    let preset = resolve(&SchemaChoice::Preset("household".into()), &of(&text))
+        .unwrap_or_else(|e| panic!("{e}\n{text}"));
+    assert_eq!(preset.name, "household");
+    if layout.header {
+        let found = sniffed(&text).unwrap().schema;
+        assert_eq!(found, preset, "{text}");
+    }
+    let measures: Vec<&str> = preset
+        .columns
+        .iter()
+        .filter(|c| c.role == Role::Measure)
+        .map(|c| c.name.as_str())
+        .collect();
+    assert_eq!(measures, NAMES.map(|n| n.to_lowercase()), "{text}");
+    assert_eq!(preset.dialect.delimiter, Some(layout.delimiter), "{text}");
+    assert_eq!(preset.step, StepSpec::Fixed("1min".into()));
+    preset
+}
+
+#[test]
+fn every_household_layout_is_the_preset() {
+    let dates: [(fn(u32, u32, u32) -> String, DateOrder); 4] = [
+        (|y, m, d| format!("{d}/{m}/{y}"), DateOrder::Dmy),
+        (|y, m, d| format!("{d:02}/{m:02}/{y}"), DateOrder::Dmy),
+        (|y, m, d| format!("{d}/{m}/{:02}", y % 100), DateOrder::Dmy),
+        (|y, m, d| format!("{y}-{m:02}-{d:02}"), DateOrder::Ymd),
+    ];
+    let names: [fn(&str) -> String; 3] = [str::to_string, str::to_uppercase, |n| {
+        n.to_lowercase().replace('_', " ")
+    }];
+    let mut count = 0;
+    for delimiter in [';', ',', '\t', '|'] {
+        for stamp in [None, Some("DateTime"), Some("timestamp"), Some("Date")] {
+            for (date, order) in dates {
+                for missing in ["?", "", "NA", "NaN", "NULL"] {
+                    for row_number in [None, Some("index"), Some("id"), Some("")] {
+                        for quotes in 0..3 {
+                            count += 1;
+                            let layout = Layout {
+                                delimiter,
+                                stamp,
+                                date,
+                                missing,
+                                row_number,
+                                quotes,
+                                padded_hours: count % 2 == 0,
+                                names: names[count % 3],
+                                line_end: ["\n", "\r\n"][count / 2 % 2],
+                                header: true,
+                            };
+                            let schema = household(&layout, (2006, 12, 16));
+                            assert_eq!(schema.time.order, Some(order));
+                            assert_eq!(
+                                schema.time.columns.len(),
+                                if stamp.is_some() { 1 } else { 2 }
+                            );
+                            assert_eq!(schema.dialect.header, Some(true));
+                        }
+                    }
+                }
+            }
+        }
+    }
+    assert_eq!(count, 4 * 4 * 4 * 5 * 4 * 3);
+}
+
+#[test]
+fn the_presets_dates_are_day_first_unless_one_cannot_be() {
+    assert_eq!(
+        household(&uci(), (2007, 1, 2)).time.order,
+        Some(DateOrder::Dmy)
+    );
+    let american = Layout {
+        date: |y, m, d| format!("{m}/{d}/{y}"),
+        ..uci()
+    };
+    assert_eq!(
+        household(&american, (2007, 1, 20)).time.order,
+        Some(DateOrder::Mdy)
+    );
+}
+
+#[test]
+fn a_contradiction_far_behind_the_head_counts() {
+    let american = Layout {
+        date: |y, m, d| format!("{m}/{d}/{y}"),
+        ..uci()
+    };
+    let mut text = american.text((2007, 1, 2), 3);
+    while text.len() < HEAD * 2 {
+        text += &Layout {
+            header: false,
+            ..american.clone()
+        }
+        .text((2007, 1, 2), 3);
+    }
+    text += &Layout {
+        header: false,
+        ..american
+    }
+    .text((2007, 1, 20), 1);
+    let schema = resolve(&SchemaChoice::Preset("household".into()), &of(&text)).unwrap();
+    assert_eq!(schema.time.order, Some(DateOrder::Mdy));
+}
+
+#[test]
+fn widths_of_dates_may_be_mixed() {
+    let kaggle = Layout {
+        delimiter: ',',
+        row_number: Some("index"),
+        date: |y, m, d| {
+            if d < 13 {
+                format!("{d}/{m}/{:02}", y % 100)
+            } else {
+                format!("{d}/{m}/{y}")
+            }
+        },
+        padded_hours: false,
+        line_end: "\n",
+        ..uci()
+    };
+    let text = kaggle.text((2007, 1, 11), 4);
+    let schema = sniffed(&text).unwrap().schema;
+    assert_eq!(
+        (schema.name.as_str(), schema.time.order),
+        ("household", Some(DateOrder::Dmy))
+    );
+}
+
+#[test]
+fn without_a_header_fields_go_by_place() {
+    for stamp in [None, Some("")] {
+        for quotes in 0..3 {
+            let plain = Layout {
+                header: false,
+                stamp,
+                quotes,
+                ..uci()
+            };
+            let schema = household(&plain, (2006, 12, 16));
+            assert_eq!(schema.dialect.header, Some(false));
+            let numbered = Layout {
+                row_number: Some(""),
+                ..plain
+            };
+            let schema = household(&numbered, (2006, 12, 16));
+            assert_eq!(schema.columns[0].role, Role::Ignore);
+            assert_eq!(schema.columns.len(), if stamp.is_some() { 9 } else { 10 });
+        }
+    }
+}
+
+#[test]
+fn a_header_one_short_has_row_numbers_under_it() {
+    let layout = Layout {
+        row_number: Some("x"),
+        delimiter: ',',
+        ..uci()
+    };
+    let text = layout.text((2006, 12, 16), 3).replacen("x,", "", 1);
+    let schema = sniffed(&text).unwrap().schema;
+    assert_eq!(schema.name, "household");
+    assert_eq!(
+        (schema.dialect.header, schema.dialect.preamble),
+        (Some(false), 1)
+    );
+    assert_eq!(schema.columns[0].role, Role::Ignore);
+    assert_eq!(schema.columns.len(), 10);
+}
+
+#[test]
+fn a_header_without_rows_is_an_empty_table() {
+    let text = uci().text((2006, 12, 16), 0);
+    let schema = sniffed(&text).unwrap().schema;
+    assert_eq!(schema.name, "household");
+    assert_eq!(schema.time.columns, ["date", "time"]);
+    let stamp = Layout {
+        stamp: Some("datetime"),
+        ..uci()
+    }
+    .text((2006, 12, 16), 0);
+    assert_eq!(sniffed(&stamp).unwrap().schema.time.columns, ["time"]);
+}
+
+#[test]
+fn a_wrong_table_is_refused_by_the_names_it_lacks() {
+    let text = uci()
+        .text((2006, 12, 16), 2)
+        .replacen("Voltage", "Volume", 1);
+    let error = resolve(&SchemaChoice::Preset("household".into()), &of(&text)).unwrap_err();
+    assert_eq!(error.kind, Kind::Schema);
+    assert!(error.message.contains("lacks voltage"), "{error}");
+    assert!(error.message.contains("Volume"), "{error}");
+}
+
+fn shared(file: &str) -> InputSpec {
+    let shared = std::env::var("WATTLINE_SHARED")
+        .unwrap_or_else(|_| concat!(env!("CARGO_MANIFEST_DIR"), "/../shared").to_string());
+    expand(&[format!("{shared}/data/{file}")])
+        .unwrap()
+        .remove(0)
+}
+
+#[test]
+fn the_real_files_are_the_preset() {
+    for (file, delimiter) in [
+        ("household_power_consumption_2006-12_2007-06.txt.gz", ';'),
+        ("household_power_consumption_kaggle.csv.gz", ','),
+    ] {
+        let head = head(&shared(file), HEAD).unwrap();
+        let found = sniff(&head, &Hints::default()).unwrap();
+        assert_eq!(found.schema.name, "household");
+        assert_eq!(found.schema.time.order, Some(DateOrder::Dmy));
+        assert_eq!(found.schema.dialect.delimiter, Some(delimiter));
+        let preset = resolve(&SchemaChoice::Preset("household".into()), &head).unwrap();
+        assert_eq!(found.schema, preset);
+    }
+}
+
+#[test]
+fn a_general_file_is_proposed_with_its_evidence() {
+    let mut text = String::from("meter_id,time,power (kW),energy_kWh,temperature,ok,note\n");
+    for row in 0..60 {
+        for meter in ["m01", "m02"] {
+            writeln!(
+                text,
+                "{meter},2024-03-{:02}T{:02}:00:00Z,{}.5,{},{},{},\"a, b\"",
+                1 + row / 24,
+                row % 24,
+                row % 7,
+                1000 + row,
+                if row == 5 {
+                    "NA".into()
+                } else {
+                    row.to_string()
+                },
+                row % 2 == 0,
+            )
+            .unwrap();
+        }
+    }
+    let found = sniffed(&text).unwrap();
+    let schema = &found.schema;
+    let column = |name: &str| schema.column(name).unwrap();
+    assert_eq!(schema.time.columns, ["time"]);
+    assert_eq!(column("meter_id").role, Role::Sensor);
+    assert_eq!(column("power (kW)").measure, Some(MeasureKind::Power));
+    assert_eq!(column("power (kW)").unit.as_deref(), Some("kW"));
+    assert_eq!(column("energy_kWh").measure, Some(MeasureKind::Register));
+    assert_eq!(column("temperature").measure, Some(MeasureKind::Gauge));
+    assert_eq!(column("temperature").kind, ColumnType::Integer);
+    assert_eq!(column("ok").kind, ColumnType::Boolean);
+    assert_eq!(column("note").kind, ColumnType::Text);
+    assert_eq!(schema.step, StepSpec::Fixed("1h".into()));
+    assert_eq!(schema.nulls, ["NA"]);
+    assert!(!found.unknown.iter().any(|u| u.contains("zone")), "{found}");
+    assert!(found.unknown.iter().any(|u| u.contains("stamp")), "{found}");
+    assert!(
+        found.unknown.iter().any(|u| u.contains("temperature")),
+        "{found}"
+    );
+    assert!(
+        found
+            .evidence
+            .iter()
+            .any(|e| e.what == "delimiter" && e.value == ",")
+    );
+}
+
+#[test]
+fn epochs_are_times() {
+    for (scale, kind) in [
+        (1_i64, ColumnType::EpochSeconds),
+        (1000, ColumnType::EpochMillis),
+    ] {
+        let rows: String = (0..20)
+            .map(|i| format!("{},{}\n", (1_700_000_000 + i * 30) * scale, i))
+            .collect();
+        let schema = sniffed(&format!("ts,value\n{rows}")).unwrap().schema;
+        assert_eq!(schema.column("ts").unwrap().kind, kind);
+        assert_eq!(schema.time.columns, ["ts"]);
+        assert_eq!(schema.step, StepSpec::Fixed("30s".into()));
+    }
+}
+
+#[test]
+fn a_file_without_times_is_still_read() {
+    let found = sniffed("a,b\n1,x\n2,y\n").unwrap();
+    assert!(found.schema.time.columns.is_empty());
+    assert!(found.unknown.iter().any(|u| u.starts_with("the time")));
+}
+
+#[test]
+fn two_date_orders_raise_with_both_readings() {
+    let error = sniffed("when,v\n1/2/2007,1\n3/2/2007,2\n").unwrap_err();
+    assert_eq!(error.kind, Kind::AmbiguousDates);
+    for part in [
+        "1 February 2007 (dmy)",
+        "2 January 2007 (mdy)",
+        "13/2/2007",
+        "above 12",
+        "\"when\"",
+    ] {
+        assert!(error.message.contains(part), "{part}: {error}");
+    }
+    let hints = Hints {
+        order: Some(DateOrder::Mdy),
+        ..Hints::default()
+    };
+    let told = sniff(&of("when,v\n1/2/2007,1\n3/2/2007,2\n"), &hints).unwrap();
+    assert_eq!(told.schema.time.order, Some(DateOrder::Mdy));
+}
+
+#[test]
+fn one_line_far_behind_decides() {
+    let row = |day: u32| format!("{day}/2/2007,{day}\n");
+    let mut text = String::from("when,v\n");
+    while text.len() < HEAD + 1000 {
+        text += &row(1 + text.len() as u32 % 12);
+    }
+    assert_eq!(sniffed(&text).unwrap_err().kind, Kind::AmbiguousDates);
+    text += &row(13);
+    assert_eq!(
+        sniffed(&text).unwrap().schema.time.order,
+        Some(DateOrder::Dmy)
+    );
+}
+
+#[test]
+fn a_declared_schema_wins() {
+    let schema = Schema::from_toml(
+        "[dialect]\nheader = true\n[[columns]]\nname = \"at\"\ntype = \"timestamp\"\nrole = \"time\"\n[[columns]]\nname = \"v\"\ntype = \"text\"\n[time]\norder = \"mdy\"",
+    )
+    .unwrap();
+    let choice = SchemaChoice::Declared(Box::new(schema.clone()));
+    let resolved = resolve(&choice, &of("AT;V\n1/2/2007;1\n")).unwrap();
+    assert_eq!(resolved.dialect.delimiter, Some(';'));
+    assert_eq!(resolved.columns, schema.columns);
+    assert_eq!(resolved.time.order, Some(DateOrder::Mdy));
+    let error = resolve(&choice, &of("AT;W\n1/2/2007;1\n")).unwrap_err();
+    assert!(error.message.contains("lacks the columns v"), "{error}");
+    let open = Schema {
+        time: Default::default(),
+        ..schema
+    };
+    let choice = SchemaChoice::Declared(Box::new(open.completed().unwrap()));
+    let error = resolve(&choice, &of("AT;V\n1/2/2007;1\n")).unwrap_err();
+    assert_eq!(error.kind, Kind::AmbiguousDates);
+}
+
+#[test]
+fn preambles_comments_and_doubled_names() {
+    let text =
+        "Report of meter 5\n\nat;a;a\n2007-01-01;1,5;2\n2007-01-02;2,5;3\n2007-01-03;2,5;4\n";
+    let schema = sniffed(text).unwrap().schema;
+    // The header's names are doubled: it is passed over and fields go by place.
+    assert_eq!(
+        (schema.dialect.header, schema.dialect.preamble),
+        (Some(false), 3)
+    );
+    assert_eq!(schema.dialect.decimal, ',');
+    let names: Vec<&str> = schema.columns.iter().map(|c| c.name.as_str()).collect();
+    assert_eq!(names, ["at", "a", "a_2"]);
+    let text = "# made by x\nat|v\n2007-01-01|1\n2007-01-02|2\n";
+    let schema = sniffed(text).unwrap().schema;
+    assert_eq!(
+        (schema.dialect.comment, schema.dialect.delimiter),
+        (Some('#'), Some('|'))
+    );
+    assert_eq!(schema.dialect.header, Some(true));
+}
+
+#[test]
+fn no_bytes_make_it_panic() {
+    let seeds: [&[u8]; 8] = [
+        b"",
+        b"\n\n",
+        b"\"",
+        b"\"\n\"\n;",
+        b"a,b\n\"",
+        b"\xff\xfe\x00",
+        b"1/2/3\n",
+        b";;;\n;;\n",
+    ];
+    let text = uci().text((2007, 1, 2), 1);
+    for seed in seeds {
+        let _ = Head::of("x", seed).and_then(|h| sniff(&h, &Hints::default()).map(drop));
+    }
+    let mut state = 1_u64;
+    for round in 0..2000 {
+        let mut bytes = text.as_bytes()[..text.len().min(50 + round % 400)].to_vec();
+        for _ in 0..round % 9 {
+            state = state
+                .wrapping_mul(6364136223846793005)
+                .wrapping_add(1442695040888963407);
+            let at = (state >> 33) as usize % bytes.len();
+            bytes[at] = (state >> 20) as u8;
+        }
+        let Ok(head) = Head::of("x", &bytes) else {
+            continue;
+        };
+        let _ = sniff(&head, &Hints::default());
+        let _ = resolve(&SchemaChoice::Preset("household".into()), &head);
+    }
+}
