@@ -1,5 +1,7 @@
 //! A record that could not be read, with its reason. A leaf: plain type and its table form.
 
+use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use arrow_schema::ArrowError;
 use std::sync::Arc;
 
 /// What to do with a record that cannot be read.
@@ -32,4 +34,24 @@ pub struct Reject {
     pub raw: String,
     /// Why, as one clause: `not a number: "12,x"`.
     pub reason: String,
+}
+
+/// Rejects as a table: file, line, byte, row, column, raw, reason.
+pub fn table(rejects: &[Reject]) -> Result<RecordBatch, ArrowError> {
+    let int = |f: fn(&Reject) -> u64| {
+        let values = rejects.iter().map(|r| f(r) as i64);
+        Arc::new(Int64Array::from_iter_values(values)) as ArrayRef
+    };
+    let text = |f: fn(&Reject) -> &str| {
+        Arc::new(StringArray::from_iter_values(rejects.iter().map(f))) as ArrayRef
+    };
+    RecordBatch::try_from_iter_with_nullable([
+        ("file", text(|r| &r.file), false),
+        ("line", int(|r| r.line), false),
+        ("byte", int(|r| r.byte), false),
+        ("row", int(|r| r.row), false),
+        ("column", text(|r| &r.column), false),
+        ("raw", text(|r| &r.raw), false),
+        ("reason", text(|r| &r.reason), false),
+    ])
 }

@@ -20,6 +20,8 @@ from .errors import (
     UsageError,
     WattlineError,
 )
+from .reading import Reader, read_csv, scan_csv, sniff
+from .schema import Schema
 from .table import Table
 
 __all__ = [
@@ -31,7 +33,9 @@ __all__ = [
     "Interrupted",
     "LedgerError",
     "NotFound",
+    "Reader",
     "RejectLimit",
+    "Schema",
     "SchemaError",
     "SpecChanged",
     "Table",
@@ -39,4 +43,7 @@ __all__ = [
     "UsageError",
     "WattlineError",
     "__version__",
+    "read_csv",
+    "scan_csv",
+    "sniff",
 ]

@@ -18,7 +18,13 @@ pub fn facts(schema: &Schema) -> Vec<Fact> {
     schema
         .fields()
         .iter()
-        .map(|f| (f.name().clone(), kind(f), f.metadata().get("unit").cloned()))
+        .map(|f| {
+            (
+                f.name().clone(),
+                kind(f),
+                f.metadata().get("wattline:unit").cloned(),
+            )
+        })
         .collect()
 }
 

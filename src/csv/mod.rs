@@ -15,6 +15,7 @@
 
 mod batch;
 mod chunks;
+mod dataset;
 mod decode;
 mod dialect;
 mod header;
@@ -31,6 +32,7 @@ mod table;
 mod text;
 
 pub use chunks::{Chunks, Map};
+pub use dataset::{Dataset, Read, Scan};
 pub use plan::CsvPlan;
 pub use sniff::{Evidence, Hints, SchemaChoice, Sniffed, resolve, sniff};
 pub use table::read_table;

@@ -12,6 +12,8 @@
 mod arrow;
 mod block;
 mod error;
+mod reading;
+mod schema;
 mod table;
 
 use pyo3::prelude::*;
@@ -21,5 +23,10 @@ use pyo3::prelude::*;
 fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("__version__", env!("CARGO_PKG_VERSION"))?;
     m.add_class::<table::Table>()?;
+    m.add_class::<schema::Schema>()?;
+    m.add_class::<reading::Reader>()?;
+    m.add_function(wrap_pyfunction!(schema::sniff, m)?)?;
+    m.add_function(wrap_pyfunction!(reading::read_csv, m)?)?;
+    m.add_function(wrap_pyfunction!(reading::scan_csv, m)?)?;
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! `Table`: batches in memory, shared with any Arrow library without a copy.
 
+use super::reading::schema_in;
+use super::schema::Schema;
 use super::{arrow, block, error};
 use crate::codec::{self, text};
 use arrow_array::RecordBatch;
@@ -7,15 +9,14 @@ use arrow_schema::SchemaRef;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyCapsule, PyTuple};
 
-/// What a table is made from again: its bytes, its schema, its rejects.
-type Pickled<'py> = (Bound<'py, PyBytes>, Option<Py<PyAny>>, Option<Py<Table>>);
+/// What a table is made from again: its bytes, its rejects.
+type Pickled<'py> = (Bound<'py, PyBytes>, Option<Py<Table>>);
 
 /// Rows in memory; see `wattline.Table`.
 #[pyclass(frozen, module = "wattline")]
 pub(super) struct Table {
     pub(super) batches: Vec<RecordBatch>,
     pub(super) columns: SchemaRef,
-    schema: Option<Py<PyAny>>,
     rejects: Option<Py<Table>>,
 }
 
@@ -25,15 +26,13 @@ impl Table {
         Table {
             batches,
             columns,
-            schema: None,
             rejects: None,
         }
     }
 
-    /// The same with what it was read by.
-    pub(super) fn read_by(mut self, schema: Py<PyAny>, rejects: Option<Py<Table>>) -> Self {
-        self.schema = Some(schema);
-        self.rejects = rejects;
+    /// The same with the records that could not be read.
+    pub(super) fn with_rejects(mut self, rejects: Py<Table>) -> Self {
+        self.rejects = Some(rejects);
         self
     }
 
@@ -79,8 +78,8 @@ impl Table {
 
     /// The declaration the rows were read by, if any.
     #[getter]
-    fn schema(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.schema.as_ref().map(|s| s.clone_ref(py))
+    fn schema(&self) -> Option<Schema> {
+        schema_in(&self.columns)
     }
 
     /// Records that could not be read.
@@ -148,27 +147,17 @@ impl Table {
         let mut bytes = Vec::new();
         codec::arrow::encode(&mut bytes, &table.columns, &table.batches)
             .map_err(|e| error::exception(py, &e))?;
-        let parts = (
-            PyBytes::new(py, &bytes),
-            table.schema(py),
-            table.rejects(py),
-        );
+        let parts = (PyBytes::new(py, &bytes), table.rejects(py));
         Ok((slf.get_type().getattr("_from_bytes")?, parts))
     }
 
     #[staticmethod]
-    fn _from_bytes(
-        py: Python<'_>,
-        bytes: &[u8],
-        schema: Option<Py<PyAny>>,
-        rejects: Option<Py<Table>>,
-    ) -> PyResult<Table> {
+    fn _from_bytes(py: Python<'_>, bytes: &[u8], rejects: Option<Py<Table>>) -> PyResult<Table> {
         let (columns, batches) =
             codec::arrow::decode(bytes).map_err(|e| error::exception(py, &e))?;
         Ok(Table {
             batches,
             columns,
-            schema,
             rejects,
         })
     }

@@ -12,6 +12,7 @@ mod instants;
 mod keys;
 mod presets;
 mod readings;
+mod replace;
 mod roles;
 
 pub use canonical::{Canonical, LocalTimes, SENSOR, ToUtc, measures};

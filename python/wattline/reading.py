@@ -1,0 +1,87 @@
+"""Reading text files: ``sniff``, ``read_csv``, ``scan_csv``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Literal
+
+from . import _native
+from ._native import Reader, Schema, Table
+
+__all__ = ["Reader", "read_csv", "scan_csv", "sniff"]
+
+Path = str | os.PathLike[str]
+Paths = Path | Sequence[Path]
+OnReject = Literal["raise", "collect", "skip"]
+
+
+def paths_of(named: Paths) -> list[str]:
+    """One path or several as texts."""
+    if isinstance(named, (str, os.PathLike)):
+        return [os.fspath(named)]
+    return [os.fspath(path) for path in named]
+
+
+def sniff(
+    paths: Paths,
+    *,
+    delimiter: str | None = None,
+    header: bool | None = None,
+    order: Literal["dmy", "mdy", "ymd"] | None = None,
+) -> Schema:
+    """Proposes a schema for a text file, with its reasons; its ``repr`` also says what the file cannot tell.
+
+    Looks at the head of the first input that ``paths`` name (and further where dates need it). ``delimiter``,
+    ``header`` and ``order`` (of day, month and year) are taken as given. Use ``.replace(tz=..., stamp=...)``
+    for what is not in the file.
+
+    Raises ``AmbiguousDates`` where two date orders fit, ``SchemaError`` where the input is no text in columns,
+    ``NotFound``.
+    """
+    return _native.sniff(paths_of(paths), delimiter, header, order)
+
+
+def read_csv(
+    paths: Paths,
+    *,
+    schema: Schema | Path | None = None,
+    columns: Sequence[str] | None = None,
+    on_reject: OnReject = "raise",
+    max_rejects: int | None = None,
+    threads: int | None = None,
+) -> Table:
+    """Reads text files into a ``Table``, in parallel.
+
+    ``paths``: a path, a glob, ``-`` for standard input, or a list of them as one dataset; ``.gz``, ``.zst`` and
+    ``.zip`` are unpacked. ``schema``: a ``Schema``, the name of a preset (``"household"``), a path that ends in
+    ``.toml``, or nothing: then the file is sniffed. ``columns``: only these. Times become microseconds in UTC; those
+    of a file without a zone are taken as they stand.
+
+    A record that cannot be read is a reject: ``on_reject`` raises ``RejectLimit`` at once, collects them in
+    ``.rejects`` (file, line, byte, column, raw text, reason), or skips and counts them; more than ``max_rejects``
+    (10,000) raise in any case. ``threads``: for this call; by default all cores.
+
+    Raises ``SchemaError``, ``AmbiguousDates``, ``AmbiguousZone``, ``RejectLimit``, ``NotFound``, ``EndpointError``.
+    """
+    only = None if columns is None else list(columns)
+    return _native.read_csv(paths_of(paths), schema, only, on_reject, max_rejects, threads)
+
+
+def scan_csv(
+    paths: Paths,
+    *,
+    schema: Schema | Path | None = None,
+    columns: Sequence[str] | None = None,
+    on_reject: OnReject = "raise",
+    max_rejects: int | None = None,
+    threads: int | None = None,
+) -> Reader:
+    """Reads text files piece by piece, in bounded memory.
+
+    The same arguments and rows as ``read_csv``. The ``Reader`` gives its rows once: iterate over it (each item is a
+    ``Table``), hand it to ``wl.windows``, or pass it to anything that takes an Arrow stream. A second use raises
+    ``UsageError``.
+    """
+    only = None if columns is None else list(columns)
+    return _native.scan_csv(paths_of(paths), schema, only, on_reject, max_rejects, threads)

@@ -1,0 +1,250 @@
+//! Several inputs as one dataset: each gets its own plan (delimiters and headers may differ), all
+//! give the same columns.
+
+use super::{Chunk, Chunks, CsvPlan, ReadOptions, SchemaChoice, read_table, resolve};
+use crate::input::{self, Encoding, HEAD, InputSpec, Limits};
+use crate::ledger::Ledger;
+use crate::reject::Reject;
+use crate::schema::{Role, Schema};
+use crate::{Error, Kind, Result};
+use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// Inputs held against a schema, ready to be read once.
+pub struct Dataset {
+    inputs: VecDeque<(InputSpec, Arc<CsvPlan>)>,
+    columns: SchemaRef,
+    options: ReadOptions,
+}
+
+/// A dataset read whole.
+pub struct Read {
+    /// The rows, in order of inputs and lines.
+    pub batches: Vec<RecordBatch>,
+    /// Records that could not be read.
+    pub rejects: Vec<Reject>,
+    /// Lines, records and bytes.
+    pub ledger: Ledger,
+}
+
+impl Dataset {
+    /// Looks at the head of each input that `paths` name; `only`: the columns to read, all without it.
+    ///
+    /// Errors: `NotFound`, `Schema` where an input is no such table or its columns differ from the
+    /// first's, `AmbiguousDates`.
+    pub fn open(
+        paths: &[String],
+        choice: SchemaChoice,
+        only: Option<&[String]>,
+        options: ReadOptions,
+    ) -> Result<Dataset> {
+        let mut inputs = VecDeque::new();
+        let mut columns: Option<(Arc<str>, SchemaRef)> = None;
+        for spec in input::expand(paths)? {
+            let (spec, plan) = planned(spec, &choice, only)?;
+            let (first, known) = columns.get_or_insert_with(|| (spec.name.clone(), plan.schema()));
+            same_columns((first, known), (&spec.name, &plan.schema()))?;
+            inputs.push_back((spec, Arc::new(plan)));
+        }
+        let (_, columns) = columns.ok_or_else(|| {
+            Error::new(Kind::Usage, "no input is named; name a file, a glob or -")
+        })?;
+        Ok(Dataset {
+            inputs,
+            columns,
+            options,
+        })
+    }
+
+    /// The columns of its tables.
+    pub fn columns(&self) -> SchemaRef {
+        self.columns.clone()
+    }
+
+    /// Reads everything.
+    pub fn read(self) -> Result<Read> {
+        let mut all = Read {
+            batches: Vec::new(),
+            rejects: Vec::new(),
+            ledger: Ledger::default(),
+        };
+        for (spec, plan) in self.inputs {
+            let options = remaining(&self.options, all.ledger.rejected);
+            let (batches, rejects, ledger) =
+                read_table(spec.open(&Limits::default())?, plan, &options)?;
+            for batch in batches {
+                all.batches.push(
+                    batch
+                        .with_schema(self.columns.clone())
+                        .map_err(|e| unlike(&e))?,
+                );
+            }
+            all.rejects.extend(rejects);
+            all.ledger.add(&ledger);
+        }
+        Ok(all)
+    }
+
+    /// Reads it piece by piece.
+    pub fn scan(self) -> Scan {
+        Scan {
+            dataset: self,
+            current: None,
+            rejected: 0,
+            rejects: Vec::new(),
+        }
+    }
+}
+
+/// A dataset read piece by piece, with a bounded number of pieces in memory.
+pub struct Scan {
+    dataset: Dataset,
+    current: Option<Chunks<Chunk>>,
+    rejected: u64,
+    rejects: Vec<Reject>,
+}
+
+impl Scan {
+    /// The next piece that holds rows; `None` at the end.
+    pub fn piece(&mut self) -> Result<Option<RecordBatch>> {
+        loop {
+            let Some(chunks) = &mut self.current else {
+                match self.dataset.inputs.pop_front() {
+                    Some((spec, plan)) => self.current = Some(self.begin(&spec, plan)?),
+                    None => return Ok(None),
+                }
+                continue;
+            };
+            match chunks.next()? {
+                None => self.current = None,
+                Some(chunk) => {
+                    self.rejected += chunk.counters.rejected;
+                    self.rejects.extend(chunk.rejects);
+                    if chunk.batch.num_rows() > 0 {
+                        let batch = chunk.batch.with_schema(self.dataset.columns.clone());
+                        return batch.map(Some).map_err(|e| unlike(&e));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Records that could not be read so far; they are not given twice.
+    pub fn take_rejects(&mut self) -> Vec<Reject> {
+        std::mem::take(&mut self.rejects)
+    }
+
+    fn begin(&self, spec: &InputSpec, plan: Arc<CsvPlan>) -> Result<Chunks<Chunk>> {
+        let options = remaining(&self.dataset.options, self.rejected);
+        Chunks::open(
+            spec.open(&Limits::default())?,
+            plan,
+            &options,
+            None,
+            Arc::new(Ok),
+        )
+    }
+}
+
+/// The limit on rejects counts over all inputs.
+fn remaining(options: &ReadOptions, rejected: u64) -> ReadOptions {
+    ReadOptions {
+        max_rejects: options.max_rejects.saturating_sub(rejected),
+        ..options.clone()
+    }
+}
+
+fn planned(
+    spec: InputSpec,
+    choice: &SchemaChoice,
+    only: Option<&[String]>,
+) -> Result<(InputSpec, CsvPlan)> {
+    let spec = spec.in_encoding(encoding(choice)?);
+    let head = input::head(&spec, HEAD)?;
+    input::refuse(&head)?;
+    let mut schema = resolve(choice, &head)?;
+    if let Some(only) = only {
+        keep_only(&mut schema, only)?;
+    }
+    let plan = CsvPlan::compile(&schema, &head.bytes)?;
+    Ok((spec, plan))
+}
+
+/// The encoding that a declared schema names.
+fn encoding(choice: &SchemaChoice) -> Result<Option<Encoding>> {
+    let SchemaChoice::Declared(schema) = choice else {
+        return Ok(None);
+    };
+    let Some(name) = &schema.dialect.encoding else {
+        return Ok(None);
+    };
+    Encoding::named(name).map(Some).ok_or_else(|| {
+        Error::new(
+            Kind::Schema,
+            format!("the encoding {name:?} is not known; use utf-8, utf-16 or cp1252"),
+        )
+    })
+}
+
+fn keep_only(schema: &mut Schema, only: &[String]) -> Result<()> {
+    let two = schema.time.columns.len() == 2;
+    if let Some(unknown) = only
+        .iter()
+        .find(|n| schema.column(n).is_none() && !(two && *n == "time"))
+    {
+        let names: Vec<&str> = schema.columns.iter().map(|c| c.name.as_str()).collect();
+        return Err(Error::new(
+            Kind::Schema,
+            format!(
+                "there is no column {unknown:?}; there are {}",
+                names.join(", ")
+            ),
+        ));
+    }
+    for column in &mut schema.columns {
+        let of_time = two && schema.time.columns.contains(&column.name);
+        let asked = only.contains(&column.name) || (of_time && only.iter().any(|n| n == "time"));
+        if !asked {
+            column.role = Role::Ignore;
+        }
+    }
+    schema
+        .time
+        .columns
+        .retain(|t| only.contains(t) || (two && only.iter().any(|n| n == "time")));
+    Ok(())
+}
+
+fn same_columns(first: (&str, &SchemaRef), this: (&str, &SchemaRef)) -> Result<()> {
+    let facts = |s: &SchemaRef| {
+        s.fields()
+            .iter()
+            .map(|f| (f.name().clone(), f.data_type().clone()))
+            .collect::<Vec<_>>()
+    };
+    let (ours, theirs) = (facts(first.1), facts(this.1));
+    if ours == theirs {
+        return Ok(());
+    }
+    let differs = ours.iter().zip(&theirs).find(|(a, b)| a != b);
+    let what = match differs {
+        Some((a, b)) => format!("{} {} there and {} {} here", a.0, a.1, b.0, b.1),
+        None => format!("{} columns there and {} here", ours.len(), theirs.len()),
+    };
+    Err(Error::new(
+        Kind::Schema,
+        format!(
+            "{} does not have the columns of {}: {what}; read them apart, or declare one schema for both",
+            this.0, first.0
+        ),
+    ))
+}
+
+fn unlike(error: &arrow_schema::ArrowError) -> Error {
+    Error::new(
+        Kind::Internal,
+        format!("a piece does not fit its table: {error}"),
+    )
+}
