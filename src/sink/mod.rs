@@ -47,6 +47,7 @@ mod instant;
 mod lock;
 mod mapping;
 pub mod memory;
+mod parquet;
 mod rows;
 mod spec;
 mod sqlite;
@@ -172,7 +173,8 @@ pub trait Sink: Send {
 
 /// The sink that decides.
 pub trait Home: Sink {
-    /// Whether `decide` already makes this home's own rows visible (one transaction), so that `apply` has nothing to do.
+    /// Whether `decide` itself shows this home's own rows (one transaction) or keeps what it needs to
+    /// show them (staged files, its manifests), whatever `keep_effects` says.
     fn decides_rows(&self) -> bool;
     /// Takes the next epoch of a partition and what was decided so far. Errors: `Fenced` while another owner is alive.
     fn acquire(&mut self, claim: &Claim) -> Result<Owned>;
@@ -206,7 +208,7 @@ pub fn open(spec: &SinkSpec) -> Result<Box<dyn Sink>> {
     Ok(match &spec.endpoint {
         Endpoint::Memory => Box::new(Memory::new(MemoryStore::default(), spec.what)),
         Endpoint::Sqlite(at) => Box::new(sqlite::SqliteSink::new(spec, at)),
-        Endpoint::Parquet(_) => return Err(unknown(spec)),
+        Endpoint::Parquet(at) => Box::new(parquet::ParquetSink::new(spec, at)?),
     })
 }
 
@@ -216,15 +218,8 @@ pub fn open_home(spec: &SinkSpec) -> Result<Box<dyn Home>> {
     Ok(match &spec.endpoint {
         Endpoint::Memory => Box::new(Memory::new(MemoryStore::default(), spec.what)),
         Endpoint::Sqlite(at) => Box::new(sqlite::SqliteSink::new(spec, at)),
-        Endpoint::Parquet(_) => return Err(unknown(spec)),
+        Endpoint::Parquet(at) => Box::new(parquet::ParquetSink::new(spec, at)?),
     })
-}
-
-fn unknown(spec: &SinkSpec) -> Error {
-    Error::new(
-        Kind::Usage,
-        format!("{} is not built in yet", spec.endpoint),
-    )
 }
 
 /// Options that this endpoint has no meaning for are refused, not passed over.

@@ -375,6 +375,11 @@ impl SqliteSink {
         if stale || (stored.n + 1 != head.id.n && !faults::broken("no_epoch")) {
             return Ok((Decided::Fenced(stored.owner), 0));
         }
+        let at = ready.at(head.partition);
+        let (_, applied) = store::applied(conn, at.0, at.1, at.2)?;
+        if !faults::broken("no_epoch") {
+            super::next_step(&ready.table, applied.as_ref(), d.flush)?;
+        }
         let taken = ready.write(conn, what, d.flush)?;
         store::put(conn, head, d.record, d.effects)?;
         Ok((Decided::Yes, taken))

@@ -1,0 +1,318 @@
+//! The manifests of one partition: a log of numbered files, each made once and never changed.
+//!
+//! ```text
+//! "WLM1" · JSON length u32 · JSON CRC-32 u32 · JSON entry · record · effects
+//! ```
+//! Entry s is made by linking a finished, synced file to the name `s`, which fails if the name is taken: that is
+//! the one atomic step. A new owner first makes an entry of its own (a *fence*) after the newest; an old
+//! owner, which knows nothing of it, goes for that very number and fails, however late it wakes.
+//!
+//! Entries nobody needs are removed, but the fences of the last [`FENCES`] owners stay: the number an old owner goes
+//! for is always that of the fence that followed it, or of an entry of its own whose answer was lost.
+//! Readers follow the numbers down from the newest without a gap and never come to what lies below.
+
+use super::disk;
+use crate::flush::{Flush, Head};
+use crate::sink::Applied;
+use crate::{Error, Kind, Result, faults};
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::io::{ErrorKind, Read};
+use std::path::{Path, PathBuf};
+
+/// Version of the entries; a greater one is refused.
+const FORMAT: u32 = 1;
+const MAGIC: &[u8; 4] = b"WLM1";
+const PREFIX: usize = 12;
+
+/// So many owners may have come and gone while an old one sleeps.
+const FENCES: usize = 64;
+
+/// Why an entry was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Why {
+    /// A new owner.
+    Fence,
+    /// A flush was decided.
+    Flush,
+    /// Rows that waited are published.
+    Publish,
+}
+
+/// Files staged and the names they get, in the order in which they get them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Publish {
+    /// Staged name, name in the table's folder.
+    pub files: Vec<(String, String)>,
+}
+
+/// One manifest.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Entry {
+    pub format: u32,
+    pub number: u64,
+    pub why: Why,
+    /// Epoch of the owner that made it.
+    pub epoch: u64,
+    /// That owner's token.
+    pub token: String,
+    /// That owner, for messages.
+    pub owner: String,
+    /// The newest decided flush (homes).
+    pub head: Option<Head>,
+    /// The last flush whose rows are published when this entry's renames are done.
+    #[serde(with = "shown")]
+    pub shown: Option<Applied>,
+    /// What this entry publishes.
+    pub publish: Option<Publish>,
+    /// Lengths of what follows.
+    pub record: u64,
+    pub effects: u64,
+}
+
+mod shown {
+    use super::Applied;
+    use crate::flush::FlushId;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<S: Serializer>(a: &Option<Applied>, s: S) -> Result<S::Ok, S::Error> {
+        a.as_ref().map(|a| (&a.lineage, a.id)).serialize(s)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Applied>, D::Error> {
+        let pair: Option<(String, FlushId)> = Option::deserialize(d)?;
+        Ok(pair.map(|(lineage, id)| Applied { lineage, id }))
+    }
+}
+
+/// The answer to an attempt to make an entry.
+pub(super) enum Made {
+    /// It is there.
+    Yes,
+    /// The number is another's.
+    Taken(String),
+}
+
+/// A partition's log.
+#[derive(Clone, Debug)]
+pub(super) struct Log {
+    dir: PathBuf,
+    durable: bool,
+}
+
+impl Log {
+    /// The log in `dir`, which need not be there.
+    pub fn new(dir: PathBuf, durable: bool) -> Log {
+        Log { dir, durable }
+    }
+
+    fn path(&self, number: u64) -> PathBuf {
+        self.dir.join(format!("{number:020}"))
+    }
+
+    /// Numbers of all entries, oldest first, and where those begin that a reader follows: down
+    /// from the newest without a gap.
+    fn all(&self) -> Result<(Vec<u64>, usize)> {
+        let names = disk::names(&self.dir)?;
+        let mut all: Vec<u64> = names.iter().filter_map(|n| number(n)).collect();
+        all.sort_unstable();
+        let gap = all.windows(2).rposition(|w| w[0] + 1 != w[1]);
+        Ok((all, gap.map_or(0, |i| i + 1)))
+    }
+
+    /// Numbers of the entries a reader follows, oldest first.
+    pub fn numbers(&self) -> Result<Vec<u64>> {
+        let (mut all, from) = self.all()?;
+        Ok(all.split_off(from))
+    }
+
+    /// Whether there is an entry `number`.
+    pub fn has(&self, number: u64) -> bool {
+        self.path(number).exists()
+    }
+
+    /// The entry `number`, without what follows it.
+    pub fn entry(&self, number: u64) -> Result<Entry> {
+        let path = self.path(number);
+        let mut file = fs::File::open(&path).map_err(|e| disk::failed("read", &path, e))?;
+        let mut prefix = [0u8; PREFIX];
+        file.read_exact(&mut prefix).map_err(|_| damaged(&path))?;
+        let (length, crc) = split_prefix(&prefix).ok_or_else(|| damaged(&path))?;
+        let mut json = Vec::new();
+        let read = file.take(u64::from(length)).read_to_end(&mut json);
+        read.map_err(|e| disk::failed("read", &path, e))?;
+        parse(&path, &json, length, crc)
+    }
+
+    /// The record of the entry `number`, with its effects where `whole`.
+    pub fn flush(&self, number: u64, whole: bool) -> Result<Flush> {
+        let path = self.path(number);
+        let bytes = fs::read(&path).map_err(|e| disk::failed("read", &path, e))?;
+        let entry = self.entry(number)?;
+        let length = bytes.get(4..8).and_then(|b| b.try_into().ok());
+        let start = PREFIX + length.map_or(0, u32::from_le_bytes) as usize;
+        let part = |from: usize, len: u64| {
+            let to = from.checked_add(usize::try_from(len).ok()?)?;
+            bytes.get(from..to)
+        };
+        let record = part(start, entry.record).ok_or_else(|| damaged(&path))?;
+        let flush = Flush::decode(record)?;
+        if !whole || entry.effects == 0 {
+            return Ok(flush);
+        }
+        let effects = part(start + record.len(), entry.effects).ok_or_else(|| damaged(&path))?;
+        Ok(Flush {
+            state: flush.state,
+            ..Flush::decode(effects)?
+        })
+    }
+
+    /// Makes an entry with what follows it. An entry of the same owner, epoch and flush there counts as made.
+    pub fn make(&self, entry: &Entry, record: &[u8], effects: &[u8]) -> Result<Made> {
+        let json = serde_json::to_vec(entry)
+            .map_err(|e| Error::new(Kind::Internal, "a manifest cannot be written").because(e))?;
+        let (length, crc) = (json.len() as u32, crc32fast::hash(&json));
+        let temporary = self.dir.join(format!("new-{}", file_word(&entry.token)));
+        let (length, crc) = (length.to_le_bytes(), crc.to_le_bytes());
+        let parts: [&[u8]; 6] = [MAGIC, &length, &crc, &json, record, effects];
+        disk::write_new(&temporary, &parts, self.durable)?;
+        let path = self.path(entry.number);
+        let linked = fs::hard_link(&temporary, &path);
+        disk::remove(&temporary);
+        match linked {
+            Ok(()) => self.made(entry),
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => self.taken(entry),
+            Err(e) => Err(disk::failed("made", &path, e)),
+        }
+    }
+
+    fn made(&self, entry: &Entry) -> Result<Made> {
+        disk::sync_dir(&self.dir, self.durable)?;
+        faults::point("manifest")?;
+        if self.numbers()?.contains(&entry.number) {
+            return Ok(Made::Yes);
+        }
+        disk::remove(&self.path(entry.number));
+        Ok(Made::Taken("a newer run".into()))
+    }
+
+    /// Whose the entry at this number is: the very one, or another's.
+    pub fn taken(&self, entry: &Entry) -> Result<Made> {
+        let there = self.entry(entry.number)?;
+        let same_flush = there.head.as_ref().map(|h| h.id) == entry.head.as_ref().map(|h| h.id);
+        let same_rows = there.publish == entry.publish && there.shown == entry.shown;
+        if there.token == entry.token && there.why == entry.why && same_flush && same_rows {
+            return self.made(entry);
+        }
+        Ok(Made::Taken(there.owner))
+    }
+
+    /// Removes the entries below `keep`, oldest first, but for the last fences.
+    pub fn prune(&self, keep: u64) -> Result<()> {
+        let (mut fences, from) = self.all()?;
+        let run = fences.split_off(from);
+        let newest = run.last().copied().unwrap_or(0);
+        for number in run.into_iter().filter(|n| *n < keep.min(newest)) {
+            match self.entry(number)?.why {
+                Why::Fence => fences.push(number),
+                _ => self.remove(number)?,
+            }
+        }
+        let old = fences.len().saturating_sub(FENCES);
+        fences.iter().take(old).try_for_each(|n| self.remove(*n))
+    }
+
+    fn remove(&self, number: u64) -> Result<()> {
+        let path = self.path(number);
+        match fs::remove_file(&path) {
+            Err(e) if e.kind() != ErrorKind::NotFound => Err(disk::failed("removed", &path, e)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes unfinished entries of owners that are fenced.
+    pub fn sweep(&self) -> Result<()> {
+        for name in disk::names(&self.dir)? {
+            if name.starts_with("new-") {
+                disk::remove(&self.dir.join(name));
+            }
+        }
+        Ok(())
+    }
+
+    /// The deliberate defect `in_place`: the newest entry's record is overwritten before the decision.
+    pub fn overwrite_newest(&self, record: &[u8]) -> Result<()> {
+        let Some(number) = self.numbers()?.last().copied() else {
+            return Ok(());
+        };
+        let mut entry = self.entry(number)?;
+        entry.record = record.len() as u64;
+        entry.effects = 0;
+        disk::remove(&self.path(number));
+        self.make(&entry, record, &[]).map(|_| ())
+    }
+}
+
+/// A token as part of a file's name.
+pub(super) fn file_word(token: &str) -> String {
+    let safe = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+    token.chars().map(safe).collect()
+}
+
+fn number(name: &str) -> Option<u64> {
+    (name.len() == 20).then(|| name.parse().ok()).flatten()
+}
+
+fn split_prefix(prefix: &[u8; PREFIX]) -> Option<(u32, u32)> {
+    let word = |at: usize| Some(u32::from_le_bytes(prefix.get(at..at + 4)?.try_into().ok()?));
+    prefix.starts_with(MAGIC).then_some(())?;
+    Some((word(4)?, word(8)?))
+}
+
+fn parse(path: &Path, json: &[u8], length: u32, crc: u32) -> Result<Entry> {
+    if json.len() != length as usize || crc32fast::hash(json) != crc {
+        return Err(damaged(path));
+    }
+    let value: serde_json::Value = serde_json::from_slice(json).map_err(|_| damaged(path))?;
+    let format = value.get("format").and_then(serde_json::Value::as_u64);
+    if format.is_some_and(|f| f > u64::from(FORMAT)) {
+        return Err(Error::new(
+            Kind::SpecChanged,
+            format!(
+                "{} was written by a newer wattline; upgrade wattline",
+                path.display()
+            ),
+        ));
+    }
+    serde_json::from_value(value).map_err(|e| damaged(path).because(e))
+}
+
+fn damaged(path: &Path) -> Error {
+    Error::new(
+        Kind::DataLost,
+        format!(
+            "the manifest {} is damaged or was edited; restore the folder from a copy",
+            path.display()
+        ),
+    )
+}
+
+impl Entry {
+    /// An entry of this version with nothing following.
+    pub fn new(number: u64, why: Why, epoch: u64, token: &str, owner: &str) -> Entry {
+        Entry {
+            format: FORMAT,
+            number,
+            why,
+            epoch,
+            token: token.into(),
+            owner: owner.into(),
+            head: None,
+            shown: None,
+            publish: None,
+            record: 0,
+            effects: 0,
+        }
+    }
+}

@@ -1,0 +1,354 @@
+//! Parquet on a local disk: manifests decide, files are staged and published by rename.
+//!
+//! ```text
+//! out/                              the table: what readers glob, whole files only
+//!   grain=1h/part-0-3-17-1.parquet    final rows: partition, epoch and number of the last flush in it, k
+//!   grain=1h/open-0.parquet           the windows of partition 0 that are open, replaced as a whole
+//! out.wattline/                     beside the table, so that no glob over it finds anything else
+//!   table.json                        whose table this is
+//!   p0/lock                           the friendly part of fencing
+//!   p0/00000000000000000042           manifests (see `log`)
+//!   p0/staged/                        files being written, without the .parquet ending
+//! ```
+//! **As home**, `decide` makes one manifest. Rows wait (in memory, and in the manifests) until it is time to roll:
+//! by rows, bytes, seconds, or at the end. A flush that fills the roll is decided together with it: the files are
+//! staged and synced first, the manifest names them, and their rows need not be in it. `apply` renames them.
+//! **As follower** only rolls make manifests; what waits is lost with the process, and the home still has it.
+//!
+//! After a crash the next owner makes a fence, ends the renames that manifests name, removes other staged files,
+//! and takes what waits from the manifests. A final window that is corrected (`on_late = correct`) is refused unless
+//! `revisions = "append"`: then each revision is a row, and the newest is the one with the greatest `revision`:
+//! `SELECT * FROM t QUALIFY row_number() OVER (PARTITION BY sensor_id, grain, window_start ORDER BY revision DESC) = 1`.
+
+mod disk;
+mod encode;
+mod layout;
+mod log;
+mod part;
+mod publish;
+mod table;
+mod waiting;
+
+use super::lock::{self, Holder, Taken};
+use super::{
+    Applied, Claim, Decided, Home, Owned, Parquet, Revisions, Sink, SinkSpec, Tables, What, rows,
+};
+use crate::flush::{Flush, FlushId, Head};
+use crate::{Error, Kind, Result};
+use encode::Encoder;
+use layout::Layout;
+use log::Log;
+use part::{Owner, Part};
+use publish::Place;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use waiting::Limits;
+
+/// A sink, and a home, in a folder of Parquet files.
+pub(super) struct ParquetSink {
+    spec: SinkSpec,
+    at: Parquet,
+    /// The table's folder and the one beside it.
+    table: PathBuf,
+    state: PathBuf,
+    ready: Option<Ready>,
+    parts: BTreeMap<u32, Part>,
+    /// Tells this follower's manifests from another's.
+    token: String,
+}
+
+/// What `prepare` worked out.
+#[derive(Clone)]
+struct Ready {
+    pipeline: String,
+    layout: Layout,
+    encoder: Encoder,
+}
+
+impl ParquetSink {
+    /// A sink at `at`; nothing is made yet. Errors: `Usage` where the folder has no name to put another beside.
+    pub fn new(spec: &SinkSpec, at: &Parquet) -> Result<Self> {
+        if !(1..=22).contains(&at.level) {
+            return Err(Error::new(
+                Kind::Usage,
+                format!("level={} is no zstd level; give 1 to 22", at.level),
+            ));
+        }
+        let mut table = std::path::absolute(&at.path).unwrap_or_else(|_| at.path.clone());
+        if let Some(name) = &spec.table {
+            table.push(name);
+        }
+        let state = beside(&table).ok_or_else(|| {
+            let message = format!(
+                "{} is no folder for a table; name one inside it",
+                table.display()
+            );
+            Error::new(Kind::Usage, message)
+        })?;
+        Ok(ParquetSink {
+            spec: spec.clone(),
+            at: at.clone(),
+            table,
+            state,
+            ready: None,
+            parts: BTreeMap::new(),
+            token: token(),
+        })
+    }
+
+    fn dir(&self, partition: u32) -> PathBuf {
+        self.state.join(format!("p{partition}"))
+    }
+
+    fn log(&self, partition: u32) -> Log {
+        Log::new(self.dir(partition), self.at.durable)
+    }
+
+    fn limits(&self) -> Limits {
+        Limits {
+            rows: self.at.roll_rows.max(1),
+            bytes: self.at.roll_bytes.max(1),
+            wait: Duration::try_from_secs_f64(self.at.roll_seconds).unwrap_or(Duration::MAX),
+        }
+    }
+
+    fn place(&self, partition: u32) -> Result<Place> {
+        let ready = self.ready.clone().ok_or_else(|| {
+            Error::new(
+                Kind::Internal,
+                "a Parquet sink was used before it was prepared",
+            )
+        })?;
+        Ok(Place {
+            table: self.table.clone(),
+            staged: self.dir(partition).join("staged"),
+            partition,
+            layout: ready.layout,
+            encoder: ready.encoder,
+        })
+    }
+
+    /// The partition with what waits in it.
+    fn part(&mut self, partition: u32) -> Result<(&mut Part, Place, Limits)> {
+        let (place, limits) = (self.place(partition)?, self.limits());
+        let part = self
+            .parts
+            .get_mut(&partition)
+            .ok_or_else(|| super::not_owned(&format!("partition {partition}")))?;
+        part.load(&place)?;
+        Ok((part, place, limits))
+    }
+
+    fn refuse_revisions(&self, flush: &Flush) -> Result<()> {
+        let windows = self.spec.what == What::Windows && self.at.revisions == Revisions::Refuse;
+        if windows && flush.windows.iter().any(|w| rows::any_revised(&w.rows)) {
+            return Err(Error::new(
+                Kind::Usage,
+                format!(
+                    "{} writes final windows once and a correction came; set revisions=\"append\", or on_late=\"side\"",
+                    self.describe()
+                ),
+            ));
+        }
+        Ok(())
+    }
+
+    /// The lock for a claim, unless another holds it; `None`: taken over from one that does.
+    fn lock(
+        &self,
+        claim: &Claim,
+        holder: &Holder,
+    ) -> Result<Option<std::sync::Arc<lock::FileLock>>> {
+        let path = self.dir(claim.partition).join("lock");
+        match lock::take(&path, &claim.token, holder)? {
+            Taken::Ours(lock) => Ok(Some(lock)),
+            Taken::Theirs(_) if claim.take_over => {
+                lock::note_taken_over(&path, holder);
+                Ok(None)
+            }
+            Taken::Theirs(owner) => {
+                let owner = owner.map_or("another process".into(), |o| o.describe());
+                let place = self.table.display().to_string();
+                Err(super::fenced(&claim.pipeline, &place, &owner))
+            }
+        }
+    }
+}
+
+/// `out.wattline` for `out`.
+fn beside(table: &std::path::Path) -> Option<PathBuf> {
+    let mut name = table.file_name()?.to_owned();
+    name.push(".wattline");
+    Some(table.with_file_name(name))
+}
+
+/// A word no other handle has.
+fn token() -> String {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    format!(
+        "{}-{}-{count}",
+        std::process::id(),
+        now.unwrap_or_default().as_nanos()
+    )
+}
+
+impl Sink for ParquetSink {
+    fn describe(&self) -> String {
+        format!("parquet://{}", self.table.display())
+    }
+
+    fn what(&self) -> What {
+        self.spec.what
+    }
+
+    fn prepare(&mut self, tables: &Tables) -> Result<()> {
+        let tz = tables.tz.parse().map_err(|_| {
+            let message = format!("{:?} is no time zone of the IANA list", tables.tz);
+            Error::new(Kind::Usage, message)
+        })?;
+        let facts = table::Facts::new(&self.spec, &self.at, tables);
+        table::claim(&self.table, &self.state, &facts, self.at.durable)?;
+        self.ready = Some(Ready {
+            pipeline: tables.pipeline.clone(),
+            layout: Layout {
+                what: self.spec.what,
+                by: self.at.partition_by,
+                tz,
+            },
+            encoder: Encoder {
+                level: self.at.level,
+                durable: self.at.durable,
+                facts: facts.metadata(),
+            },
+        });
+        Ok(())
+    }
+
+    fn applied(&mut self, partition: u32) -> Result<Option<Applied>> {
+        if let Some(part) = self.parts.get(&partition) {
+            return Ok(part.shown.clone());
+        }
+        let log = self.log(partition);
+        match log.numbers()?.last() {
+            Some(newest) => Ok(log.entry(*newest)?.shown),
+            None => Ok(None),
+        }
+    }
+
+    fn fence(&mut self, partition: u32, epoch: u64) -> Result<()> {
+        if self
+            .parts
+            .get(&partition)
+            .is_some_and(|p| p.home && p.epoch == epoch)
+        {
+            return Ok(());
+        }
+        let owner = Owner {
+            token: self.token.clone(),
+            name: format!("process {}", std::process::id()),
+            epoch: Some(epoch),
+        };
+        disk::make_dir(&self.dir(partition))?;
+        let pipeline = self.ready.as_ref().map_or("", |r| r.pipeline.as_str());
+        let part = Part::open(
+            self.log(partition),
+            owner,
+            pipeline,
+            &self.place(partition)?,
+        )?;
+        self.parts.insert(partition, part);
+        Ok(())
+    }
+
+    fn apply(&mut self, flush: &Flush) -> Result<()> {
+        self.refuse_revisions(flush)?;
+        let name = self.describe();
+        let (part, place, limits) = self.part(flush.partition)?;
+        part.apply(&name, flush, &place, &limits)
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        let partitions: Vec<u32> = self.parts.keys().copied().collect();
+        for partition in partitions {
+            let (part, place, _) = self.part(partition)?;
+            part.finish(&place)?;
+        }
+        Ok(())
+    }
+
+    fn corrects(&self) -> bool {
+        self.at.revisions == Revisions::Append
+    }
+}
+
+impl Home for ParquetSink {
+    /// What this home needs to show its own rows it keeps itself: in its manifests, or staged.
+    fn decides_rows(&self) -> bool {
+        true
+    }
+
+    fn acquire(&mut self, claim: &Claim) -> Result<Owned> {
+        disk::make_dir(&self.dir(claim.partition))?;
+        let holder = Holder::now(&claim.owner, &claim.pipeline);
+        let lock = self.lock(claim, &holder)?;
+        let owner = Owner {
+            token: claim.token.clone(),
+            name: holder.describe(),
+            epoch: None,
+        };
+        let place = self.place(claim.partition)?;
+        let log = self.log(claim.partition);
+        let mut part = Part::open(log, owner, &claim.pipeline, &place)?;
+        part.own(holder, lock);
+        let owned = part.owned()?;
+        self.parts.insert(claim.partition, part);
+        Ok(owned)
+    }
+
+    fn decide(&mut self, head: &Head, flush: &Flush, keep_effects: bool) -> Result<Decided> {
+        self.refuse_revisions(flush)?;
+        let name = self.describe();
+        let (part, place, limits) = self.part(head.partition)?;
+        part.decide(&name, (head, flush, keep_effects), &place, &limits)
+    }
+
+    fn settle(&mut self, head: &Head) -> Result<Option<Decided>> {
+        let (part, place, _) = self.part(head.partition)?;
+        let settled = part.settle(&place)?;
+        Ok(settled.or_else(|| part.is_head(head).then_some(Decided::Yes)))
+    }
+
+    fn prune(&mut self, partition: u32, upto: FlushId) -> Result<()> {
+        let (part, _, _) = self.part(partition)?;
+        part.prune(upto.n)
+    }
+
+    /// Takes the lock where a run that hung let go of it at last.
+    fn renew(&mut self, partition: u32) -> Result<()> {
+        let path = self.dir(partition).join("lock");
+        self.parts
+            .get_mut(&partition)
+            .map_or(Ok(()), |p| p.renew(&path))
+    }
+
+    fn release(&mut self, partition: u32) -> Result<()> {
+        self.parts.remove(&partition);
+        Ok(())
+    }
+
+    fn look(&mut self, pipeline: &str, partition: u32) -> Result<Option<Owned>> {
+        let log = self.log(partition);
+        let Some(newest) = log.numbers()?.last().copied() else {
+            return Ok(None);
+        };
+        let entry = log.entry(newest)?;
+        match &entry.head {
+            Some(head) if head.pipeline == pipeline => part::recover(&log, &entry).map(Some),
+            _ => Ok(None),
+        }
+    }
+}

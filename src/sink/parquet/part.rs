@@ -1,0 +1,422 @@
+//! One partition of a Parquet table under one owner: its log, what waits, what is published.
+
+use super::log::{Entry, Log, Made, Publish, Why};
+use super::publish::Place;
+use super::waiting::{Limits, Waiting};
+use crate::flush::{Flush, Head};
+use crate::sink::lock::{self, FileLock, Holder, Taken};
+use crate::sink::{Applied, Decided, Next, Owned, effects_only, fenced, home_changed, next_step};
+use crate::{Error, Kind, Result, faults};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Who makes entries.
+#[derive(Clone, Debug)]
+pub(super) struct Owner {
+    pub token: String,
+    /// For messages.
+    pub name: String,
+    /// The epoch given by the home; a home takes the next one.
+    pub epoch: Option<u64>,
+}
+
+/// A partition.
+#[derive(Debug)]
+pub(super) struct Part {
+    log: Log,
+    owner: Owner,
+    /// The epoch its entries carry.
+    pub epoch: u64,
+    /// The number of its next entry.
+    next: u64,
+    /// Whether it decides here.
+    pub home: bool,
+    holder: Option<Holder>,
+    lock: Option<Arc<FileLock>>,
+    pipeline: String,
+    head: Option<Head>,
+    /// The last flush whose rows are published.
+    pub shown: Option<Applied>,
+    waiting: Waiting,
+    /// Renames still to be done, and what is shown after them.
+    pending: Option<(Publish, Option<Applied>)>,
+    /// Decided by earlier owners, not published, not yet taken in.
+    found: Option<Vec<Flush>>,
+    /// Entry of each decided flush that is still kept: number, n.
+    kept: Vec<(u64, u64)>,
+    /// An entry that may be there or not, and what waits after it.
+    unclear: Option<(Entry, Waiting)>,
+}
+
+impl Part {
+    /// Takes a partition: makes a fence after the newest entry, ends its renames, removes what
+    /// killed owners left.
+    pub fn open(log: Log, owner: Owner, pipeline: &str, place: &Place) -> Result<Part> {
+        let (fence, before) = make_fence(&log, &owner)?;
+        log.sweep()?;
+        let mut part = Part {
+            epoch: fence.epoch,
+            next: fence.number + 1,
+            head: fence.head,
+            shown: fence.shown,
+            log,
+            owner,
+            home: false,
+            holder: None,
+            lock: None,
+            pipeline: pipeline.into(),
+            waiting: Waiting::default(),
+            pending: None,
+            found: None,
+            kept: Vec::new(),
+            unclear: None,
+        };
+        for number in before {
+            let entry = part.log.entry(number)?;
+            if let Some(publish) = &entry.publish {
+                place.carry_out(publish)?;
+            }
+            if let (Why::Flush, Some(head)) = (entry.why, &entry.head) {
+                part.kept.push((number, head.id.n));
+            }
+        }
+        place.sweep()?;
+        part.found = Some(part.unpublished()?);
+        Ok(part)
+    }
+
+    /// Whole flushes that are decided here and not published.
+    fn unpublished(&self) -> Result<Vec<Flush>> {
+        let shown = self.shown.as_ref().map_or(0, |a| a.id.n);
+        let waiting = self.kept.iter().filter(|(_, n)| *n > shown);
+        waiting
+            .map(|(number, _)| self.log.flush(*number, true))
+            .collect()
+    }
+
+    /// Takes in what earlier owners left waiting, once.
+    pub fn load(&mut self, place: &Place) -> Result<()> {
+        let Some(found) = self.found.take() else {
+            return Ok(());
+        };
+        for (folder, rows) in place.read_open()? {
+            self.waiting.add_open(folder, rows, false);
+        }
+        found
+            .iter()
+            .try_for_each(|f| self.waiting.take(&place.layout, f))
+    }
+
+    /// Makes it the home of `claim`.
+    pub fn own(&mut self, holder: Holder, lock: Option<Arc<FileLock>>) {
+        self.home = true;
+        self.holder = Some(holder);
+        self.lock = lock;
+    }
+
+    /// What its owner takes over.
+    pub fn owned(&self) -> Result<Owned> {
+        recover(&self.log, &self.log.entry(self.next - 1)?)
+    }
+
+    /// Tries for the lock again where it was taken over.
+    pub fn renew(&mut self, path: &Path) -> Result<()> {
+        let Some(holder) = self.holder.as_ref().filter(|_| self.lock.is_none()) else {
+            return Ok(());
+        };
+        if let Taken::Ours(lock) = lock::take(path, &self.owner.token, holder)? {
+            self.lock = Some(lock);
+        }
+        Ok(())
+    }
+
+    /// The last flush taken in.
+    fn accepted(&self) -> Option<&Applied> {
+        self.waiting.upto.as_ref().or(self.shown.as_ref())
+    }
+
+    /// Whether this is the newest decided flush already.
+    pub fn is_head(&self, head: &Head) -> bool {
+        let newest = self.head.as_ref();
+        newest.is_some_and(|h| h.id == head.id && h.token == head.token)
+    }
+
+    fn entry(&self, why: Why) -> Entry {
+        let mut entry = Entry::new(
+            self.next,
+            why,
+            self.epoch,
+            &self.owner.token,
+            &self.owner.name,
+        );
+        entry.head = self.head.clone();
+        entry.shown = self.shown.clone();
+        entry
+    }
+
+    /// A stem for staged files that no other owner or entry has.
+    fn attempt(&self) -> String {
+        format!("{}-{}", self.next, super::log::file_word(&self.owner.token))
+    }
+
+    /// Decides a flush: one manifest, together with the roll that it fills.
+    pub fn decide(
+        &mut self,
+        name: &str,
+        (head, flush, keep): (&Head, &Flush, bool),
+        place: &Place,
+        limits: &Limits,
+    ) -> Result<Decided> {
+        self.settle(place)?;
+        if self.is_head(head) {
+            return Ok(Decided::Yes);
+        }
+        if next_step(name, self.accepted(), flush)? == Next::Nothing || !self.home {
+            return Ok(Decided::Fenced("a newer run".into()));
+        }
+        self.end_renames(place)?;
+        let record = flush.encode_state()?;
+        self.defects(&record)?;
+        let mut waiting = self.waiting.clone();
+        waiting.take(&place.layout, flush)?;
+        let mut entry = self.entry(Why::Flush);
+        entry.head = Some(head.clone());
+        entry.record = record.len() as u64;
+        if waiting.due(limits) {
+            entry.publish = Some(place.stage(&waiting, &self.attempt())?);
+        }
+        let shows = entry.publish.is_some() || !waiting.has_rows();
+        if shows {
+            entry.shown = waiting.upto.clone();
+        }
+        let effects = match keep || !shows {
+            true => effects_only(flush).encode()?,
+            false => Vec::new(),
+        };
+        entry.effects = effects.len() as u64;
+        self.make(entry, &record, &effects, waiting, place)
+    }
+
+    /// Makes the manifest and takes over what it says.
+    fn make(
+        &mut self,
+        entry: Entry,
+        record: &[u8],
+        effects: &[u8],
+        waiting: Waiting,
+        place: &Place,
+    ) -> Result<Decided> {
+        match self.log.make(&entry, record, effects) {
+            Ok(Made::Yes) => self.adopt(entry, waiting),
+            Ok(Made::Taken(owner)) => {
+                entry.publish.iter().for_each(|p| place.discard(p));
+                return Ok(Decided::Fenced(owner));
+            }
+            Err(e) if self.log.has(entry.number) => {
+                self.unclear = Some((entry, waiting));
+                return Ok(Decided::Unclear(e.message));
+            }
+            Err(e) => {
+                entry.publish.iter().for_each(|p| place.discard(p));
+                return Err(e);
+            }
+        }
+        Ok(Decided::Yes)
+    }
+
+    /// Goes on after an entry of its own.
+    fn adopt(&mut self, entry: Entry, waiting: Waiting) {
+        self.next = entry.number + 1;
+        if let (Why::Flush, Some(head)) = (entry.why, &entry.head) {
+            self.kept.push((entry.number, head.id.n));
+        }
+        self.head = entry.head;
+        self.waiting = waiting;
+        match entry.publish {
+            Some(publish) => {
+                self.waiting.published();
+                self.pending = Some((publish, entry.shown));
+            }
+            None => self.shown = entry.shown,
+        }
+    }
+
+    /// What became of an entry whose making failed halfway: `None` where nothing was unclear or it is not there.
+    pub fn settle(&mut self, place: &Place) -> Result<Option<Decided>> {
+        let Some((entry, waiting)) = self.unclear.clone() else {
+            return Ok(None);
+        };
+        if !self.log.has(entry.number) {
+            entry.publish.iter().for_each(|p| place.discard(p));
+            self.unclear = None;
+            return Ok(None);
+        }
+        let settled = match self.log.taken(&entry)? {
+            Made::Yes => {
+                self.adopt(entry, waiting);
+                Decided::Yes
+            }
+            Made::Taken(owner) => Decided::Fenced(owner),
+        };
+        self.unclear = None;
+        Ok(Some(settled))
+    }
+
+    fn defects(&mut self, record: &[u8]) -> Result<()> {
+        if faults::broken("no_epoch") {
+            self.next = self.log.numbers()?.last().map_or(1, |n| n + 1);
+        }
+        if faults::broken("in_place") {
+            self.log.overwrite_newest(record)?;
+        }
+        Ok(())
+    }
+
+    /// Ends the renames of the last manifest.
+    fn end_renames(&mut self, place: &Place) -> Result<()> {
+        if let Some((publish, _)) = &self.pending {
+            place.carry_out(publish)?;
+        }
+        if let Some((_, shown)) = self.pending.take() {
+            self.shown = shown;
+        }
+        Ok(())
+    }
+
+    /// Takes a decided flush in and publishes where it is time; a home ends the renames of its decision.
+    pub fn apply(
+        &mut self,
+        name: &str,
+        flush: &Flush,
+        place: &Place,
+        limits: &Limits,
+    ) -> Result<()> {
+        self.settle(place)?;
+        self.end_renames(place)?;
+        if self.home {
+            return Ok(());
+        }
+        if self
+            .head
+            .as_ref()
+            .is_some_and(|h| h.lineage != flush.lineage)
+        {
+            return Err(home_changed(name));
+        }
+        if next_step(name, self.accepted(), flush)? == Next::Write {
+            self.waiting.take(&place.layout, flush)?;
+        }
+        match self.waiting.due(limits) {
+            true => self.roll(place),
+            false => Ok(()),
+        }
+    }
+
+    /// Publishes what waits.
+    pub fn finish(&mut self, place: &Place) -> Result<()> {
+        self.settle(place)?;
+        self.end_renames(place)?;
+        let behind = self.accepted().map(|a| a.id) != self.shown.as_ref().map(|a| a.id);
+        match behind || self.waiting.has_rows() {
+            true => self.roll(place),
+            false => Ok(()),
+        }
+    }
+
+    fn roll(&mut self, place: &Place) -> Result<()> {
+        self.end_renames(place)?;
+        let mut entry = self.entry(Why::Publish);
+        entry.publish = Some(place.stage(&self.waiting, &self.attempt())?);
+        entry.shown = self.waiting.upto.clone();
+        let waiting = self.waiting.clone();
+        match self.make(entry, &[], &[], waiting, place)? {
+            Decided::Yes => {}
+            Decided::Fenced(owner) => {
+                return Err(fenced(
+                    &self.pipeline,
+                    &place.table.display().to_string(),
+                    &owner,
+                ));
+            }
+            Decided::Unclear(why) => return Err(Error::new(Kind::Endpoint, why).retryable()),
+        }
+        self.end_renames(place)?;
+        match self.home {
+            true => Ok(()),
+            false => self.log.prune(self.next - 1),
+        }
+    }
+
+    /// Removes the entries that nobody needs: their rows are shown everywhere, and a fold came after.
+    pub fn prune(&mut self, upto: u64) -> Result<()> {
+        if self.pending.is_some() {
+            return Ok(());
+        }
+        let fold = self.head.as_ref().map_or(0, |h| h.fold.n);
+        let shown = self.shown.as_ref().map_or(0, |a| a.id.n);
+        let needed = fold.min(upto + 1).min(shown + 1);
+        let first = self.kept.iter().position(|(_, n)| *n >= needed);
+        let Some(first) = first.filter(|i| *i > 0) else {
+            return Ok(());
+        };
+        self.kept.drain(..first);
+        self.log
+            .prune(self.kept.first().map_or(0, |(number, _)| *number))
+    }
+}
+
+/// Makes a fence after the newest entry; gives it and the numbers of the entries before it.
+fn make_fence(log: &Log, owner: &Owner) -> Result<(Entry, Vec<u64>)> {
+    loop {
+        let numbers = log.numbers()?;
+        let newest = numbers.last().map(|n| log.entry(*n)).transpose()?;
+        let epoch = next_epoch(newest.as_ref(), owner)?;
+        let number = newest.as_ref().map_or(1, |e| e.number + 1);
+        let mut fence = Entry::new(number, Why::Fence, epoch, &owner.token, &owner.name);
+        if let Some(newest) = newest {
+            fence.head = newest.head;
+            fence.shown = newest.shown;
+        }
+        // Taken: another owner, or an old one's last flush, was first; it is the newest now.
+        if let Made::Yes = log.make(&fence, &[], &[])? {
+            return Ok((fence, numbers));
+        }
+    }
+}
+
+fn next_epoch(newest: Option<&Entry>, owner: &Owner) -> Result<u64> {
+    let stored = newest.map_or(0, |e| e.epoch);
+    match owner.epoch {
+        Some(epoch) if epoch < stored && !faults::broken("no_epoch") => {
+            let by = newest.map_or("a newer run", |e| e.owner.as_str());
+            Err(fenced("this partition", "this folder", by))
+        }
+        Some(epoch) => Ok(epoch),
+        None if newest.is_some_and(|e| e.token == owner.token) => Ok(stored),
+        None => Ok(stored + 1),
+    }
+}
+
+/// Head, state records from the last fold on and the whole flushes that are kept, as of the newest entry.
+pub(super) fn recover(log: &Log, newest: &Entry) -> Result<Owned> {
+    let fold = newest.head.as_ref().map_or(0, |h| h.fold.n);
+    let (mut records, mut unapplied) = (Vec::new(), Vec::new());
+    for number in log.numbers()?.into_iter().filter(|n| *n <= newest.number) {
+        let entry = log.entry(number)?;
+        let (Why::Flush, Some(head)) = (entry.why, &entry.head) else {
+            continue;
+        };
+        if head.id.n >= fold {
+            records.push(log.flush(number, false)?);
+        }
+        if entry.effects > 0 {
+            unapplied.push(log.flush(number, true)?);
+        }
+    }
+    Ok(Owned {
+        epoch: newest.epoch,
+        head: newest.head.clone(),
+        records,
+        unapplied,
+    })
+}

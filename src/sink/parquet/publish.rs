@@ -1,0 +1,173 @@
+//! Staging and publishing: rows become files where no reader looks, and readers see them by rename.
+
+use super::disk;
+use super::encode::{Encoder, plain};
+use super::layout::{Layout, sorted};
+use super::log::Publish;
+use super::waiting::Waiting;
+use crate::{Error, Kind, Result, faults, runtime};
+use arrow_array::RecordBatch;
+use arrow_select::concat::concat_batches;
+use rayon::prelude::*;
+use std::collections::BTreeSet;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+/// Where files of one partition are staged and published, and how they are written.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    /// The table's folder.
+    pub table: PathBuf,
+    /// The partition's staging folder.
+    pub staged: PathBuf,
+    pub partition: u32,
+    pub layout: Layout,
+    pub encoder: Encoder,
+}
+
+/// One file to be made.
+struct Job<'a> {
+    staged: String,
+    to: String,
+    rows: Vec<&'a RecordBatch>,
+}
+
+impl Place {
+    fn open_name(&self, folder: &str) -> String {
+        join(folder, &format!("open-{}.parquet", self.partition))
+    }
+
+    /// Writes what waits to staged files, durably; on failure none stays. `attempt` makes the
+    /// staged names unique to this owner and manifest.
+    pub fn stage(&self, waiting: &Waiting, attempt: &str) -> Result<Publish> {
+        let jobs = self.jobs(waiting, attempt);
+        if jobs.is_empty() {
+            return Ok(Publish::default());
+        }
+        disk::make_dir(&self.staged)?;
+        let pool = runtime::pool()?;
+        let made: Result<()> = pool.install(|| jobs.par_iter().try_for_each(|j| self.write(j)));
+        let made = made.and_then(|()| disk::sync_dir(&self.staged, self.encoder.durable));
+        let publish = Publish {
+            files: jobs.into_iter().map(|j| (j.staged, j.to)).collect(),
+        };
+        if let Err(e) = made.and_then(|()| faults::point("staged")) {
+            self.discard(&publish);
+            return Err(e);
+        }
+        Ok(publish)
+    }
+
+    /// Open windows first: they must leave their old file before their final rows appear.
+    fn jobs<'a>(&self, waiting: &'a Waiting, attempt: &str) -> Vec<Job<'a>> {
+        let changed = waiting.open.iter().filter(|(_, o)| o.changed);
+        let open = changed.map(|(folder, o)| {
+            let rows = std::iter::once(&o.none).chain(&o.rows);
+            (self.open_name(folder), rows.collect())
+        });
+        let id = waiting.upto.as_ref().map(|a| a.id).unwrap_or_default();
+        let part = |(k, (folder, rows)): (usize, (&String, &'a Vec<RecordBatch>))| {
+            let name = format!("part-{}-{}-{}-{k}.parquet", self.partition, id.epoch, id.n);
+            (join(folder, &name), rows.iter().collect())
+        };
+        let parts = waiting.rows.iter().enumerate().map(part);
+        let job = |(i, (to, rows)): (usize, (String, Vec<&'a RecordBatch>))| Job {
+            staged: format!("{attempt}-{i}"),
+            to,
+            rows,
+        };
+        open.chain(parts).enumerate().map(job).collect()
+    }
+
+    fn write(&self, job: &Job<'_>) -> Result<()> {
+        let plain: Vec<RecordBatch> = job.rows.iter().map(|b| plain(b)).collect::<Result<_>>()?;
+        let Some(first) = plain.first() else {
+            return Ok(());
+        };
+        let joined = concat_batches(&first.schema(), &plain).map_err(|e| {
+            Error::new(Kind::Internal, "rows of one folder differ in their columns").because(e)
+        })?;
+        let rows = sorted(self.layout.what, &joined)?;
+        self.encoder.write(&self.staged.join(&job.staged), &rows)
+    }
+
+    /// Removes staged files that will not be published.
+    pub fn discard(&self, publish: &Publish) {
+        for (staged, _) in &publish.files {
+            disk::remove(&self.staged.join(staged));
+        }
+    }
+
+    /// Renames staged files to where readers see them. Doing it again, or by another owner at
+    /// the same time, changes nothing: a staged file is there once.
+    pub fn carry_out(&self, publish: &Publish) -> Result<()> {
+        let mut folders = BTreeSet::new();
+        for (staged, to) in &publish.files {
+            let to = self.table.join(to);
+            if let Some(folder) = to.parent()
+                && folders.insert(folder.to_owned())
+            {
+                disk::make_dir(folder)?;
+            }
+            match std::fs::rename(self.staged.join(staged), &to) {
+                Err(e) if e.kind() != ErrorKind::NotFound => {
+                    return Err(disk::failed("published", &to, e));
+                }
+                _ => {}
+            }
+        }
+        if !folders.is_empty() {
+            self.sync(folders)?;
+        }
+        faults::point("published")
+    }
+
+    fn sync(&self, folders: BTreeSet<PathBuf>) -> Result<()> {
+        let mut all = folders.clone();
+        for folder in &folders {
+            let inside = folder.ancestors().skip(1);
+            all.extend(
+                inside
+                    .take_while(|f| f.starts_with(&self.table))
+                    .map(Path::to_owned),
+            );
+        }
+        let all: Vec<PathBuf> = all.into_iter().collect();
+        let durable = self.encoder.durable;
+        runtime::pool()?.install(|| all.par_iter().try_for_each(|f| disk::sync_dir(f, durable)))
+    }
+
+    /// Removes staged files that no manifest names.
+    pub fn sweep(&self) -> Result<()> {
+        for name in disk::names(&self.staged)? {
+            disk::remove(&self.staged.join(name));
+        }
+        Ok(())
+    }
+
+    /// The open windows as readers see them, by folder.
+    pub fn read_open(&self) -> Result<Vec<(String, RecordBatch)>> {
+        let name = self.open_name("");
+        let mut found = Vec::new();
+        let mut folders = vec![String::new()];
+        while let Some(folder) = folders.pop() {
+            for entry in disk::names(&self.table.join(&folder))? {
+                if entry == name {
+                    let path = self.table.join(&folder).join(&entry);
+                    let rows = super::encode::read(&path)?;
+                    found.extend(rows.into_iter().map(|rows| (folder.clone(), rows)));
+                } else if entry.contains('=') && !entry.ends_with(".parquet") {
+                    folders.push(join(&folder, &entry));
+                }
+            }
+        }
+        Ok(found)
+    }
+}
+
+fn join(folder: &str, name: &str) -> String {
+    match folder.is_empty() {
+        true => name.to_owned(),
+        false => format!("{folder}/{name}"),
+    }
+}

@@ -1,0 +1,150 @@
+//! Whose table a folder is, what it holds and how it is laid out: told once, in `table.json` beside it.
+
+use super::disk;
+use crate::sink::{Parquet, PartitionBy, SinkSpec, Tables, rows};
+use crate::{Error, Kind, Result};
+use serde::{Deserialize, Serialize};
+use std::io::ErrorKind;
+use std::path::Path;
+
+/// Version of the layout; a greater one is refused.
+const FORMAT: u32 = 1;
+
+/// What a table says of itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Facts {
+    format: u32,
+    pipeline: String,
+    tz: String,
+    what: String,
+    partition_by: Option<PartitionBy>,
+    /// Name and type of each column.
+    columns: Vec<(String, String)>,
+}
+
+impl Facts {
+    /// The facts of a table that a sink would write.
+    pub fn new(spec: &SinkSpec, at: &Parquet, tables: &Tables) -> Facts {
+        let schema = rows::schema(spec.what, tables);
+        let column =
+            |f: &std::sync::Arc<arrow_schema::Field>| (f.name().clone(), f.data_type().to_string());
+        Facts {
+            format: FORMAT,
+            pipeline: tables.pipeline.clone(),
+            tz: tables.tz.clone(),
+            what: rows::table_name(spec.what).into(),
+            partition_by: at.partition_by,
+            columns: schema.fields().iter().map(column).collect(),
+        }
+    }
+
+    /// Metadata of each file.
+    pub fn metadata(&self) -> Vec<(String, String)> {
+        let pair = |k: &str, v: &str| (format!("wattline.{k}"), v.to_owned());
+        vec![
+            pair("pipeline", &self.pipeline),
+            pair("tz", &self.tz),
+            pair("what", &self.what),
+        ]
+    }
+
+    fn agree(&self, table: &Path, asked: &Facts) -> Result<()> {
+        let name = table.display().to_string();
+        rows::same_owner(
+            &name,
+            (&self.pipeline, &self.tz),
+            (&asked.pipeline, &asked.tz),
+        )?;
+        let refuse = |what: String| {
+            let message =
+                format!("{name} {what}; name another folder, or one inside it with table=");
+            Err(Error::new(Kind::Usage, message))
+        };
+        if self.what != asked.what {
+            return refuse(format!("holds {}, not {}", self.what, asked.what));
+        }
+        if self.partition_by != asked.partition_by {
+            return refuse("was begun with another partition_by".into());
+        }
+        let differs = |(has, asks): &(&(String, String), &(String, String))| has != asks;
+        let mut pairs = self.columns.iter().zip(&asked.columns);
+        match pairs.find(differs) {
+            Some((has, asks)) => refuse(format!(
+                "has the column {} ({}) where {} ({}) would be written",
+                has.0, has.1, asks.0, asks.1
+            )),
+            None if self.columns.len() != asked.columns.len() => {
+                refuse("has another number of columns".into())
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// Makes the table's folder and says whose it is, or refuses one that is another's.
+pub(super) fn claim(table: &Path, state: &Path, facts: &Facts, durable: bool) -> Result<()> {
+    let path = state.join("table.json");
+    if let Some(has) = read(&path)? {
+        disk::make_dir(table)?;
+        return has.agree(table, facts);
+    }
+    if let Some(name) = foreign(table)? {
+        let message = format!(
+            "{} holds {name:?}, which this pipeline did not write; name an empty folder",
+            table.display()
+        );
+        return Err(Error::new(Kind::Usage, message));
+    }
+    disk::make_dir(table)?;
+    disk::make_dir(state)?;
+    let json = serde_json::to_vec_pretty(facts)
+        .map_err(|e| Error::new(Kind::Internal, "a table's facts cannot be written").because(e))?;
+    let temporary = state.join(format!("table-{}", super::token()));
+    disk::write_new(&temporary, &[&json], durable)?;
+    let linked = std::fs::hard_link(&temporary, &path);
+    disk::remove(&temporary);
+    match linked {
+        Ok(()) => disk::sync_dir(state, durable),
+        // Another run was first; hold ours against its.
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => match read(&path)? {
+            Some(has) => has.agree(table, facts),
+            None => Err(disk::failed("made", &path, e)),
+        },
+        Err(e) => Err(disk::failed("made", &path, e)),
+    }
+}
+
+fn read(path: &Path) -> Result<Option<Facts>> {
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(disk::failed("read", path, e)),
+    };
+    let parsed: serde_json::Result<Facts> = serde_json::from_slice(&bytes);
+    match parsed {
+        Ok(facts) if facts.format <= FORMAT => Ok(Some(facts)),
+        Ok(_) => Err(Error::new(
+            Kind::SpecChanged,
+            format!(
+                "{} was written by a newer wattline; upgrade wattline",
+                path.display()
+            ),
+        )),
+        Err(e) => Err(Error::new(
+            Kind::DataLost,
+            format!(
+                "{} is damaged or was edited; restore it from a copy",
+                path.display()
+            ),
+        )
+        .because(e)),
+    }
+}
+
+/// A file or Hive folder that was there before.
+fn foreign(table: &Path) -> Result<Option<String>> {
+    let names = disk::names(table)?;
+    Ok(names
+        .into_iter()
+        .find(|n| n.ends_with(".parquet") || n.contains('=')))
+}
