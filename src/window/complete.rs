@@ -3,7 +3,9 @@
 //! For grains of an hour and coarser every sensor has a track: the stretch of calendar windows
 //! already written. A window that closes beyond its end first writes the windows in between,
 //! each once; one that was silent but passed by the watermark is written as soon as a later
-//! window of the sensor is open. A late window before the stretch extends it backwards.
+//! window of the sensor is open. A late window before the stretch extends it backwards. Where each
+//! reading brings its step, an empty window is counted in that of the nearest window before it,
+//! as known when it is written.
 
 use crate::time::Calendar;
 use crate::{Error, Kind, Result};

@@ -154,6 +154,9 @@ impl Output<'_> {
     fn expected(&self, row: u32) -> Option<i64> {
         let step = self.step(row)?;
         let (_, start, end) = self.rows.key(row);
+        if step > end - start && self.plan.step == StepKnown::Rows {
+            return None;
+        }
         let grid = &self.plan.slots;
         Some((grid.slot(end, step) - grid.slot(start, step)).max(0))
     }
@@ -170,7 +173,7 @@ impl Output<'_> {
             return self.integers(|row| count(row) as i64);
         }
         let least = if aggregate == Aggregate::Stddev { 2 } else { 1 };
-        let known = aggregate != Aggregate::Energy || self.plan.step != StepKnown::Unknown;
+        let known = aggregate != Aggregate::Energy || cell.energy_known;
         let valid = |row: &u32| known && count(*row) >= least;
         let value = |row: &u32| {
             if valid(row) {

@@ -148,6 +148,14 @@ impl GrainState {
         due
     }
 
+    /// The step that empty windows after a row are counted in: the row's, if it has one.
+    fn step_after(&self, row: u32, before: i64) -> i64 {
+        match self.rows.get(row, head::STEP) as i64 {
+            step if step > 0 => step,
+            _ => before,
+        }
+    }
+
     /// Makes an empty row for a window.
     fn gap(&mut self, sensor: u32, window: (i64, i64), step: i64) -> u32 {
         let row = self.rows.push(sensor, window.0, window.1);
@@ -250,7 +258,13 @@ impl Open {
             let track = *self.grains[grain].track(sensor);
             if track.next != NONE && start < track.first {
                 let end = self.grains[grain].rows.key(row).2;
-                self.bridge(plan, grain, sensor, (end, track.first), &mut gaps)?;
+                self.bridge(
+                    plan,
+                    grain,
+                    (sensor, track.step),
+                    (end, track.first),
+                    &mut gaps,
+                )?;
                 let track = self.grains[grain].track(sensor);
                 track.first = start;
                 track.open -= 1;
@@ -280,9 +294,9 @@ impl Open {
             return Ok(());
         }
         if track.next != NONE {
-            self.bridge(plan, grain, sensor, (track.next, start), gaps)?;
+            self.bridge(plan, grain, (sensor, track.step), (track.next, start), gaps)?;
         }
-        let step = self.grains[grain].rows.get(row, head::STEP) as i64;
+        let step = self.grains[grain].step_after(row, track.step);
         let track = self.grains[grain].track(sensor);
         track.first = if track.first == NONE {
             start
@@ -290,7 +304,7 @@ impl Open {
             track.first
         };
         track.next = end;
-        track.step = if step > 0 { step } else { track.step };
+        track.step = step;
         track.open -= 1;
         let more = track.open > 0;
         let state = &mut self.grains[grain];
@@ -306,7 +320,7 @@ impl Open {
         &mut self,
         plan: &Plan,
         grain: usize,
-        sensor: u32,
+        (sensor, step): (u32, i64),
         part: (i64, i64),
         gaps: &mut Vec<u32>,
     ) -> Result<()> {
@@ -316,7 +330,6 @@ impl Open {
         let name = &self.names[sensor as usize];
         let windows = between(&plan.grains[grain].calendar, name, part.0, part.1)?;
         let state = &mut self.grains[grain];
-        let step = state.track(sensor).step;
         for window in windows {
             gaps.push(state.gap(sensor, window, step));
         }
@@ -345,7 +358,7 @@ impl Open {
             if track.next == NONE || track.next >= to {
                 continue;
             }
-            self.bridge(plan, grain, sensor, (track.next, to), gaps)?;
+            self.bridge(plan, grain, (sensor, track.step), (track.next, to), gaps)?;
             self.grains[grain].track(sensor).next = to;
             self.grains[grain].touch_track(sensor);
         }
@@ -391,6 +404,10 @@ impl Open {
             state.kept.entry(end).or_default().push(row);
         }
         state.rows.shrink();
+        if state.rows.is_empty() {
+            state.changed.clear();
+            state.corrected.clear();
+        }
     }
 
     /// Rows of closed windows that were corrected since they were written, one revision on.
@@ -434,20 +451,20 @@ impl Open {
         if !plan.grains[grain].gaps {
             return Ok(gaps);
         }
-        let mut order: Vec<(u32, i64, i64)> = open
-            .iter()
-            .map(|row| self.grains[grain].rows.key(*row))
-            .collect();
+        let rows = &self.grains[grain].rows;
+        let mut order: Vec<_> = open.iter().map(|row| (rows.key(*row), *row)).collect();
         order.sort_unstable();
-        let mut at = (u32::MAX, NONE);
-        for (sensor, start, end) in order {
-            if at.0 != sensor {
-                at = (sensor, self.grains[grain].track(sensor).next);
+        let (mut current, mut at, mut step) = (u32::MAX, NONE, 0);
+        for ((sensor, start, end), row) in order {
+            if current != sensor {
+                let track = self.grains[grain].track(sensor);
+                (current, at, step) = (sensor, track.next, track.step);
             }
-            if at.1 != NONE {
-                self.bridge(plan, grain, sensor, (at.1, start), &mut gaps)?;
+            if at != NONE {
+                self.bridge(plan, grain, (sensor, step), (at, start), &mut gaps)?;
             }
-            at.1 = at.1.max(end);
+            at = at.max(end);
+            step = self.grains[grain].step_after(row, step);
         }
         Ok(gaps)
     }

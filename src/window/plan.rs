@@ -134,6 +134,8 @@ pub(crate) struct Cell {
     pub last: usize,
     /// Sum × this gives Wh: (numerator, denominator); for a fixed step the step is in it.
     pub watt_hours: (i64, u64),
+    /// Whether the energy can be told.
+    pub energy_known: bool,
     /// The aggregates in the order of their columns.
     pub aggregates: Vec<Aggregate>,
 }
@@ -299,9 +301,11 @@ fn cell(
     let has = |any: &[Aggregate]| aggregates.iter().any(|a| any.contains(a));
     use Aggregate::{Energy, First, Last, Max, Mean, Min, Stddev, Sum};
     let digits = measure.digits.filter(|d| *d <= 15);
-    let rows = spec.step == StepKnown::Rows;
-    let sum =
-        has(&[Sum, Mean, Stddev]) || (has(&[Energy]) && spec.step != StepKnown::Unknown && !rows);
+    // The energy of a power needs the step; that of an energy is its sum.
+    let power = measure.kind == MeasureKind::Power;
+    let rows = power && spec.step == StepKnown::Rows;
+    let energy_known = !power || spec.step != StepKnown::Unknown;
+    let sum = has(&[Sum, Mean, Stddev]) || (has(&[Energy]) && energy_known && !rows);
     let watt_hours = if has(&[Energy]) {
         watt_hours(measure, spec.step)?
     } else {
@@ -325,6 +329,7 @@ fn cell(
         first: take(has(&[First]), 2),
         last: take(has(&[Last]), 2),
         watt_hours,
+        energy_known,
         aggregates,
     }))
 }
