@@ -31,11 +31,14 @@
 //! **Preparing.** Decoding happens on the pool, and so does the pure part of the engine that needs no state:
 //! the run hands each reader a [`Prepare`] function that accumulates a batch into its own partials there.
 
+mod lanes;
+pub mod simulate;
+
 use crate::Result;
 use crate::flush::{Positions, ReadPlan};
 use crate::ledger::Ledger;
 use crate::reject::Reject;
-use crate::schema::{Measure, Readings};
+use crate::schema::{Measure, Readings, Schema};
 use crate::window::Delta;
 use std::sync::Arc;
 use std::time::Duration;
@@ -103,6 +106,17 @@ pub trait Source: Send + Sync {
     /// Names of its files, by `Readings::file`.
     fn files(&self) -> Vec<Arc<str>> {
         Vec::new()
+    }
+    /// The schema in force.
+    fn schema(&self) -> Schema;
+    /// Whether times without zone are counted as UTC for want of one: windows in another zone
+    /// are then `AmbiguousZone`.
+    fn assumed(&self) -> bool {
+        false
+    }
+    /// Bytes of a source that can be read again; `None`: not known, or it is read once.
+    fn size(&self) -> Option<u64> {
+        None
     }
     /// Opens `partition` at `from` (empty: the beginning). `read`: the unfinished read to end first, to its extent
     /// and no further (`order` is then `Scanned`). Errors: `DataLost` where the data at
