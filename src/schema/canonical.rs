@@ -3,7 +3,8 @@
 //! Zero copy where the types fit: Float64 measures, `Timestamp(us, UTC)` times. Other numbers
 //! are cast (integers, decimals, Float32), other timestamps brought to microseconds. What no
 //! window can take is a reject with its row and column: no time, no sensor, NaN, infinity.
-//! Times stand in tables as written; an end stamp moves back one step here and only here.
+//! Times stand in foreign tables as written: an end stamp moves back one step here. The CSV
+//! reader moves end stamps of a fixed step itself, so in its tables only others move here.
 //!
 //! Zones are not known in this room: times without zone go through the [`ToUtc`] that the
 //! source hands in, or stay wall clock ([`Canonical::assumed`]).
@@ -26,6 +27,9 @@ use std::sync::Arc;
 /// Sensor id of a dataset without a sensor column and without a declared constant.
 pub const SENSOR: &str = "1";
 
+/// Key of the table metadata that says whether a zone was assumed.
+const ASSUMED_KEY: &str = "wattline:tz";
+
 /// Local times to instants, both µs; a row without an answer is a reject with that reason.
 pub type ToUtc = Arc<dyn Fn(&[i64]) -> Result<LocalTimes> + Send + Sync>;
 
@@ -46,6 +50,10 @@ pub struct Canonical {
     quality: Option<usize>,
     to_utc: Option<ToUtc>,
     naive: bool,
+    /// Times without zone were read as UTC, here or by the reader that made the table.
+    assumed: bool,
+    /// The table is our reader's: end stamps of a fixed step are moved already.
+    ours: bool,
     trusted: bool,
 }
 
@@ -78,7 +86,8 @@ fn default_aggregates(kind: MeasureKind) -> Vec<Aggregate> {
     use Aggregate::{Energy, Max, Mean, Min, Sum};
     match kind {
         MeasureKind::Power => vec![Mean, Min, Max, Energy],
-        MeasureKind::Energy | MeasureKind::Register => vec![Sum],
+        MeasureKind::Energy => vec![Sum],
+        MeasureKind::Register => Vec::new(),
         MeasureKind::Gauge => vec![Mean, Min, Max],
     }
 }
@@ -122,6 +131,12 @@ impl Canonical {
             ));
         }
         let naive = instants::is_naive(arrow, &times);
+        let told = arrow
+            .metadata()
+            .get(ASSUMED_KEY)
+            .is_some_and(|v| v == "assumed");
+        let assumed = told || naive && schema.tz.is_none();
+        let ours = arrow.metadata().contains_key(roles::METADATA_KEY);
         let measures = measures(&schema).into();
         Ok(Canonical {
             name: "table".into(),
@@ -134,6 +149,8 @@ impl Canonical {
             steps,
             quality,
             naive,
+            assumed,
+            ours,
             to_utc: None,
             trusted: false,
         })
@@ -176,7 +193,7 @@ impl Canonical {
 
     /// Whether times without zone are counted as they stand, for want of a zone.
     pub fn assumed(&self) -> bool {
-        self.naive && self.schema.tz.is_none()
+        self.assumed
     }
 
     /// Whether times carry no zone and one was declared: they need [`Canonical::with_zone`].
@@ -353,7 +370,7 @@ impl<'a> Work<'a> {
         let sensors = sensor_keys(&self.batch, &self.plan.sensors, &self.plan.constant)?;
         let step = self.plan.step(&self.batch, &sensors)?;
         let time = self.time.values().clone();
-        let time = if self.plan.schema.stamp == Stamp::End {
+        let time = if self.plan.moves(&step) {
             moved_back(time, &step)?
         } else {
             time
@@ -377,6 +394,12 @@ impl<'a> Work<'a> {
 }
 
 impl Canonical {
+    /// Whether times are ends that still have to move back.
+    fn moves(&self, step: &Step) -> bool {
+        let moved = self.ours && matches!(self.steps, Steps::Fixed(_));
+        self.schema.stamp == Stamp::End && !moved && !matches!(step, Step::Unknown)
+    }
+
     fn step(&self, batch: &RecordBatch, sensors: &SensorKeys) -> Result<Step> {
         Ok(match &self.steps {
             Steps::Unknown => Step::Unknown,

@@ -1,6 +1,7 @@
 use super::*;
 use crate::source::{Poll, SourceBatch};
-use crate::window::Delta;
+use crate::time::{Grain, Zone};
+use crate::window::{Keep, Plan, StepKnown, WindowSpec};
 use std::time::Duration;
 
 const DAY: i64 = 86_400_000_000;
@@ -18,8 +19,20 @@ fn options() -> Simulation {
     }
 }
 
+fn counting(measures: Arc<[Measure]>) -> Prepare {
+    let spec = WindowSpec {
+        grains: vec![Grain::parse("1h").unwrap()],
+        zone: Zone::utc(),
+        measures,
+        step: StepKnown::Fixed(60_000_000),
+        correct_for: None,
+    };
+    let plan = Plan::new(&spec).unwrap();
+    Arc::new(move |readings| plan.accumulate(readings, &Keep::default()))
+}
+
 fn drain(source: &Simulated, from: &Positions, read: Option<&ReadPlan>) -> Vec<SourceBatch> {
-    let prepare: Prepare = Arc::new(|_| Ok(Delta::default()));
+    let prepare = counting(source.measures());
     let mut reader = source.open(0, from, read, Order::Scanned, prepare).unwrap();
     let mut batches = Vec::new();
     loop {
@@ -145,7 +158,7 @@ fn a_stream_that_began_now_keeps_its_beginning() {
         ..Simulation::default()
     };
     let source = Simulated::new(live, None).unwrap();
-    let prepare: Prepare = Arc::new(|_| Ok(Delta::default()));
+    let prepare = counting(source.measures());
     let mut reader = source
         .open(0, &Vec::new(), None, Order::Optimistic, prepare.clone())
         .unwrap();
@@ -173,7 +186,7 @@ fn a_stream_that_began_now_keeps_its_beginning() {
         &first.after,
         None,
         Order::Optimistic,
-        Arc::new(|_| Ok(Delta::default())),
+        counting(source.measures()),
     );
     assert_eq!(refused.err().unwrap().kind, Kind::DataLost);
 }
@@ -192,7 +205,7 @@ fn a_paced_one_waits() {
             &Vec::new(),
             None,
             Order::Optimistic,
-            Arc::new(|_| Ok(Delta::default())),
+            counting(source.measures()),
         )
         .unwrap();
     assert!(matches!(
