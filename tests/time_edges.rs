@@ -1,5 +1,6 @@
 //! Window edges against brute force: a walk over every minute of 1970 to 2037 that knows only
-//! the offset of each minute (asked of `chrono_tz`) and the definitions, and shares no code with
+//! the offset of each minute (asked of `chrono_tz`: every quarter hour, and every minute of one
+//! in which it changes) and the definitions, and shares no code with
 //! `src/time`. Python's `zoneinfo` is asked by `tests/python/oracle_time.py`.
 
 use chrono::{DateTime, Datelike, NaiveDate, Offset, TimeZone};
@@ -59,7 +60,7 @@ fn begins(grain: &str, day: NaiveDate) -> bool {
             name == if anchor.is_empty() { "mon" } else { anchor }
         }
         "1mo" => day.day() == 1,
-        "1q" => day.day() == 1 && (day.month() + 12 - month("jan")) % 3 == 0,
+        "1q" => day.day() == 1 && (day.month() + 12 - month("jan")).is_multiple_of(3),
         "1y" => day.day() == 1 && day.month() == month("jan"),
         _ => unreachable!(),
     }
@@ -97,8 +98,17 @@ impl Walk {
         let mut last_offset = before - (from - 1);
         // The greatest date begun, for days that begin at 00:00, 06:00 and 23:30.
         let mut begun = [0, 360, 1410].map(|shift| (before - shift).div_euclid(1440));
+        let mut quarter = (0, 0);
         for minute in from..to {
-            let seconds = offset(tz, minute * 60);
+            if minute % 15 == 0 {
+                quarter = (offset(tz, minute * 60), offset(tz, minute * 60 + 900));
+            }
+            let even = quarter.0 == quarter.1;
+            let seconds = if even {
+                quarter.0
+            } else {
+                offset(tz, minute * 60)
+            };
             assert_eq!(seconds % 60, 0, "{tz}: the walk is too coarse");
             let local = minute + seconds / 60;
             walk.clock(minute, local, local - minute != last_offset);

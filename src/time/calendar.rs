@@ -99,18 +99,6 @@ impl Calendar {
         }
     }
 
-    /// How many steps a window holds: its elapsed length over `step`, to the nearest whole
-    /// number, half up. So a 25-hour day has 25 hourly slots and one daily slot, and an hour cut
-    /// to 59 minutes by the clock has 59 slots of a minute and 2 of half an hour.
-    pub fn slots(&self, start: i64, end: i64, step: i64) -> u64 {
-        if step <= 0 || end <= start {
-            return 0;
-        }
-        let elapsed = end.abs_diff(start);
-        let step = step.unsigned_abs();
-        elapsed / step + u64::from(elapsed % step >= step.div_ceil(2))
-    }
-
     /// The number of the day, week, month, quarter or year whose window holds `t`.
     pub(super) fn unit_at(&self, rule: Rule, t: i64) -> i64 {
         let mut unit = unit_of(rule, self.zone.to_local(t));

@@ -152,10 +152,27 @@ impl Converter {
     /// small number (0 where there is one sensor).
     #[inline]
     pub fn convert(&mut self, local: i64, sensor: usize) -> Result<Option<i64>, LocalError> {
-        if local >= self.plain.from && local < self.plain.to {
-            return Ok(Some(local - self.plain.offset));
+        match self.plain(local) {
+            Some(utc) => Ok(Some(utc)),
+            None => self.slow(local, sensor),
         }
-        self.slow(local, sensor)
+    }
+
+    /// The instant of a local time that needs neither a policy nor the order of rows. `None`:
+    /// a change may be near. Where rows are read out of order, under `infer` only those with `None`
+    /// here have to come to `convert` in file order; all converters agree on the others.
+    #[inline]
+    pub fn certain(&mut self, local: i64) -> Option<i64> {
+        self.plain(local).or_else(|| {
+            self.plain = plain_around(&self.zone, local);
+            self.plain(local)
+        })
+    }
+
+    #[inline]
+    fn plain(&self, local: i64) -> Option<i64> {
+        let inside = local >= self.plain.from && local < self.plain.to;
+        inside.then(|| local - self.plain.offset)
     }
 
     /// The one offset for all local times from `least` to `greatest`, if no change is near: then
@@ -196,9 +213,8 @@ impl Converter {
 
     #[cold]
     fn slow(&mut self, local: i64, sensor: usize) -> Result<Option<i64>, LocalError> {
-        self.plain = plain_around(&self.zone, local);
-        if local >= self.plain.from && local < self.plain.to {
-            return Ok(Some(local - self.plain.offset));
+        if let Some(utc) = self.certain(local) {
+            return Ok(Some(utc));
         }
         let meaning = self.zone.local(local);
         let second = self.on_repeated == OnRepeated::Infer && self.pass(local, meaning, sensor);
@@ -462,6 +478,25 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn only_uncertain_rows_need_the_file_order() {
+        let (utc, local) = in_order("Europe/Paris", at(FALL, 1, 0), MINUTE, 30);
+        let mut anyone = paris(OnRepeated::Infer, None);
+        let mut ordered = paris(OnRepeated::Infer, None);
+        let mut uncertain = 0;
+        // Backwards for what is certain, then forwards for the rest.
+        let mut found: Vec<Option<i64>> = local.iter().rev().map(|t| anyone.certain(*t)).collect();
+        found.reverse();
+        for (slot, local) in found.iter_mut().zip(&local) {
+            if slot.is_none() {
+                uncertain += 1;
+                *slot = ordered.convert(*local, 0).unwrap();
+            }
+        }
+        assert_eq!(found, utc.into_iter().map(Some).collect::<Vec<_>>());
+        assert!((120..=300).contains(&uncertain), "{uncertain}");
     }
 
     #[test]

@@ -12,7 +12,7 @@
 //! | [`Zone`] | an IANA name | offsets, local ↔ UTC |
 //! | [`Converter`] | local times in file order | instants, by the policies on repeated and missing hours |
 //! | [`Grain`] | `1q@apr` | a checked grain |
-//! | [`Calendar`] | grain and zone | windows, labels, slots |
+//! | [`Calendar`] | grain and zone | windows, labels |
 //! | [`ladder`] | grains and zone | which grain may feed which |
 //!
 //! **Range.** Offsets are those of the IANA tables compiled in ([`tzdata_version`]), from each

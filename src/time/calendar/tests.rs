@@ -1,4 +1,4 @@
-//! Tests of windows, labels and slots: the days that are not like others, and properties.
+//! Tests of windows and labels: the days that are not like others, and properties.
 
 use super::super::{HOUR, ladder};
 use super::*;
@@ -146,18 +146,6 @@ fn labels_of_long_windows() {
         utc.label(days_from_civil(2007, 1, 31) * DAY + 795 * MINUTE),
         "2007-01-31T13:15Z"
     );
-}
-
-#[test]
-fn slots_of_uneven_windows() {
-    let days = calendar("1d", "Europe/Paris");
-    let (start, end) = days.window(days_from_civil(2007, 10, 28) * DAY + 6 * HOUR);
-    assert_eq!(days.slots(start, end, HOUR), 25);
-    assert_eq!(days.slots(start, end, MINUTE), 1500);
-    assert_eq!(days.slots(start, end, DAY), 1);
-    assert_eq!(days.slots(start, start + 59 * MINUTE, 30 * MINUTE), 2);
-    assert_eq!(days.slots(start, start + MINUTE, 30 * MINUTE), 0);
-    assert_eq!(days.slots(start, end, 0), 0);
 }
 
 #[test]

@@ -82,7 +82,7 @@ fn padded(head: u64, width: usize) -> Option<(u32, u32)> {
     match width {
         6 => two(head),
         5 if is_mark(head >> 8) => two(head << 8 | 0x30),
-        5 => two(head & 0xff_ffff | 0x3000_0000 | (head & 0xffff_0000_00) >> 24 << 32),
+        5 => two(head & 0xff_ffff | 0x3000_0000 | (head >> 24 & 0xffff) << 32),
         4 => two(0x3000_0030 | (head & 0xffff) << 8 | (head >> 16 & 0xffff) << 32),
         _ => None,
     }

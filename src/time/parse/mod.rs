@@ -14,9 +14,6 @@
 //! is its midnight. Spaces around a field do not matter.
 
 mod fast;
-mod reader;
-
-pub use reader::Reader;
 
 use super::civil::{days_from_civil, month_length};
 use super::{DAY, HOUR, MINUTE, SECOND};
@@ -98,13 +95,34 @@ impl Layout {
     }
 
     /// A date with perhaps a time and an offset, in one field.
+    #[inline]
     pub fn stamp(&self, text: &[u8]) -> Result<Parsed, TimeError> {
-        self.reader().stamp(text)
+        match self.usual_stamp(text) {
+            Some(parsed) => Ok(parsed),
+            None => self.any_stamp(text),
+        }
     }
 
-    /// A reader of a column in this layout.
-    pub fn reader(&self) -> Reader {
-        Reader::new(*self)
+    /// A date of 6 to 10 bytes, one space or `T`, a time of the usual forms, perhaps `Z`.
+    #[inline]
+    fn usual_stamp(&self, text: &[u8]) -> Option<Parsed> {
+        let is_mark = |at: &usize| matches!(byte(text, *at), b' ' | b'T');
+        let at = if is_mark(&10) {
+            10
+        } else {
+            [8, 9, 6, 7].into_iter().find(is_mark)?
+        };
+        let (date, rest) = text.split_at_checked(at)?;
+        let (time, zoned) = match rest.get(1..)? {
+            [time @ .., b'Z'] => (time, true),
+            time => (time, false),
+        };
+        let local = fast::date(self.order, date)? * DAY + fast::time(time)?;
+        Some(if zoned {
+            Parsed::Utc(local)
+        } else {
+            Parsed::Local(local)
+        })
     }
 
     #[cold]

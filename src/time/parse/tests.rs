@@ -170,16 +170,6 @@ fn what_is_no_stamp_is_refused() {
     }
 }
 
-#[test]
-fn a_reader_forgets_a_date_that_was_wrong() {
-    let mut reader = layout(DateOrder::Dmy).reader();
-    let good = reader.date(b"28/02/2007");
-    assert!(good.is_ok());
-    assert_eq!(reader.date(b"30/02/2007"), Err(TimeError::NoSuchDay));
-    assert_eq!(reader.date(b"30/02/2007"), Err(TimeError::NoSuchDay));
-    assert_eq!(reader.date(b"28/02/2007"), good);
-}
-
 /// Bytes that come close to dates and times.
 fn nearly() -> impl Strategy<Value = Vec<u8>> {
     let byte = prop::sample::select(
@@ -250,16 +240,5 @@ proptest! {
         let stamp = format!("2007-01-31T{text}{sign}{:02}:{:02}", offset.abs() / 60, offset.abs() % 60);
         let expected = local("2007-01-31", "00:00") + us - offset * MINUTE;
         prop_assert_eq!(Layout::new(None).stamp(stamp.as_bytes()), Ok(Parsed::Utc(expected)));
-    }
-
-    #[test]
-    fn a_reader_reads_as_its_layout(texts in prop::collection::vec(nearly(), 1..8), repeats in 1_usize..3) {
-        for order in ORDERS {
-            let mut reader = layout(order).reader();
-            for text in texts.iter().flat_map(|text| std::iter::repeat_n(text, repeats)) {
-                prop_assert_eq!(reader.date(text), plain(order, text));
-                prop_assert_eq!(reader.stamp(text), layout(order).any_stamp(text));
-            }
-        }
     }
 }
