@@ -10,7 +10,7 @@ use std::borrow::Cow;
 pub(super) const DELIMITERS: [u8; 4] = [b';', b'\t', b'|', b','];
 
 /// Records that a proposal of a dialect looks at.
-const LOOK: usize = 500;
+const LOOK: usize = 200;
 
 /// Lines that can stand before a header.
 const MOST_PREAMBLE: usize = 50;
@@ -42,6 +42,8 @@ pub(super) struct Records<'a> {
     delimiter: u8,
     quote: Option<u8>,
     newline: u8,
+    /// Fields of the record before, to make room for as many.
+    width: usize,
 }
 
 impl<'a> Records<'a> {
@@ -53,6 +55,7 @@ impl<'a> Records<'a> {
             delimiter,
             quote,
             newline: line_end(text),
+            width: 0,
         }
     }
 
@@ -94,7 +97,7 @@ impl<'a> Iterator for Records<'a> {
     fn next(&mut self) -> Option<Record<'a>> {
         self.peek()?;
         let mut record = Record {
-            fields: Vec::new(),
+            fields: Vec::with_capacity(self.width),
             quoted: 0,
             lines: 1,
             closed: false,
@@ -111,6 +114,7 @@ impl<'a> Iterator for Records<'a> {
                 _ => Cow::Borrowed(self.plain()),
             };
             record.fields.push(field);
+            self.width = self.width.max(record.fields.len());
             match self.peek() {
                 Some(byte) if byte == self.newline => {
                     self.at += 1;

@@ -49,7 +49,7 @@ impl Head {
 pub fn head(spec: &InputSpec, n: usize) -> Result<Head> {
     let opened = spec.open(&Limits::default())?;
     let (encoding, packing) = (opened.encoding, opened.packing);
-    let (bytes, whole) = match &opened.bytes {
+    let (mut bytes, whole) = match &opened.bytes {
         Bytes::At { file, len } => {
             let bytes = front(file, n.min(*len as usize)).map_err(|e| read_error(&spec.name, e))?;
             let whole = bytes.len() as u64 >= *len;
@@ -62,9 +62,10 @@ pub fn head(spec: &InputSpec, n: usize) -> Result<Head> {
     } else {
         0
     };
+    bytes.drain(..bom);
     Ok(Head {
         spec: spec.clone(),
-        bytes: bytes.get(bom..).unwrap_or_default().to_vec(),
+        bytes,
         bom,
         whole,
         encoding,

@@ -19,10 +19,10 @@ const BLOCK: usize = 1 << 20;
 /// The orders that the values of field `at` allow, in the head and, while these leave several
 /// and the input can be read again, behind it.
 pub(super) fn look(head: &Head, sample: &Sample, at: usize, so_far: Orders) -> Result<Orders> {
-    if so_far.only().is_some() || head.whole || !head.spec.repeatable() {
-        return Ok(so_far);
+    let mut orders = narrowed(&head.bytes, sample, at, so_far);
+    if orders.only().is_some() || head.whole || !head.spec.repeatable() {
+        return Ok(orders);
     }
-    let mut orders = so_far;
     let mut tail: Vec<u8> = Vec::new();
     let mut bytes = head.spec.open(&Limits::default())?.bytes;
     let mut offset = 0;
@@ -55,17 +55,25 @@ pub(super) fn look(head: &Head, sample: &Sample, at: usize, so_far: Orders) -> R
 
 /// The orders left after the records of `text`; a value that allows none of them is damage.
 fn narrowed(text: &[u8], sample: &Sample, at: usize, mut orders: Orders) -> Orders {
-    for record in Records::new(text, sample.cut.delimiter, sample.cut.quote) {
-        let Some(value) = record.fields.get(at) else {
-            continue;
-        };
-        let left = orders.and(Orders::of(value.trim_ascii()));
+    let mut take = |value: &[u8]| {
+        let left = orders.and(Orders::of(value));
         if !left.none() {
             orders = left;
         }
-        if orders.only().is_some() {
-            break;
-        }
+        orders.only().is_some()
+    };
+    let cut = &sample.cut;
+    let quoted = cut.quote.is_some_and(|q| memchr::memchr(q, text).is_some());
+    if quoted {
+        let mut records = Records::new(text, cut.delimiter, cut.quote);
+        records.any(|r| r.fields.get(at).is_some_and(|v| take(v)));
+    } else {
+        let mut lines = text.split(|b| *b == b'\n');
+        lines.any(|line| {
+            line.split(|b| *b == cut.delimiter)
+                .nth(at)
+                .is_some_and(&mut take)
+        });
     }
     orders
 }

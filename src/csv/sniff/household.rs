@@ -3,7 +3,7 @@
 use super::dates::Orders;
 use super::further;
 use super::sample::Sample;
-use super::types::typed;
+use super::types::{Typed, typed};
 use crate::input::Head;
 use crate::schema::{Column, ColumnType, DateOrder, Role, Schema, preset};
 use crate::{Error, Kind, Result};
@@ -126,10 +126,18 @@ fn answers(name: Option<&String>, names: &[&str]) -> bool {
     name.is_some_and(|n| names.contains(&crate::schema::plain_name(n).as_str()))
 }
 
-/// The type of field `at` by its values; none where there is no value.
+/// The type of field `at` by its first values; none where there is no value.
 fn kind_of(sample: &Sample, at: usize, header: bool) -> Option<ColumnType> {
-    let found = typed(&sample.column(at, header), false);
+    let found = first_typed(sample, at, header);
     (found.values > 0).then_some(found.kind)
+}
+
+/// Enough values to tell a date from a time.
+const FEW: usize = 200;
+
+fn first_typed(sample: &Sample, at: usize, header: bool) -> Typed {
+    let column = sample.column(at, header);
+    typed(column.get(..FEW).unwrap_or(&column), false)
 }
 
 impl Layout {
@@ -194,7 +202,7 @@ impl Layout {
         let Some(at) = at else {
             return Ok(DateOrder::Dmy);
         };
-        let found = typed(&sample.column(at, self.header), false);
+        let found = first_typed(sample, at, self.header);
         if found.values == 0 || found.orders == Orders::ANY {
             return Ok(DateOrder::Dmy);
         }

@@ -5,7 +5,7 @@ use super::types::Typed;
 use crate::schema::{ColumnType, DateOrder, MeasureKind, plain_name};
 use crate::time::parse::{Parsed, time_of_day};
 use crate::time::{DAY, HOUR, MINUTE, SECOND};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashSet};
 
 /// A column of the sample.
 pub(super) struct Field<'a> {
@@ -203,7 +203,7 @@ pub(super) fn sensor_of(
             .enumerate()
             .filter(|(at, _)| !taken.contains(at))
     };
-    let keyed = free().find(|(_, f)| is_key(f) && named_like_key(&f.name));
+    let keyed = free().find(|(_, f)| named_like_key(&f.name) && is_key(f));
     if let Some((at, field)) = keyed {
         let count = distinct(&field.values);
         return Some((
@@ -248,11 +248,11 @@ fn named_like_key(name: &str) -> bool {
 }
 
 fn distinct(values: &[&[u8]]) -> usize {
-    values.iter().collect::<BTreeSet<_>>().len()
+    values.iter().collect::<HashSet<_>>().len()
 }
 
 fn unique<'a>(keys: impl Iterator<Item = (&'a Option<i64>, &'a [u8])>) -> bool {
-    let mut seen = BTreeSet::new();
+    let mut seen = HashSet::new();
     keys.filter(|(time, _)| time.is_some())
         .all(|key| seen.insert(key))
 }

@@ -7,8 +7,8 @@ use crate::input::Head;
 use crate::{Error, Kind, Result};
 use std::borrow::Cow;
 
-/// Records that types are taken from, spread over the head.
-const LOOK: usize = 20_000;
+/// Records that types are taken from.
+const LOOK: usize = 4_000;
 
 /// The records of a head.
 pub(super) struct Sample<'a> {

@@ -35,20 +35,83 @@ pub(super) struct Typed {
     pub example: String,
 }
 
+/// What one value reads as, by itself.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Class {
+    Integer,
+    /// `007`: leading zeros are part of a code.
+    Padded,
+    Decimal,
+    /// `12,5`.
+    Comma,
+    Time,
+    Dated(Orders),
+    Word,
+}
+
+fn class(value: &[u8]) -> Class {
+    let number = |b: &u8| b.is_ascii_digit() || b"+-.eE,".contains(b);
+    let starts = value
+        .first()
+        .is_some_and(|b| b.is_ascii_digit() || b"+-.,".contains(b));
+    if !starts {
+        return Class::Word;
+    }
+    if value.iter().all(number) {
+        return numeric(value);
+    }
+    if time_of_day(value).is_ok() {
+        return Class::Time;
+    }
+    dated(value)
+}
+
+fn dated(value: &[u8]) -> Class {
+    let orders = Orders::of(value);
+    if orders.none() {
+        Class::Word
+    } else {
+        Class::Dated(orders)
+    }
+}
+
+/// `value` holds signs of numbers only; a date with dashes or dots does too.
+fn numeric(value: &[u8]) -> Class {
+    if value.iter().all(u8::is_ascii_digit) && value.len() < 19 {
+        let padded = value.len() > 1 && value.first() == Some(&b'0');
+        return if padded {
+            Class::Padded
+        } else {
+            Class::Integer
+        };
+    }
+    let Ok(text) = std::str::from_utf8(value) else {
+        return Class::Word;
+    };
+    if text.parse::<i64>().is_ok() {
+        return Class::Integer;
+    }
+    let digits = value.iter().any(u8::is_ascii_digit);
+    let finite = |text: &str| text.parse::<f64>().is_ok_and(f64::is_finite);
+    if digits && finite(text) {
+        return Class::Decimal;
+    }
+    let commas = memchr::memchr_iter(b',', value).count();
+    if digits && commas == 1 && !value.contains(&b'.') && finite(&text.replace(',', ".")) {
+        return Class::Comma;
+    }
+    dated(value)
+}
+
 /// Whether a field reads as something other than text: used to tell delimiters apart.
 pub(super) fn reads_as_something(field: &[u8]) -> bool {
     let field = field.trim_ascii();
-    field.is_empty()
-        || is_null(field)
-        || is_decimal(field)
-        || is_comma_decimal(field)
-        || time_of_day(field).is_ok()
-        || !Orders::of(field).none()
+    field.is_empty() || is_null(field) || class(field) != Class::Word
 }
 
 /// Whether a field is data rather than a name.
 pub(super) fn is_data(field: &[u8]) -> bool {
-    !field.is_empty() && !is_null(field) && reads_as_something(field)
+    !field.is_empty() && !is_null(field) && class(field) != Class::Word
 }
 
 fn is_null(field: &[u8]) -> bool {
@@ -83,39 +146,32 @@ pub(super) fn typed(column: &[&[u8]], comma: bool) -> Typed {
 }
 
 fn decide(found: &mut Typed, values: &[&[u8]], comma: bool) {
-    let integers = count(values, is_integer);
-    if fits(integers, values, is_integer) {
-        let padded = count(values, is_padded);
+    let classes: Vec<Class> = values.iter().map(|v| class(v)).collect();
+    let fit = |wanted: &dyn Fn(Class) -> bool| fitting(values, &classes, wanted);
+    let padded = count(&classes, |c| c == Class::Padded);
+    let whole = |c| matches!(c, Class::Integer | Class::Padded);
+    if let Some(n) = fit(&whole) {
         if padded > 0 {
             found.why =
                 format!("digits with leading zeros in {padded} values: a code, not a number");
             return;
         }
-        return found.say(ColumnType::Integer, "whole numbers", integers);
+        return found.say(ColumnType::Integer, "whole numbers", n);
     }
-    let decimals = count(values, is_decimal);
-    if fits(decimals, values, is_decimal) {
-        return found.say(ColumnType::Float, "decimal numbers", decimals);
+    if let Some(n) = fit(&|c| whole(c) || c == Class::Decimal) {
+        return found.say(ColumnType::Float, "decimal numbers", n);
     }
-    let commas = if comma {
-        count(values, is_comma_decimal)
-    } else {
-        0
-    };
-    if commas > 0 && fits(commas, values, is_comma_decimal) {
+    if let Some(n) = fit(&|c| whole(c) || c == Class::Comma).filter(|_| comma) {
         found.comma = true;
-        return found.say(ColumnType::Float, "numbers with a decimal comma", commas);
+        return found.say(ColumnType::Float, "numbers with a decimal comma", n);
     }
     if let Some(words) = boolean(values) {
-        found.say(ColumnType::Boolean, words, values.len());
-        return;
+        return found.say(ColumnType::Boolean, words, values.len());
     }
-    let is_time = |v: &[u8]| time_of_day(v).is_ok();
-    let times = count(values, is_time);
-    if fits(times, values, is_time) {
-        return found.say(ColumnType::Time, "times of day", times);
+    if let Some(n) = fit(&|c| c == Class::Time) {
+        return found.say(ColumnType::Time, "times of day", n);
     }
-    if !dates(found, values) {
+    if !dates(found, values, &classes) {
         found.why = format!(
             "{} is neither number nor time",
             quoted(found.text_example(values))
@@ -138,7 +194,7 @@ impl Typed {
 
     /// A value that made this a text.
     fn text_example(&mut self, values: &[&[u8]]) -> &str {
-        if let Some(text) = values.iter().find(|v| !reads_as_something(v)) {
+        if let Some(text) = values.iter().find(|v| class(v) == Class::Word) {
             self.example = lossy(text);
         }
         &self.example
@@ -146,64 +202,48 @@ impl Typed {
 }
 
 /// Dates or stamps: all in one order, or in orders that the sample cannot tell apart.
-fn dates(found: &mut Typed, values: &[&[u8]]) -> bool {
+fn dates(found: &mut Typed, values: &[&[u8]], classes: &[Class]) -> bool {
     let mut each: BTreeMap<u8, usize> = BTreeMap::new();
-    let (mut stamps, mut zoned, mut read) = (0, 0, 0);
-    for value in values {
-        let orders = Orders::of(value);
-        if orders.none() {
-            continue;
+    for class in classes {
+        if let Class::Dated(orders) = class {
+            *each.entry(orders.bits()).or_default() += 1;
         }
-        read += 1;
-        *each.entry(orders.bits()).or_default() += 1;
-        stamps += usize::from(value.contains(&b':'));
-        zoned += usize::from(is_zoned(value));
     }
     let all = each.keys().map(|b| Orders::from_bits(*b));
-    let orders = all.fold(Orders::ANY, Orders::and);
-    let (orders, kept) = if orders.none() {
-        majority(&each)
-    } else {
-        (orders, read)
-    };
-    if orders.none() || !fits(kept, values, |v| !Orders::of(v).and(orders).none()) {
-        return false;
+    let mut orders = all.fold(Orders::ANY, Orders::and);
+    if orders.none() {
+        orders = majority(&each);
     }
+    let allowed = |c| matches!(c, Class::Dated(o) if !o.and(orders).none());
+    let Some(kept) = fitting(values, classes, &allowed) else {
+        return false;
+    };
     found.orders = orders;
-    found.zoned = zoned;
-    let kind = if stamps > 0 {
-        ColumnType::Timestamp
+    found.zoned = values.iter().filter(|v| is_zoned(v)).count();
+    if values.iter().any(|v| v.contains(&b':')) {
+        found.say(ColumnType::Timestamp, "dates with a time", kept);
     } else {
-        ColumnType::Date
-    };
-    let what = if stamps > 0 {
-        "dates with a time"
-    } else {
-        "dates"
-    };
-    found.say(kind, what, kept);
+        found.say(ColumnType::Date, "dates", kept);
+    }
     true
 }
 
-/// The order most values can be read in, and how many can.
-fn majority(each: &BTreeMap<u8, usize>) -> (Orders, usize) {
-    let singles = Orders::ANY.list().into_iter().map(|order| {
-        let single = Orders::single(order);
-        let fitting = each
+/// The order most values can be read in.
+fn majority(each: &BTreeMap<u8, usize>) -> Orders {
+    let singles = Orders::ANY.list().into_iter().map(Orders::single);
+    let fitting = |single: &Orders| -> usize {
+        let left = each
             .iter()
-            .filter(|(bits, _)| !Orders::from_bits(**bits).and(single).none());
-        (single, fitting.map(|(_, n)| n).sum())
-    });
-    let best = singles.max_by_key(|(_, n): &(Orders, usize)| *n);
-    best.unwrap_or((Orders::ANY, 0))
+            .filter(|(bits, _)| !Orders::from_bits(**bits).and(*single).none());
+        left.map(|(_, n)| n).sum()
+    };
+    singles.max_by_key(fitting).unwrap_or(Orders::ANY)
 }
 
+/// A stamp with `Z` or an offset behind its time of day.
 fn is_zoned(stamp: &[u8]) -> bool {
-    use crate::time::parse::Parsed;
-    Orders::ANY
-        .list()
-        .into_iter()
-        .any(|order| matches!(super::dates::stamp(stamp, order), Ok(Parsed::Utc(_))))
+    let clock = memchr::memchr(b':', stamp).and_then(|at| stamp.get(at..));
+    clock.is_some_and(|c| c.iter().any(|b| b"Zz+-".contains(b)))
 }
 
 fn boolean(values: &[&[u8]]) -> Option<&'static str> {
@@ -217,53 +257,21 @@ fn boolean(values: &[&[u8]]) -> Option<&'static str> {
     ["true or false", "yes or no", "t or f"].get(at).copied()
 }
 
-fn count(values: &[&[u8]], is: impl Fn(&[u8]) -> bool) -> usize {
-    values.iter().filter(|v| is(v)).count()
+fn count(classes: &[Class], is: impl Fn(Class) -> bool) -> usize {
+    classes.iter().filter(|c| is(**c)).count()
 }
 
-/// All values, or all but one in a hundred that are no code word (each misfit stands once).
-fn fits(fitting: usize, values: &[&[u8]], is: impl Fn(&[u8]) -> bool) -> bool {
-    let misfits = values.len() - fitting.min(values.len());
-    if misfits == 0 {
-        return true;
-    }
-    if misfits * TOLERANCE > values.len() {
-        return false;
+/// How many values are `wanted`: all, or all but one in a hundred that are no code word (each
+/// misfit stands once).
+fn fitting(values: &[&[u8]], classes: &[Class], wanted: &dyn Fn(Class) -> bool) -> Option<usize> {
+    let fitting = count(classes, wanted);
+    let misfits = values.len() - fitting;
+    if fitting == 0 || misfits * TOLERANCE > values.len() {
+        return None;
     }
     let mut seen = BTreeSet::new();
-    values.iter().filter(|v| !is(v)).all(|v| seen.insert(*v))
-}
-
-fn is_integer(value: &[u8]) -> bool {
-    let text = std::str::from_utf8(value).ok();
-    text.is_some_and(|t| t.parse::<i64>().is_ok())
-}
-
-/// `007`: leading zeros are part of a code.
-fn is_padded(value: &[u8]) -> bool {
-    value.len() > 1 && value.first() == Some(&b'0')
-}
-
-fn is_decimal(value: &[u8]) -> bool {
-    let shaped = value.iter().any(u8::is_ascii_digit)
-        && value
-            .iter()
-            .all(|b| b.is_ascii_digit() || b"+-.eE".contains(b));
-    let text = std::str::from_utf8(value).ok().filter(|_| shaped);
-    text.is_some_and(|t| t.parse::<f64>().is_ok_and(f64::is_finite))
-}
-
-/// `-12,5` or `12`.
-fn is_comma_decimal(value: &[u8]) -> bool {
-    let commas = memchr::memchr_iter(b',', value).count();
-    if commas > 1 || value.contains(&b'.') {
-        return false;
-    }
-    let pointed: Vec<u8> = value
-        .iter()
-        .map(|b| if *b == b',' { b'.' } else { *b })
-        .collect();
-    is_decimal(&pointed)
+    let mut others = values.iter().zip(classes).filter(|(_, c)| !wanted(**c));
+    others.all(|(v, _)| seen.insert(*v)).then_some(fitting)
 }
 
 pub(super) fn lossy(value: &[u8]) -> String {
@@ -302,6 +310,9 @@ mod tests {
         assert_eq!(kind(&["yes", "true"]), ColumnType::Text);
         assert_eq!(kind(&["inf", "1"]), ColumnType::Text);
         assert_eq!(kind(&["", "?"]), ColumnType::Text);
+        assert_eq!(kind(&["1.2.2007", "13.2.2007"]), ColumnType::Date);
+        assert_eq!(kind(&["10.0.0.1"]), ColumnType::Text);
+        assert_eq!(kind(&["-", "+", "e"]), ColumnType::Text);
         assert_eq!(kind(&["99999999999999999999"]), ColumnType::Float);
     }
 
