@@ -8,6 +8,7 @@ use super::number;
 use super::plan::{CsvPlan, Nulls, Output, What};
 use super::split::{Cutter, unquote};
 use super::stamp::{Clock, TimeFault, epoch, within};
+use super::wide;
 use crate::time::DAY;
 use crate::time::parse::TimeError;
 use std::borrow::Cow;
@@ -97,6 +98,18 @@ impl<'a> Rows<'a> {
             return (start + off, end - off);
         }
         (start, end)
+    }
+
+    /// The column for the wide loops, which know nothing of quotes.
+    fn wide(&self, field: usize) -> Option<wide::Column<'a>> {
+        self.quote.is_none().then_some(wide::Column {
+            bytes: self.bytes,
+            ends: self.ends,
+            stride: self.stride,
+            rows: self.count,
+            field,
+            last: field + 1 == self.width,
+        })
     }
 
     /// The text of a field.
@@ -287,7 +300,12 @@ impl Building {
 
 fn floats(out: &mut Vec<f64>, side: &mut Side<'_>, min: f64, max: f64) {
     let (rows, decimal, quick) = (side.rows, side.marks.decimal, !side.nulls.first);
-    by_span!(rows, side.output.field, span => out.extend((0..rows.count).map(|r| {
+    let mut done = 0;
+    if let Some(column) = rows.wide(side.output.field).filter(|_| quick) {
+        let want = wide::Float { decimal, min, max };
+        done = wide::floats(column, want, out, |r| slow_float(side, r, min, max));
+    }
+    by_span!(rows, side.output.field, span => out.extend((done..rows.count).map(|r| {
         let (start, end) = span(r);
         match number::short_float(rows.bytes, start, end, decimal) {
             Some(v) if quick && v >= min && v <= max => v,
@@ -350,12 +368,21 @@ fn stamps(out: &mut Vec<i64>, side: &mut Side<'_>, clock: &mut Clock) {
 
 fn pairs(out: &mut Vec<i64>, side: &mut Side<'_>, clock: &mut Clock, time: usize) {
     let (rows, quick) = (side.rows, !side.nulls.first);
-    // The time of day is most often not the last field, but may be.
     by_span!(rows, side.output.field, date => by_span!(rows, time, clock_time => {
-        out.extend((0..rows.count).map(|r| match clock.two(rows.bytes, date(r), clock_time(r)) {
-            Ok(v) if quick => v,
-            _ => slow_pair(side, clock, r, time),
-        }))
+        let wide = rows.wide(side.output.field).zip(rows.wide(time));
+        let clock = std::cell::RefCell::new(clock);
+        let mut one = |r: usize| {
+            let mut clock = clock.borrow_mut();
+            match clock.two(rows.bytes, date(r), clock_time(r)) {
+                Ok(v) if quick => v,
+                _ => slow_pair(side, &mut clock, r, time),
+            }
+        };
+        let mut done = 0;
+        if let Some((dates, times)) = wide.filter(|(d, t)| quick && !d.last && !t.last) {
+            done = wide::times(dates, times, || clock.borrow().same_date(), out, &mut one);
+        }
+        out.extend((done..rows.count).map(one))
     }));
 }
 

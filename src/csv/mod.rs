@@ -30,6 +30,7 @@ mod stamp;
 mod stream;
 mod table;
 mod text;
+mod wide;
 
 pub use chunks::{Chunks, Map};
 pub use dataset::{Dataset, Read, Scan};

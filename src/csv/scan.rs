@@ -8,9 +8,8 @@
 //! end, and is doubled inside. Anything else clears `clean`, and the caller walks the block byte
 //! by byte (`split::walk`).
 //!
-//! `unsafe` stands in this file only, for the vector instructions: they read 64 bytes at once
-//! and make the scan several times faster than the portable masks below, which are kept for
-//! other machines and checked against them.
+//! `wide` has the masks by vector instructions; the portable ones below are for other machines,
+//! and the two are checked against each other.
 
 /// The bytes that cut a text into records and fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,15 +42,15 @@ pub(crate) const BEFORE: u32 = u32::MAX;
 
 /// Bit masks of 64 bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Masks {
-    delimiter: u64,
-    newline: u64,
-    quote: u64,
-    cr: u64,
+pub(super) struct Masks {
+    pub delimiter: u64,
+    pub newline: u64,
+    pub quote: u64,
+    pub cr: u64,
 }
 
 /// One way to get the masks.
-trait Kernel {
+pub(super) trait Kernel {
     fn masks(block: &[u8; 64], cut: &Cut) -> Masks;
 }
 
@@ -61,22 +60,14 @@ pub(crate) fn mark(bytes: &[u8], cut: &Cut, out: &mut Vec<u32>) -> Found {
         out.resize(bytes.len() + 66, 0);
     }
     out[0] = BEFORE;
-    #[cfg(target_arch = "x86_64")]
-    {
-        if is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("bmi2") {
-            // SAFETY: the machine has the instructions, as just asked.
-            return unsafe { wide::mark_avx512(bytes, cut, out) };
-        }
-        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("bmi2") {
-            // SAFETY: as above.
-            return unsafe { wide::mark_avx2(bytes, cut, out) };
-        }
+    match super::wide::mark(bytes, cut, out) {
+        Some(found) => found,
+        None => run::<Portable>(bytes, cut, out),
     }
-    run::<Portable>(bytes, cut, out)
 }
 
 #[inline(always)]
-fn run<K: Kernel>(bytes: &[u8], cut: &Cut, out: &mut [u32]) -> Found {
+pub(super) fn run<K: Kernel>(bytes: &[u8], cut: &Cut, out: &mut [u32]) -> Found {
     match cut.quote {
         Some(_) => quoted::<K>(bytes, cut, out),
         None => plain::<K>(bytes, cut, out),
@@ -237,65 +228,6 @@ fn equal(block: &[u8; 64], byte: u8) -> u64 {
         bits |= (((zero >> 7).wrapping_mul(0x0102_0408_1020_4080)) >> 56) << (8 * i);
     }
     bits
-}
-
-#[cfg(target_arch = "x86_64")]
-mod wide {
-    use super::{Cut, Found, Kernel, Masks, run};
-    use std::arch::x86_64::*;
-
-    struct Avx2;
-    struct Avx512;
-
-    #[target_feature(enable = "avx2,bmi1,bmi2,popcnt,lzcnt")]
-    pub(super) unsafe fn mark_avx2(bytes: &[u8], cut: &Cut, out: &mut [u32]) -> Found {
-        run::<Avx2>(bytes, cut, out)
-    }
-
-    #[target_feature(enable = "avx512f,avx512bw,bmi1,bmi2,popcnt,lzcnt")]
-    pub(super) unsafe fn mark_avx512(bytes: &[u8], cut: &Cut, out: &mut [u32]) -> Found {
-        run::<Avx512>(bytes, cut, out)
-    }
-
-    impl Kernel for Avx2 {
-        #[inline(always)]
-        fn masks(block: &[u8; 64], cut: &Cut) -> Masks {
-            // SAFETY: called from `mark_avx2` only; both loads lie within the 64 bytes.
-            unsafe {
-                let low = _mm256_loadu_si256(block.as_ptr().cast());
-                let high = _mm256_loadu_si256(block.as_ptr().add(32).cast());
-                let equal = |byte: u8| {
-                    let want = _mm256_set1_epi8(byte as i8);
-                    let l = _mm256_movemask_epi8(_mm256_cmpeq_epi8(low, want)) as u32;
-                    let h = _mm256_movemask_epi8(_mm256_cmpeq_epi8(high, want)) as u32;
-                    u64::from(l) | (u64::from(h) << 32)
-                };
-                Masks {
-                    delimiter: equal(cut.delimiter),
-                    newline: equal(cut.newline),
-                    quote: cut.quote.map_or(0, equal),
-                    cr: cut.quote.map_or(0, |_| equal(b'\r')),
-                }
-            }
-        }
-    }
-
-    impl Kernel for Avx512 {
-        #[inline(always)]
-        fn masks(block: &[u8; 64], cut: &Cut) -> Masks {
-            // SAFETY: called from `mark_avx512` only; the load is the 64 bytes.
-            unsafe {
-                let text = _mm512_loadu_si512(block.as_ptr().cast());
-                let equal = |byte: u8| _mm512_cmpeq_epi8_mask(text, _mm512_set1_epi8(byte as i8));
-                Masks {
-                    delimiter: equal(cut.delimiter),
-                    newline: equal(cut.newline),
-                    quote: cut.quote.map_or(0, equal),
-                    cr: cut.quote.map_or(0, |_| equal(b'\r')),
-                }
-            }
-        }
-    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! one comparison, and `HH:MM:SS`, `H:MM:SS` and `HH:MM` are read in one machine word.
 
 use super::number::word;
+use super::wide::Date;
 use crate::time::parse::{Layout, Parsed, TimeError, time_of_day};
 use crate::time::{Converter, DAY, LocalError, SECOND};
 
@@ -133,6 +134,17 @@ impl Clock {
             },
         };
         Ok(utc - self.back)
+    }
+
+    /// The date read last and its midnight as an instant, where no zone has a say.
+    pub(crate) fn same_date(&self) -> Option<(Date, i64)> {
+        let date = Date {
+            len: self.last.len,
+            head: self.last.head,
+            tail: self.last.tail,
+        };
+        let plain = self.zone.is_none() && self.last.len > 0;
+        plain.then_some((date, self.last.midnight - self.back))
     }
 
     /// An instant that needs no zone.
