@@ -52,6 +52,22 @@ pub(super) struct Masks {
 /// One way to get the masks.
 pub(super) trait Kernel {
     fn masks(block: &[u8; 64], cut: &Cut) -> Masks;
+
+    /// Writes the positions of the set bits, plus `offset`, to the front of `dst`; behind them
+    /// anything may be written.
+    #[inline(always)]
+    fn positions(mut bits: u64, offset: u32, dst: &mut [u32; 64]) {
+        // Eight at a time, so that the common counts take no branch that can be guessed wrong.
+        for group in dst.chunks_exact_mut(8) {
+            for slot in group {
+                *slot = offset.wrapping_add(bits.trailing_zeros());
+                bits &= bits.wrapping_sub(1);
+            }
+            if bits == 0 {
+                break;
+            }
+        }
+    }
 }
 
 /// Marks `bytes` into `out`: first [`BEFORE`], then one position per delimiter and line end.
@@ -74,29 +90,28 @@ pub(super) fn run<K: Kernel>(bytes: &[u8], cut: &Cut, out: &mut [u32]) -> Found 
     }
 }
 
-/// Calls `each(masks, offset)` for every 64 bytes, the last ones padded and cut off.
+/// The masks of block `i`; the last block is padded, and cut off.
+///
+/// Called in plain loops: a closure would be compiled without the wide instructions.
 #[inline(always)]
-fn blocks<K: Kernel>(bytes: &[u8], cut: &Cut, mut each: impl FnMut(Masks, u32)) {
-    let (whole, rest) = bytes.as_chunks::<64>();
-    for (i, block) in whole.iter().enumerate() {
-        each(K::masks(block, cut), (i * 64) as u32);
+fn block<K: Kernel>(bytes: &[u8], i: usize, cut: &Cut) -> Masks {
+    let rest = &bytes[i * 64..];
+    if let Some(block) = rest.first_chunk() {
+        return K::masks(block, cut);
     }
-    if !rest.is_empty() {
-        let mut block = [0u8; 64];
-        block[..rest.len()].copy_from_slice(rest);
-        let m = K::masks(&block, cut);
-        let keep = (1u64 << rest.len()) - 1;
-        each(m.and(keep), (whole.len() * 64) as u32);
-    }
+    let mut block = [0u8; 64];
+    block[..rest.len()].copy_from_slice(rest);
+    K::masks(&block, cut).and((1u64 << rest.len()) - 1)
 }
 
 #[inline(always)]
 fn plain<K: Kernel>(bytes: &[u8], cut: &Cut, out: &mut [u32]) -> Found {
     let (mut n, mut records) = (1, 0);
-    blocks::<K>(bytes, cut, |m, offset| {
+    for i in 0..bytes.len().div_ceil(64) {
+        let m = block::<K>(bytes, i, cut);
         records += m.newline.count_ones() as usize;
-        n = write(out, n, m.delimiter | m.newline, offset);
-    });
+        n = write::<K>(out, n, m.delimiter | m.newline, i as u32 * 64);
+    }
     Found {
         marks: n - 1,
         records,
@@ -126,14 +141,15 @@ fn quoted<K: Kernel>(bytes: &[u8], cut: &Cut, out: &mut [u32]) -> Found {
         closed: 0,
         cr: 0,
     };
-    blocks::<K>(bytes, cut, |m, offset| {
+    for i in 0..bytes.len().div_ceil(64) {
+        let m = block::<K>(bytes, i, cut);
         let inside = prefix_xor(m.quote) ^ carry.inside;
         let marks = (m.delimiter | m.newline) & !inside;
         wrong |= malformed(&m, inside, marks, &mut carry);
         continued |= m.newline & inside;
         records += (m.newline & !inside).count_ones() as usize;
-        n = write(out, n, marks, offset);
-    });
+        n = write::<K>(out, n, marks, i as u32 * 64);
+    }
     Found {
         marks: n - 1,
         records,
@@ -169,24 +185,13 @@ fn prefix_xor(mut x: u64) -> u64 {
     x
 }
 
-/// Writes the positions of the set bits at `out[n..]`; eight at a time, so that the common
-/// counts take no branch that can be guessed wrong.
+/// Writes the positions of the set bits at `out[n..]`; returns where the next go.
 #[inline(always)]
-fn write(out: &mut [u32], n: usize, mut bits: u64, offset: u32) -> usize {
-    let count = bits.count_ones() as usize;
-    let Some(dst) = out.get_mut(n..n + 64) else {
-        return n;
-    };
-    for group in dst.chunks_exact_mut(8) {
-        for slot in group {
-            *slot = offset.wrapping_add(bits.trailing_zeros());
-            bits &= bits.wrapping_sub(1);
-        }
-        if bits == 0 {
-            break;
-        }
+fn write<K: Kernel>(out: &mut [u32], n: usize, bits: u64, offset: u32) -> usize {
+    if let Some(dst) = out.get_mut(n..).and_then(|o| o.first_chunk_mut()) {
+        K::positions(bits, offset, dst);
     }
-    n + count
+    n + bits.count_ones() as usize
 }
 
 impl Masks {

@@ -135,6 +135,24 @@ mod machine {
                 }
             }
         }
+
+        #[inline(always)]
+        fn positions(bits: u64, offset: u32, dst: &mut [u32; 64]) {
+            // SAFETY: called from `mark_avx512` only; at most 16 of each 16 bits lie before, so
+            // the store of 16 ends within the 64.
+            unsafe {
+                let lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+                let mut at = 0;
+                for quarter in 0..4 {
+                    let some = (bits >> (16 * quarter)) as u16;
+                    let first = _mm512_set1_epi32((offset + 16 * quarter) as i32);
+                    let all = _mm512_add_epi32(lanes, first);
+                    let found = _mm512_maskz_compress_epi32(some, all);
+                    _mm512_storeu_si512(dst.as_mut_ptr().add(at).cast(), found);
+                    at += some.count_ones() as usize;
+                }
+            }
+        }
     }
 
     /// Whether rows can be decoded in groups of eight.
@@ -191,18 +209,42 @@ mod machine {
             && last.is_some_and(|at| at < c.ends.len())
     }
 
-    /// Starts and ends of the fields of rows `row..row + 8`, and the lanes where the eight
-    /// bytes from the start, or those before the end, do not lie within the bytes.
+    /// The start (low half) and the end (high half) of the field in rows `row..row + 8`.
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512cd,avx512vl,bmi1,bmi2,lzcnt,popcnt")]
-    unsafe fn places(c: &Column<'_>, row: usize) -> (__m256i, __m256i) {
+    #[inline]
+    unsafe fn places(c: &Column<'_>, row: usize) -> __m512i {
         // SAFETY: `fits`, and `row + 8 <= rows`.
-        unsafe {
-            let lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-            let index = _mm256_mullo_epi32(lanes, _mm256_set1_epi32(c.stride as i32));
+        let pairs = unsafe {
             let base = c.ends.as_ptr().add(row * c.stride + c.field);
-            let before = _mm256_i32gather_epi32::<4>(base.cast(), index);
-            let end = _mm256_i32gather_epi32::<4>(base.add(1).cast(), index);
-            (_mm256_add_epi32(before, _mm256_set1_epi32(1)), end)
+            let pair = |lane: usize| base.add(lane * c.stride).cast::<i64>().read_unaligned();
+            eight_of(pair)
+        };
+        // The start is one past the mark before; the carry out of "before the first" is lost.
+        let one = _mm512_set1_epi64(1);
+        let start = _mm512_add_epi32(pairs, one);
+        _mm512_mask_mov_epi32(pairs, 0x5555, start)
+    }
+
+    /// Eight lanes from eight loads: gathers are several times slower on many machines.
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512cd,avx512vl,bmi1,bmi2,lzcnt,popcnt")]
+    #[inline]
+    unsafe fn eight_of(lane: impl Fn(usize) -> i64) -> __m512i {
+        let two = |i: usize| _mm_insert_epi64::<1>(_mm_cvtsi64_si128(lane(i)), lane(i + 1));
+        let low = _mm256_inserti128_si256::<1>(_mm256_castsi128_si256(two(0)), two(2));
+        let high = _mm256_inserti128_si256::<1>(_mm256_castsi128_si256(two(4)), two(6));
+        _mm512_inserti64x4::<1>(_mm512_castsi256_si512(low), high)
+    }
+
+    /// The eight bytes from `at[lane]` on, for each lane.
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512cd,avx512vl,bmi1,bmi2,lzcnt,popcnt")]
+    #[inline]
+    unsafe fn words(bytes: &[u8], at: __m512i) -> __m512i {
+        let mut from = [0u64; 8];
+        // SAFETY: the caller checked that `at + 8 <= bytes.len()` for each lane.
+        unsafe {
+            _mm512_storeu_si512(from.as_mut_ptr().cast(), at);
+            let base = bytes.as_ptr();
+            eight_of(|i| base.add(from[i] as usize).cast::<i64>().read_unaligned())
         }
     }
 
@@ -240,17 +282,17 @@ mod machine {
     unsafe fn floats8(c: &Column<'_>, want: Float, row: usize) -> (__m512d, __mmask8) {
         // SAFETY: the loads are of lanes whose eight bytes before the end lie within the bytes.
         unsafe {
-            let (start, end) = places(c, row);
-            let eight = _mm256_set1_epi32(8);
-            let mut failed = _mm256_cmplt_epu32_mask(end, eight)
-                | _mm256_cmpgt_epu32_mask(end, _mm256_set1_epi32(c.bytes.len() as i32));
-            let at =
-                _mm256_mask_mov_epi32(_mm256_sub_epi32(end, eight), failed, _mm256_setzero_si256());
-            let text = match c.bytes.len() {
-                0..8 => _mm512_setzero_si512(),
-                _ => _mm512_i32gather_epi64::<1>(at, c.bytes.as_ptr().cast()),
-            };
-            let mut len = _mm512_cvtepi32_epi64(_mm256_sub_epi32(end, start));
+            let places = places(c, row);
+            let end = _mm512_srli_epi64::<32>(places);
+            let start = _mm512_and_si512(places, _mm512_set1_epi64(0xffff_ffff));
+            let eight = _mm512_set1_epi64(8);
+            let mut failed = _mm512_cmplt_epu64_mask(end, eight)
+                | _mm512_cmpgt_epu64_mask(end, _mm512_set1_epi64(c.bytes.len() as i64));
+            if failed != 0 {
+                return (_mm512_setzero_pd(), 0xff);
+            }
+            let text = words(c.bytes, _mm512_sub_epi64(end, eight));
+            let mut len = _mm512_sub_epi64(end, start);
             let mut text = text;
             if c.last {
                 let cr = _mm512_cmpeq_epi64_mask(
@@ -266,7 +308,6 @@ mod machine {
             let one = _mm512_set1_epi64(1);
             failed |= _mm512_cmpgt_epu64_mask(_mm512_sub_epi64(len, one), _mm512_set1_epi64(7));
             // Bits below the text.
-            let eight = _mm512_set1_epi64(8);
             let mut below = _mm512_sub_epi64(_mm512_set1_epi64(64), _mm512_slli_epi64::<3>(len));
             let first = _mm512_srlv_epi64(text, below);
             let minus = _mm512_cmpeq_epi64_mask(
@@ -370,28 +411,31 @@ mod machine {
         // SAFETY: all loads are checked to lie within the bytes first.
         unsafe {
             let nothing = _mm512_setzero_si512();
-            let (start, end) = places(dates, row);
-            let (from, to) = places(times, row);
-            let room = _mm256_set1_epi32(dates.bytes.len() as i32 - 8);
-            let wrong =
-                _mm256_cmpneq_epi32_mask(
-                    _mm256_sub_epi32(end, start),
-                    _mm256_set1_epi32(date.len as i32),
-                ) | _mm256_cmpneq_epi32_mask(_mm256_sub_epi32(to, from), _mm256_set1_epi32(8))
-                    | _mm256_cmpgt_epi32_mask(from, room)
-                    | _mm256_cmpgt_epi32_mask(end, room)
-                    | _mm256_cmplt_epi32_mask(start, _mm256_setzero_si256())
-                    | _mm256_cmplt_epi32_mask(from, _mm256_setzero_si256());
+            let low = _mm512_set1_epi64(0xffff_ffff);
+            let (date_at, time_at) = (places(dates, row), places(times, row));
+            let (start, end) = (
+                _mm512_and_si512(date_at, low),
+                _mm512_srli_epi64::<32>(date_at),
+            );
+            let (from, to) = (
+                _mm512_and_si512(time_at, low),
+                _mm512_srli_epi64::<32>(time_at),
+            );
+            let eight = _mm512_set1_epi64(8);
+            let room = _mm512_set1_epi64(dates.bytes.len() as i64 - 8);
+            let len = _mm512_set1_epi64(date.len as i64);
+            let wrong = _mm512_cmpneq_epi64_mask(_mm512_sub_epi64(end, start), len)
+                | _mm512_cmpneq_epi64_mask(_mm512_sub_epi64(to, from), eight)
+                | _mm512_cmpgt_epi64_mask(from, room)
+                | _mm512_cmpgt_epi64_mask(end, room);
             if wrong != 0 || date.len < 8 {
                 return (nothing, false);
             }
-            let base: *const i64 = dates.bytes.as_ptr().cast();
-            let head = _mm512_i32gather_epi64::<1>(start, base);
-            let tail =
-                _mm512_i32gather_epi64::<1>(_mm256_sub_epi32(end, _mm256_set1_epi32(8)), base);
+            let head = words(dates.bytes, start);
+            let tail = words(dates.bytes, _mm512_sub_epi64(end, eight));
             let same = _mm512_cmpeq_epi64_mask(head, _mm512_set1_epi64(date.head as i64))
                 & _mm512_cmpeq_epi64_mask(tail, _mm512_set1_epi64(date.tail as i64));
-            let text = _mm512_i32gather_epi64::<1>(from, base);
+            let text = words(dates.bytes, from);
             let zeros = i64::from_le_bytes(*b"00:00:00");
             let x = _mm512_xor_si512(text, _mm512_set1_epi64(zeros));
             let most = i64::from_le_bytes([9, 9, 0, 9, 9, 0, 9, 9]);
