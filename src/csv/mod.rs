@@ -22,6 +22,7 @@ mod header;
 mod number;
 mod piece;
 mod plan;
+pub mod replay;
 mod scan;
 mod settle;
 mod sniff;

@@ -14,7 +14,14 @@ pub use resolve::{SchemaChoice, resolve};
 use crate::Result;
 use crate::input::{Head, refuse};
 use crate::schema::{DateOrder, Schema};
+use sample::Sample;
 use std::fmt;
+
+/// Records that tell a known layout.
+const FEW: usize = 250;
+
+/// Records that types are taken from.
+const MANY: usize = 4_000;
 
 /// What the caller knows already; a hint is not looked for.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -65,6 +72,10 @@ impl fmt::Display for Sniffed {
 /// file, `AmbiguousDates` where two date orders fit and nothing in the file decides.
 pub fn sniff(head: &Head, hints: &Hints) -> Result<Sniffed> {
     refuse(head)?;
-    let sample = sample::Sample::take(head, hints, None)?;
+    let few = Sample::take(head, hints, None, FEW)?;
+    if let Some(found) = propose::known(head, &few, hints)? {
+        return Ok(found);
+    }
+    let sample = Sample::take(head, hints, None, MANY)?;
     propose::propose(head, &sample, hints)
 }

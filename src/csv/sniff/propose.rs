@@ -20,27 +20,23 @@ struct Proposal<'a> {
     unknown: Vec<String>,
 }
 
-/// Proposes a schema for the sample of `head`.
-pub(super) fn propose(head: &Head, sample: &Sample, hints: &Hints) -> Result<Sniffed> {
-    let mut proposal = Proposal {
-        head,
-        sample,
-        schema: Schema::default(),
-        evidence: Vec::new(),
-        unknown: Vec::new(),
-    };
-    proposal.dialect();
-    let base = preset("household")?;
-    match household::layout(sample, &base) {
-        Ok(layout) if layout.named() => proposal.household(&layout, hints)?,
-        _ => proposal.general(hints)?,
+/// The proposal where a preset's names stand in the header.
+pub(super) fn known(head: &Head, sample: &Sample, hints: &Hints) -> Result<Option<Sniffed>> {
+    match household::layout(sample, &preset("household")?) {
+        Ok(layout) if layout.named() => {
+            let mut proposal = Proposal::new(head, sample);
+            proposal.household(&layout, hints)?;
+            proposal.finish().map(Some)
+        }
+        _ => Ok(None),
     }
-    proposal.schema.check()?;
-    Ok(Sniffed {
-        schema: proposal.schema,
-        evidence: proposal.evidence,
-        unknown: proposal.unknown,
-    })
+}
+
+/// The proposal for any other file.
+pub(super) fn propose(head: &Head, sample: &Sample, hints: &Hints) -> Result<Sniffed> {
+    let mut proposal = Proposal::new(head, sample);
+    proposal.general(hints)?;
+    proposal.finish()
 }
 
 /// Whether the first record names the columns, and why.
@@ -95,6 +91,27 @@ fn mark_name(mark: char) -> String {
 }
 
 impl<'a> Proposal<'a> {
+    fn new(head: &'a Head, sample: &'a Sample<'a>) -> Self {
+        let mut proposal = Proposal {
+            head,
+            sample,
+            schema: Schema::default(),
+            evidence: Vec::new(),
+            unknown: Vec::new(),
+        };
+        proposal.dialect();
+        proposal
+    }
+
+    fn finish(self) -> Result<Sniffed> {
+        self.schema.check()?;
+        Ok(Sniffed {
+            schema: self.schema,
+            evidence: self.evidence,
+            unknown: self.unknown,
+        })
+    }
+
     fn found(&mut self, what: &str, value: impl Into<String>, why: impl Into<String>) {
         self.evidence.push(Evidence {
             what: what.to_string(),

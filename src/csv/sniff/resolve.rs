@@ -2,7 +2,7 @@
 
 use super::sample::Sample;
 use super::types::typed;
-use super::{Hints, further, household, propose::header_of, sniff};
+use super::{FEW, Hints, further, household, propose::header_of, sniff};
 use crate::input::{Encoding, Head, refuse};
 use crate::schema::{Column, ColumnType, DateOrder, Role, Schema, preset};
 use crate::{Error, Kind, Result};
@@ -41,7 +41,7 @@ fn declared(schema: Schema, head: &Head) -> Result<Schema> {
     let quote = schema.dialect.quote;
     // A preset knows no quote of the file; a declared one is as it stands.
     let quote = (quote != Some('"')).then_some(quote);
-    let sample = Sample::take(head, &hints, quote)?;
+    let sample = Sample::take(head, &hints, quote, FEW)?;
     if schema == preset("household")? {
         let schema = household::resolve(head, &sample)?;
         return Ok(with_dialect(schema, head, &sample));

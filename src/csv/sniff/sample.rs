@@ -7,9 +7,6 @@ use crate::input::Head;
 use crate::{Error, Kind, Result};
 use std::borrow::Cow;
 
-/// Records that types are taken from.
-const LOOK: usize = 4_000;
-
 /// The records of a head.
 pub(super) struct Sample<'a> {
     /// How they were cut.
@@ -28,7 +25,13 @@ pub(super) struct Sample<'a> {
 
 impl<'a> Sample<'a> {
     /// Cuts the head by what is told, else by what fits best.
-    pub fn take(head: &'a Head, hints: &Hints, quote: Option<Option<char>>) -> Result<Sample<'a>> {
+    /// At most `rows` records are kept.
+    pub fn take(
+        head: &'a Head,
+        hints: &Hints,
+        quote: Option<Option<char>>,
+        rows: usize,
+    ) -> Result<Sample<'a>> {
         let text = whole_records(head);
         let quote = match quote {
             Some(told) => told.and_then(byte),
@@ -41,7 +44,7 @@ impl<'a> Sample<'a> {
             None => best_cut(text, &DELIMITERS, quote, reads_as_something)
                 .unwrap_or_else(|| cut(text, b',', quote, reads_as_something)),
         };
-        let mut sample = Sample::cut_by(text, cut, comment)?;
+        let mut sample = Sample::cut_by(text, cut, comment, rows)?;
         if sample.cut.width < 2 && told.is_none() {
             // One column: no sign cuts it, and a comma is what a reader expects.
             sample.cut.delimiter = b',';
@@ -49,7 +52,7 @@ impl<'a> Sample<'a> {
         Ok(sample)
     }
 
-    fn cut_by(text: &'a [u8], cut: Cut, comment: Option<char>) -> Result<Sample<'a>> {
+    fn cut_by(text: &'a [u8], cut: Cut, comment: Option<char>, rows: usize) -> Result<Sample<'a>> {
         let preamble = if comment.is_some() { 0 } else { cut.preamble };
         let body = after_lines(text, preamble);
         let mut records = Records::new(body, cut.delimiter, cut.quote)
@@ -63,7 +66,7 @@ impl<'a> Sample<'a> {
         let text_of = |f: &Cow<[u8]>| String::from_utf8_lossy(f).trim().to_string();
         Ok(Sample {
             first: first_record.fields.iter().map(text_of).collect(),
-            rows: records.take(LOOK).collect(),
+            rows: records.take(rows).collect(),
             first_record,
             cut,
             comment,
