@@ -201,6 +201,11 @@ impl Canonical {
         self.naive && self.schema.tz.is_some() && self.to_utc.is_none()
     }
 
+    /// Whether a row's instant follows from its time column alone.
+    pub fn times_alone(&self) -> bool {
+        self.schema.stamp == Stamp::Start || matches!(self.steps, Steps::Fixed(_))
+    }
+
     /// The times of a batch as instants, unchecked and before stamps move: for a first look at the order.
     /// A null time is `None` in the result.
     pub fn times(&self, batch: &RecordBatch) -> Result<arrow_array::Int64Array> {

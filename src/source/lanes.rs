@@ -35,9 +35,19 @@ impl<T: Send + 'static> Lanes<T> {
         })
     }
 
+    /// The same with fewer in flight, for jobs that hold much.
+    pub(super) fn at_most(mut self, most: usize) -> Self {
+        self.most = most;
+        self
+    }
+
     /// Whether no more should be given before one is taken.
     pub(super) fn full(&self) -> bool {
         self.flying.len() >= self.most
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.flying.is_empty()
     }
 
     pub(super) fn give(&mut self, job: impl FnOnce() -> Result<T> + Send + 'static) {
@@ -60,17 +70,6 @@ impl<T: Send + 'static> Lanes<T> {
             Ok(result) => {
                 self.flying.pop_front();
                 result.map(Landed::Value)
-            }
-        }
-    }
-
-    /// The oldest job's result, waiting for it; `None` when no job is in flight.
-    pub(super) fn wait(&mut self) -> Result<Option<T>> {
-        loop {
-            match self.next(Duration::from_secs(3600))? {
-                Landed::Value(value) => return Ok(Some(value)),
-                Landed::Empty => return Ok(None),
-                Landed::Waiting => {}
             }
         }
     }

@@ -31,8 +31,24 @@
 //! **Preparing.** Decoding happens on the pool, and so does the pure part of the engine that needs no state:
 //! the run hands each reader a [`Prepare`] function that accumulates a batch into its own partials there.
 
+mod arrow;
+mod buckets;
+mod codec;
+mod content;
+mod file;
+mod files;
+mod histogram;
 mod lanes;
+mod order;
+mod proof;
+mod rejecting;
 pub mod simulate;
+mod spool;
+mod tape;
+
+pub use arrow::{ArrowOptions, ArrowSource, Batches};
+pub use file::{FileOptions, FileSource};
+pub use simulate::Simulated;
 
 use crate::Result;
 use crate::flush::{Positions, ReadPlan};
@@ -129,4 +145,14 @@ pub trait Source: Send + Sync {
         order: Order,
         prepare: Prepare,
     ) -> Result<Box<dyn Reader>>;
+}
+
+/// A stream name that no later run knows, for what can be read once and has no name.
+fn unnamed() -> String {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    format!(
+        "unnamed/{}/{}",
+        std::process::id(),
+        now.map_or(0, |n| n.as_nanos())
+    )
 }
