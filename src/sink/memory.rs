@@ -63,14 +63,19 @@ impl MemoryStore {
         self.lock().windows.keys().cloned().collect()
     }
 
+    /// The windows of a grain, each key once, its last row; the store keeps them.
+    pub fn windows(&self, grain: &str) -> Result<Vec<RecordBatch>> {
+        let inner = self.lock();
+        inner
+            .windows
+            .get(grain)
+            .map_or(Ok(Vec::new()), Grain::table)
+    }
+
     /// Takes the windows of a grain out, each key once, its last row.
     pub fn take(&self, grain: &str) -> Result<Vec<RecordBatch>> {
         let taken = self.lock().windows.remove(grain);
-        match taken {
-            Some(g) if g.repeats => last_of_each_key(&g.batches).map(|b| vec![b]),
-            Some(g) => Ok(g.batches),
-            None => Ok(Vec::new()),
-        }
+        taken.map_or(Ok(Vec::new()), |g| g.table())
     }
 
     /// Takes the readings out.
@@ -120,6 +125,13 @@ impl Inner {
 }
 
 impl Grain {
+    fn table(&self) -> Result<Vec<RecordBatch>> {
+        match self.repeats {
+            true => last_of_each_key(&self.batches).map(|b| vec![b]),
+            false => Ok(self.batches.clone()),
+        }
+    }
+
     fn push(&mut self, rows: &RecordBatch) {
         self.repeats |= self.open || rows::any_revised(rows);
         self.open |= rows::any_open(rows);

@@ -441,7 +441,12 @@ impl Home for SqliteSink {
                 self.same_time += taken;
                 Ok(decided)
             }
-            Settled::Unclear(e) => Ok(Decided::Unclear(e.message)),
+            // Reading back settles it at once where the file can still be read.
+            Settled::Unclear(e) => match self.settle(head) {
+                Ok(Some(decided)) => Ok(decided),
+                Ok(None) => Err(e),
+                Err(_) => Ok(Decided::Unclear(e.message)),
+            },
         }
     }
 

@@ -1,0 +1,19 @@
+//! One suite for every embedded sink, as home and as follower, and what each has of its own.
+//!
+//! A kill is a handle dropped between two steps: nothing of it runs but what its destructor does, and no
+//! sink writes in one.
+
+#[path = "sinks/fixture.rs"]
+mod fixture;
+#[path = "sinks/follower.rs"]
+mod follower;
+#[path = "sinks/full.rs"]
+mod full;
+#[path = "sinks/home.rs"]
+mod home;
+#[path = "sinks/mapping.rs"]
+mod mapping;
+#[path = "sinks/parquet.rs"]
+mod parquet_files;
+#[path = "sinks/sqlite.rs"]
+mod sqlite;

@@ -1,0 +1,301 @@
+//! What Parquet alone does.
+
+use crate::fixture::*;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use std::path::Path;
+use wattline::Kind as Fault;
+use wattline::sink::{
+    Decided, Endpoint, Parquet, PartitionBy, Revisions, SinkSpec, What, open, open_home,
+};
+
+fn spec(store: &Store, change: impl FnOnce(&mut Parquet)) -> SinkSpec {
+    let mut at = Parquet::new(store.folder());
+    change(&mut at);
+    SinkSpec::new(Endpoint::Parquet(at))
+}
+
+fn names(store: &Store) -> Vec<String> {
+    let files = parquet_files(&store.folder());
+    let name = |f: &std::path::PathBuf| {
+        let inside = f.strip_prefix(store.folder()).unwrap();
+        inside.to_str().unwrap().to_owned()
+    };
+    files.iter().map(name).collect()
+}
+
+#[test]
+fn files_roll_and_never_per_flush() {
+    let store = Store::new(Kind::Parquet);
+    let (mut home, _) = store.owned("run-1");
+    for n in 1..=20 {
+        decide(
+            &mut *home,
+            &flush(1, n, &[("a", n as i64, 1.0, true, 0)]),
+            "run-1",
+        );
+        assert!(store.seen().is_empty(), "waits");
+    }
+    home.finish().unwrap();
+    assert_eq!(names(&store), ["grain=1h/part-0-1-20-0.parquet"]);
+    assert_eq!(store.seen().len(), 20);
+}
+
+#[test]
+fn a_full_roll_is_published_with_its_flush() {
+    let store = Store::new(Kind::Parquet);
+    let mut home = open_home(&spec(&store, |p| p.roll_rows = 3)).unwrap();
+    home.prepare(&tables()).unwrap();
+    home.acquire(&claim("run-1", false)).unwrap();
+    for n in 1..=7 {
+        decide(
+            &mut *home,
+            &flush(1, n, &[("a", n as i64, 1.0, true, 0)]),
+            "run-1",
+        );
+        let shown = home.applied(0).unwrap().map_or(0, |a| a.id.n);
+        assert_eq!(shown, n / 3 * 3);
+        assert_eq!(store.seen().len() as u64, shown);
+    }
+    let expected = [3, 6].map(|n| format!("grain=1h/part-0-1-{n}-0.parquet"));
+    assert_eq!(names(&store), expected);
+}
+
+#[test]
+fn waiting_rows_survive_a_kill_in_the_manifests() {
+    let store = Store::new(Kind::Parquet);
+    for n in 1..=5u64 {
+        let (mut home, owned) = store.owned(&format!("run-{n}"));
+        assert_eq!(owned.epoch, n);
+        let flush = flush(n, n, &[("a", n as i64, 1.0, true, 0)]);
+        assert_eq!(
+            decide(&mut *home, &flush, &format!("run-{n}")),
+            Decided::Yes
+        );
+        assert!(store.seen().is_empty());
+    }
+    let (mut home, _) = store.owned("run-6");
+    home.finish().unwrap();
+    assert_eq!(store.seen().len(), 5);
+}
+
+#[test]
+fn manifests_go_when_nobody_needs_them() {
+    let store = Store::new(Kind::Parquet);
+    let (mut home, _) = store.owned("run-1");
+    for n in 1..=50 {
+        let flush = last(flush(1, n, &[("a", n as i64, 1.0, true, 0)]));
+        decide(&mut *home, &flush, "run-1");
+        home.prune(0, flush.id).unwrap();
+    }
+    let kept = std::fs::read_dir(store.dir.path().join("out.wattline/p0")).unwrap();
+    let kept = kept.filter(|e| e.as_ref().unwrap().file_name().len() == 20);
+    assert!(
+        kept.count() <= 4,
+        "a fence and the entries from the last fold on"
+    );
+    drop(home);
+    let (_, owned) = store.owned("run-2");
+    let records: Vec<u64> = owned.records.iter().map(|f| f.id.n).collect();
+    assert_eq!(records, [49, 50]);
+    assert_eq!(store.seen().len(), 50);
+}
+
+#[test]
+fn nothing_but_whole_files_is_in_the_folder() {
+    let store = Store::new(Kind::Parquet);
+    let (mut home, _) = store.owned("run-1");
+    // Staging cannot succeed: its folder is a file.
+    let staged = store.dir.path().join("out.wattline/p0/staged");
+    std::fs::write(&staged, "in the way").unwrap();
+    let first = last(flush(1, 1, &[("a", 0, 1.0, true, 0)]));
+    let error = home
+        .decide(&head(&first, "run-1"), &first, false)
+        .unwrap_err();
+    assert_eq!(error.kind, Fault::Endpoint);
+    assert!(names(&store).is_empty());
+    std::fs::remove_file(&staged).unwrap();
+    assert_eq!(decide(&mut *home, &first, "run-1"), Decided::Yes);
+    assert_eq!(store.seen().len(), 1);
+    assert_eq!(std::fs::read_dir(&staged).unwrap().count(), 0);
+}
+
+#[test]
+fn what_a_killed_writer_left_is_swept() {
+    let store = Store::new(Kind::Parquet);
+    drop(store.owned("run-1"));
+    let dir = store.dir.path().join("out.wattline/p0");
+    std::fs::create_dir_all(dir.join("staged")).unwrap();
+    std::fs::write(dir.join("staged/2-run-0-0"), "half").unwrap();
+    std::fs::write(dir.join("new-run-0"), "half").unwrap();
+    drop(store.owned("run-2"));
+    assert_eq!(std::fs::read_dir(dir.join("staged")).unwrap().count(), 0);
+    assert!(!dir.join("new-run-0").exists());
+}
+
+#[test]
+fn a_correction_needs_append() {
+    let store = Store::new(Kind::Parquet);
+    let mut home = store.home();
+    assert!(!home.corrects());
+    home.acquire(&claim("run-1", false)).unwrap();
+    let corrected = flush(1, 1, &[("a", 0, 1.0, true, 1)]);
+    let error = home
+        .decide(&head(&corrected, "run-1"), &corrected, false)
+        .unwrap_err();
+    assert!(
+        error.message.contains("revisions=\"append\""),
+        "{}",
+        error.message
+    );
+
+    let store = Store::new(Kind::Parquet);
+    let mut follower = open(&spec(&store, |p| p.revisions = Revisions::Append)).unwrap();
+    assert!(follower.corrects());
+    follower.prepare(&tables()).unwrap();
+    follower.fence(0, 1).unwrap();
+    follower
+        .apply(&flush(1, 1, &[("a", 0, 1.0, true, 0)]))
+        .unwrap();
+    follower
+        .apply(&last(flush(1, 2, &[("a", 0, 2.0, true, 1)])))
+        .unwrap();
+    let mut revisions: Vec<i32> = store.rows().iter().map(|(_, v)| v.2).collect();
+    revisions.sort_unstable();
+    assert_eq!(revisions, [0, 1]);
+}
+
+#[test]
+fn folders_by_local_date_hold_their_rows() {
+    let store = Store::new(Kind::Parquet);
+    let spec = spec(&store, |p| p.partition_by = Some(PartitionBy::Date));
+    let mut follower = open(&spec).unwrap();
+    follower.prepare(&tables()).unwrap();
+    follower.fence(0, 1).unwrap();
+    // 22:00 and 23:00 UTC on 1 January; the second is midnight in Paris.
+    let rows = [
+        ("a", 22, 1.0, true, 0),
+        ("a", 23, 2.0, true, 0),
+        ("a", 24, 3.0, false, 0),
+    ];
+    follower.apply(&last(flush(1, 1, &rows))).unwrap();
+    let expected = [
+        "grain=1h/date=2007-01-01/part-0-1-1-0.parquet",
+        "grain=1h/date=2007-01-02/open-0.parquet",
+        "grain=1h/date=2007-01-02/part-0-1-1-1.parquet",
+    ];
+    assert_eq!(names(&store), expected);
+    follower
+        .apply(&last(flush(1, 2, &[("a", 24, 4.0, true, 0)])))
+        .unwrap();
+    let all = [rows[0], rows[1], ("a", 24, 4.0, true, 0)];
+    assert_eq!(store.seen(), seen(&all));
+}
+
+#[test]
+fn files_say_whose_they_are_and_are_sorted() {
+    let store = Store::new(Kind::Parquet);
+    let mut follower = store.follower(1);
+    let rows = [
+        ("b", 1, 1.0, true, 0),
+        ("a", 2, 1.0, true, 0),
+        ("a", 1, 1.0, true, 0),
+    ];
+    follower.apply(&last(flush(1, 1, &rows))).unwrap();
+    let path = parquet_files(&store.folder()).remove(0);
+    let file = std::fs::File::open(&path).unwrap();
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
+    let facts = reader
+        .metadata()
+        .file_metadata()
+        .key_value_metadata()
+        .unwrap();
+    let fact = |k: &str| {
+        facts
+            .iter()
+            .find(|f| f.key == k)
+            .unwrap()
+            .value
+            .clone()
+            .unwrap()
+    };
+    assert_eq!(
+        (fact("wattline.pipeline"), fact("wattline.tz")),
+        ("house".into(), "Europe/Paris".into())
+    );
+    let group = reader.metadata().row_group(0);
+    assert!(group.columns().iter().all(|c| c.statistics().is_some()));
+    assert!(
+        reader.schema().field_with_name("grain").is_err(),
+        "the path tells it"
+    );
+    let order: Vec<_> = store.rows().into_iter().map(|(k, _)| k).collect();
+    assert!(order.is_sorted());
+}
+
+#[test]
+fn a_folder_of_others_is_refused() {
+    let store = Store::new(Kind::Parquet);
+    std::fs::create_dir_all(store.folder()).unwrap();
+    std::fs::write(store.folder().join("theirs.parquet"), "PAR1").unwrap();
+    let error = open(&store.spec()).unwrap().prepare(&tables()).unwrap_err();
+    assert!(error.message.contains("did not write"), "{}", error.message);
+
+    let store = Store::new(Kind::Parquet);
+    drop(store.home());
+    let readings = store.spec().taking(What::Readings);
+    let error = open(&readings).unwrap().prepare(&tables()).unwrap_err();
+    assert!(
+        error.message.contains("holds windows, not readings"),
+        "{}",
+        error.message
+    );
+    let by_year = spec(&store, |p| p.partition_by = Some(PartitionBy::Year));
+    assert!(open(&by_year).unwrap().prepare(&tables()).is_err());
+    let mut inside = readings.clone();
+    inside.table = Some("readings".into());
+    open(&inside).unwrap().prepare(&tables()).unwrap();
+    let root = SinkSpec::new(Endpoint::Parquet(Parquet::new(Path::new("/"))));
+    assert!(open(&root).is_err());
+}
+
+#[test]
+fn a_damaged_manifest_is_an_error() {
+    let store = Store::new(Kind::Parquet);
+    let (mut home, _) = store.owned("run-1");
+    decide(&mut *home, &flush(1, 1, &[("a", 0, 1.0, true, 0)]), "run-1");
+    drop(home);
+    let path = store
+        .dir
+        .path()
+        .join("out.wattline/p0/00000000000000000002");
+    let whole = std::fs::read(&path).unwrap();
+    for (at, kept) in [
+        (20, whole.len()),
+        (whole.len() - 3, whole.len()),
+        (0, 5),
+        (0, 0),
+    ] {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1;
+        bytes.truncate(kept);
+        std::fs::write(&path, &bytes).unwrap();
+        let error = store.home().look("house", 0).unwrap_err();
+        assert_eq!(
+            error.kind,
+            Fault::DataLost,
+            "{at} {kept}: {}",
+            error.message
+        );
+    }
+    std::fs::write(&path, &whole).unwrap();
+    assert_eq!(
+        store
+            .home()
+            .look("house", 0)
+            .unwrap()
+            .unwrap()
+            .records
+            .len(),
+        1
+    );
+}
