@@ -1,8 +1,12 @@
 //! The sniffer and the household preset against every layout found in the wild.
 
+use arrow_array::RecordBatch;
 use std::fmt::Write;
-use wattline::csv::{Hints, SchemaChoice, Sniffed, resolve, sniff};
-use wattline::input::{HEAD, Head, InputSpec, expand, head};
+use std::sync::Arc;
+use wattline::csv::{
+    CsvPlan, Hints, ReadOptions, SchemaChoice, Sniffed, read_table, resolve, sniff,
+};
+use wattline::input::{HEAD, Head, InputSpec, Limits, expand, head};
 use wattline::schema::{ColumnType, DateOrder, MeasureKind, Role, Schema, StepSpec};
 use wattline::{Kind, Result};
 
@@ -104,6 +108,17 @@ impl Layout {
     }
 }
 
+/// The table that the schema gives, without a reject.
+fn read(schema: &Schema, head: &Head) -> RecordBatch {
+    let plan = Arc::new(CsvPlan::compile(schema, &head.bytes).unwrap());
+    let opened = head.spec.open(&Limits::default()).unwrap();
+    let (batches, rejects, ledger) =
+        read_table(opened, plan.clone(), &ReadOptions::default()).unwrap();
+    assert!(rejects.is_empty());
+    ledger.balance().unwrap();
+    arrow_select::concat::concat_batches(&plan.schema(), &batches).unwrap()
+}
+
 fn of(text: &str) -> Head {
     Head::of("power.csv", text.as_bytes()).unwrap()
 }
@@ -146,6 +161,8 @@ fn every_household_layout_is_the_preset() {
         n.to_lowercase().replace('_', " ")
     }];
     let mut count = 0;
+    let text = uci().text((2006, 12, 16), 3);
+    let expected = read(&household(&uci(), (2006, 12, 16)), &of(&text));
     for delimiter in [';', ',', '\t', '|'] {
         for stamp in [None, Some("DateTime"), Some("timestamp"), Some("Date")] {
             for (date, order) in dates {
@@ -166,6 +183,8 @@ fn every_household_layout_is_the_preset() {
                                 header: true,
                             };
                             let schema = household(&layout, (2006, 12, 16));
+                            let table = read(&schema, &of(&layout.text((2006, 12, 16), 3)));
+                            assert_eq!(table.columns(), expected.columns());
                             assert_eq!(schema.time.order, Some(order));
                             assert_eq!(
                                 schema.time.columns.len(),
@@ -283,6 +302,7 @@ fn a_header_one_short_has_row_numbers_under_it() {
     );
     assert_eq!(schema.columns[0].role, Role::Ignore);
     assert_eq!(schema.columns.len(), 10);
+    assert_eq!(read(&schema, &of(&text)).num_rows(), 30);
 }
 
 #[test]
@@ -320,9 +340,17 @@ fn shared(file: &str) -> InputSpec {
 
 #[test]
 fn the_real_files_are_the_preset() {
-    for (file, delimiter) in [
-        ("household_power_consumption_2006-12_2007-06.txt.gz", ';'),
-        ("household_power_consumption_kaggle.csv.gz", ','),
+    for (file, delimiter, rows) in [
+        (
+            "household_power_consumption_2006-12_2007-06.txt.gz",
+            ';',
+            (282_636, 3_775),
+        ),
+        (
+            "household_power_consumption_kaggle.csv.gz",
+            ',',
+            (260_640, 3_771),
+        ),
     ] {
         let head = head(&shared(file), HEAD).unwrap();
         let found = sniff(&head, &Hints::default()).unwrap();
@@ -331,6 +359,9 @@ fn the_real_files_are_the_preset() {
         assert_eq!(found.schema.dialect.delimiter, Some(delimiter));
         let preset = resolve(&SchemaChoice::Preset("household".into()), &head).unwrap();
         assert_eq!(found.schema, preset);
+        let table = read(&preset, &head);
+        let missing = table.column_by_name("voltage").unwrap().null_count();
+        assert_eq!((table.num_rows(), missing), rows);
     }
 }
 
@@ -478,6 +509,7 @@ fn preambles_comments_and_doubled_names() {
     assert_eq!(schema.dialect.decimal, ',');
     let names: Vec<&str> = schema.columns.iter().map(|c| c.name.as_str()).collect();
     assert_eq!(names, ["at", "a", "a_2"]);
+    assert_eq!(read(&schema, &of(text)).num_rows(), 3);
     let text = "# made by x\nat|v\n2007-01-01|1\n2007-01-02|2\n";
     let schema = sniffed(text).unwrap().schema;
     assert_eq!(
