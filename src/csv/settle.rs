@@ -2,7 +2,7 @@
 //! ended, and gives their records lines and row numbers.
 
 use super::piece::{self, Decoded, Job, Scratch, place, too_many};
-use super::text::Text;
+use super::text::{Text, closing};
 use super::{Chunk, Start};
 use crate::error::Place;
 use crate::ledger::Ledger;
@@ -65,14 +65,14 @@ impl Front {
         if piece.from == self.at.byte && self.rest.is_empty() {
             return (piece.decoded, piece.text);
         }
-        let text = self.joined(piece.text);
+        let text = self.joined(job, piece.text);
         scratch.buffer.reset();
         let decoded = piece::decode(job, &text, self.at.byte, piece.until, scratch);
         (decoded, text)
     }
 
     /// A stream's piece with the unended record of the one before in front of it.
-    fn joined(&mut self, text: Text) -> Text {
+    fn joined(&mut self, job: &Job, text: Text) -> Text {
         match text {
             Text::Memory {
                 bytes,
@@ -83,6 +83,9 @@ impl Front {
                 let before = self.rest.len();
                 let mut joined = std::mem::take(&mut self.rest);
                 joined.extend_from_slice(&bytes);
+                if bytes.is_empty() && last {
+                    joined.extend(closing(&job.options, job.plan.cut.newline));
+                }
                 Text::Memory {
                     bytes: joined,
                     base: base - before as u64,

@@ -61,7 +61,10 @@ impl Cutter {
     /// Cuts `bytes`, which begin at a record start.
     pub(crate) fn cut(&mut self, bytes: &[u8], cut: &Cut, want: Want) {
         self.clear();
-        let found = mark(bytes, cut, &mut self.marks);
+        let mut found = mark(bytes, cut, &mut self.marks);
+        // A quote in a comment means nothing, but the marks cannot know.
+        let comment = cut.comment.is_some() && bytes.first() == cut.comment.as_ref();
+        found.clean &= cut.quote.is_none() || !comment;
         self.continued = found.continued;
         let mut marks = found.marks;
         if !found.clean {
