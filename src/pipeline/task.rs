@@ -547,8 +547,10 @@ impl Live {
 
     /// Moves the watermark on in silence, if that closes a window.
     fn idle_to(&mut self, c: &TaskConfig, mark: i64) -> Result<()> {
-        let due = self.open.earliest_end().is_some_and(|end| end <= mark);
-        if !due || self.closed_to.is_some_and(|w| w >= mark) {
+        if !self
+            .open
+            .ends_within(self.closed_to.unwrap_or(i64::MIN), mark)
+        {
             return Ok(());
         }
         self.closed_to = Some(mark);

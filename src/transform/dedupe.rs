@@ -256,6 +256,16 @@ impl Dedupe {
                 floor.after()
             }
         };
+        self.forget_some();
+    }
+
+    /// No reading below `low` is looked for any more.
+    pub fn pass(&mut self, low: i64) {
+        self.floor = self.floor.max(low);
+        self.forget_some();
+    }
+
+    fn forget_some(&mut self) {
         if self.seen.len() > 2 * self.kept + 4096 {
             self.forget(self.floor);
         }

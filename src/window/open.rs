@@ -533,10 +533,10 @@ impl Open {
         }
     }
 
-    /// The least end of an open window.
-    pub fn earliest_end(&self) -> Option<i64> {
-        let first = |g: &GrainState| g.due.first_key_value().map(|(end, _)| *end);
-        self.grains.iter().filter_map(first).min()
+    /// Whether an open window ends after `from` and not after `to`.
+    pub fn ends_within(&self, from: i64, to: i64) -> bool {
+        use std::ops::Bound::{Excluded, Included};
+        from < to && self.grains.iter().any(|g| g.due.range((Excluded(from), Included(to))).next().is_some())
     }
 
     /// Number of windows held of each grain (plan order): open, and kept for corrections.

@@ -163,8 +163,9 @@ impl Live {
             } else {
                 readings
             };
-            self.count(c, readings, None, Some(low))?;
+            self.count(c, readings, None, None)?;
         }
+        self.dedupe.pass(low);
         Ok(())
     }
 

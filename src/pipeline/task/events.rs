@@ -57,10 +57,8 @@ pub struct TaskConfig {
     pub order: Order,
     /// How far the watermark stays behind the greatest end of interval, µs (unbounded).
     pub lateness: i64,
-    /// Policy for late readings.
+    /// Policy for late readings; `correct` needs a plan that keeps windows (`WindowSpec::correct_for`).
     pub on_late: OnLate,
-    /// How long final windows are kept for corrections, µs of event time.
-    pub correct_for: i64,
     /// After this silence the watermark goes on with the clock, µs; `None`: never.
     pub idle: Option<i64>,
     /// Readings further ahead of the clock are rejects, µs (unbounded); `None`: none are.
@@ -210,6 +208,12 @@ impl TaskConfig {
             return Err(Error::new(
                 crate::Kind::Usage,
                 "on_conflict = last needs a source that ends: in a stream the earlier reading may be in a decided window; use first, keep or raise",
+            ));
+        }
+        if self.on_late == OnLate::Correct && self.plan.correct_for().is_none() {
+            return Err(Error::new(
+                crate::Kind::Usage,
+                "on_late = correct needs correct_for, how long final windows are kept; give one, such as \"1h\"",
             ));
         }
         Ok(())
