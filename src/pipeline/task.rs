@@ -265,7 +265,7 @@ impl Task {
         let live = self.live.as_mut().ok_or_else(lost)?;
         if live.gather.changed {
             live.gather.positions = batch.after.clone();
-            self.send(false, out)?;
+            self.send(out)?;
         }
         Ok(())
     }
@@ -295,7 +295,7 @@ impl Task {
         let twice = live.gather.bytes >= limits.bytes.saturating_mul(2)
             || live.gather.rows >= limits.rows.saturating_mul(2);
         if live.gather.changed && (full || old) && self.free() {
-            self.send(false, out)?;
+            self.send(out)?;
         } else if twice && !self.paused && !self.optimistic() {
             self.paused = true;
             out.push(Effect::Pause);
@@ -313,9 +313,9 @@ impl Task {
     }
 
     /// Builds a flush and sends it.
-    fn send(&mut self, last: bool, out: &mut Vec<Effect>) -> Result<()> {
+    fn send(&mut self, out: &mut Vec<Effect>) -> Result<()> {
         let live = self.live.as_mut().ok_or_else(lost)?;
-        let built = live.build(&self.config, self.clock.now, last)?;
+        let built = live.build(&self.config, self.clock.now)?;
         self.clock.flushed = self.clock.now;
         self.flight = Some(built.clone());
         out.push(Effect::Decide {
@@ -341,6 +341,11 @@ impl Task {
     fn idle(&mut self) -> Result<()> {
         let c = &self.config;
         let live = self.live.as_mut().ok_or_else(lost)?;
+        if self.paused {
+            // It is we who do not listen.
+            self.clock.heard = self.clock.now;
+            self.clock.mark = live.closed_to;
+        }
         let silence = self.clock.now.saturating_sub(self.clock.heard);
         let (Some(idle), Some(mark)) = (c.idle, self.clock.mark) else {
             return Ok(());
@@ -372,7 +377,7 @@ impl Task {
         }
         let live = self.live.as_ref().ok_or_else(lost)?;
         if live.gather.changed {
-            return self.send(true, out);
+            return self.send(out);
         }
         if std::mem::take(&mut self.resumed) {
             self.phase = Phase::Reading;

@@ -38,6 +38,10 @@ impl Open {
             }
             let mut changed = std::mem::take(&mut state.changed);
             changed.retain(|row| {
+                // A row that left may be beyond the end: the rows shrink when all have left.
+                if *row as usize >= state.rows.len() {
+                    return false;
+                }
                 let fresh = state.rows.has(*row, flag::CHANGED);
                 state
                     .rows

@@ -47,7 +47,13 @@ fn compare(w: &World) -> Result<()> {
     )?;
     for (i, store) in w.stores.iter().enumerate() {
         let what = |t: &str| format!("{t} of sink {i}");
-        same(&what("windows"), &store.windows, &want.windows)?;
+        for key in store.windows.keys().chain(want.windows.keys()) {
+            same(
+                &what(&format!("window {key:?}")),
+                &store.windows.get(key),
+                &want.windows.get(key),
+            )?;
+        }
         same(
             &what("readings"),
             &once(store.kept.iter().copied())?,

@@ -19,6 +19,10 @@ pub enum Told {
     Tick {
         now: i64,
     },
+    /// A tick while the task takes no batch: that is no silence of the source.
+    Paused {
+        now: i64,
+    },
     EndOfRead,
 }
 
@@ -102,7 +106,7 @@ pub fn outcome(s: &Scenario, told: &[Told]) -> Outcome {
     };
     for t in told {
         match *t {
-            Told::Owned { now } => m.heard = (now, m.mark),
+            Told::Owned { now } | Told::Paused { now } => m.heard = (now, m.mark),
             Told::Rows { from, to, low, now } => m.rows(from, to, low, now),
             Told::Tick { now } => m.tick(now),
             Told::EndOfRead => m.end(),

@@ -153,10 +153,10 @@ impl World {
             length,
         )?;
         for _ in 0..10_000 {
-            self.revive()?;
             if let Some(end) = a.end.take() {
                 return Ok(end);
             }
+            self.revive()?;
             self.act(&mut a, length)?;
         }
         Err("the attempt never ends".into())
@@ -201,11 +201,19 @@ impl World {
         let at = self.dice.below(self.zombies.len() as u64) as usize;
         match self.zombies.swap_remove(at) {
             (epoch, Effect::Decide { flush, head }) => {
-                if self.decide(epoch, &flush, &head, 0)? && epoch != self.home.epoch {
+                let before = self.decides;
+                self.decide(epoch, &flush, &head, 0)?;
+                if self.decides > before && epoch != self.home.epoch {
                     return Err("a stale owner's flush was decided".into());
                 }
             }
-            (epoch, Effect::Apply { sink, flush }) => self.apply(epoch, sink, &flush)?,
+            (epoch, Effect::Apply { sink, flush }) => {
+                // One that skips a flush is an error to whoever sent it, and he is gone.
+                let next = flush.id.n <= self.stores[sink].applied + 1;
+                if next || self.broken == Broken::Unfenced {
+                    self.apply(epoch, sink, &flush)?;
+                }
+            }
             _ => {}
         }
         Ok(())
@@ -225,7 +233,14 @@ impl World {
             1 | 2 => self.deliver(a, length),
             3 if !self.s.bounded && self.trouble => {
                 let now = self.now;
-                a.told.push(Told::Tick { now });
+                if a.reading.is_some() {
+                    let told = if a.paused {
+                        Told::Paused { now }
+                    } else {
+                        Told::Tick { now }
+                    };
+                    a.told.push(told);
+                }
                 self.feed(a, Event::Tick { now }, length)
             }
             _ => self.read(a, length),
@@ -308,6 +323,11 @@ impl World {
 
     /// A sink takes a flush for an owner.
     fn apply(&mut self, epoch: u64, sink: usize, flush: &Arc<Flush>) -> Result<()> {
+            eprintln!(
+                "   apply by {epoch} sink {sink} {:?} applied {}",
+                flush.id, self.stores[sink].applied
+            );
+        }
         let store = &mut self.stores[sink];
         if self.broken != Broken::Unfenced && (epoch < store.epoch || flush.id.n <= store.applied) {
             return Ok(());
@@ -432,6 +452,9 @@ impl World {
 
     /// Gives the task an event and carries out, or queues, what it asks for.
     fn feed(&mut self, a: &mut Attempt, event: Event, length: usize) -> Result<()> {
+            let t = format!("{event:?}");
+            eprintln!("{} {}", a.epoch, &t[..t.len().min(160)]);
+        }
         for effect in a.task.step(event) {
             if self.trouble && self.dice.one_in(200) {
                 return self.crash(a);
@@ -445,6 +468,17 @@ impl World {
     }
 
     fn carry_out(&mut self, a: &mut Attempt, effect: Effect, length: usize) -> Result<()> {
+            match &effect {
+                Effect::Apply { sink, flush } => {
+                    eprintln!("  {} Apply {sink} {:?}", a.epoch, flush.id)
+                }
+                Effect::Decide { flush, .. } => eprintln!(
+                    "  {} Decide {:?} wm {:?} dec {:?}",
+                    a.epoch, flush.id, flush.watermark, flush.decisions
+                ),
+                e => eprintln!("  {} {e:?}", a.epoch),
+            }
+        }
         match effect {
             Effect::Read { from, read, order } => {
                 let at = from.first().map_or(0, |p| p.at as usize);
@@ -493,6 +527,9 @@ impl World {
                         return self.crash(a);
                     }
                     self.feed(a, Event::Finished { sink }, length)?;
+                    if a.end.is_some() {
+                        return Ok(());
+                    }
                 }
             }
             Effect::Done(outcome) => a.end = Some(End::Done(outcome)),
@@ -568,7 +605,7 @@ impl Store {
         for batch in &flush.readings {
             self.kept.extend(whole(batch, "row").map(|r| r as usize));
         }
-        for batch in &flush.late {
+        if let Some(batch) = &flush.late {
             let (reasons, grains) = (text(batch, "reason"), text(batch, "grains"));
             let rows = whole(batch, "row").map(|r| r as usize);
             self.aside.extend(

@@ -64,8 +64,8 @@ impl Live {
     }
 
     /// Builds the next flush from what gathered.
-    pub(super) fn build(&mut self, c: &TaskConfig, now: i64, last: bool) -> Result<Built> {
-        if c.on_late == OnLate::Correct && !last {
+    pub(super) fn build(&mut self, c: &TaskConfig, now: i64) -> Result<Built> {
+        if c.on_late == OnLate::Correct {
             self.close(c)?;
         }
         for grain in c.plan.grains() {
@@ -102,7 +102,7 @@ impl Live {
             counters: g.counters,
             totals: self.totals.clone(),
             decisions: g.decisions,
-            last,
+            last: self.ended,
         };
         let head = self.head_after(c, &flush);
         self.head = Some(head.clone());

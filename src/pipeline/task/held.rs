@@ -2,8 +2,9 @@
 
 use super::tables;
 use crate::flush::{table, untable};
-use crate::schema::{Measure, Readings, RowIds, SensorKeys, Step};
+use crate::schema::{Readings, RowIds, SensorKeys, Step};
 use crate::transform::{Held, end};
+use crate::window::{Plan, StepKnown};
 use crate::{Error, Kind, Result};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type, TimestampMicrosecondType};
@@ -41,27 +42,20 @@ fn rows(readings: &Readings, files: &[Arc<str>]) -> Result<RecordBatch> {
 }
 
 /// Reads them back; files not in the list are added.
-pub(super) fn decode(
-    mut bytes: &[u8],
-    measures: &Arc<[Measure]>,
-    files: &mut Vec<Arc<str>>,
-) -> Result<Held> {
+pub(super) fn decode(mut bytes: &[u8], plan: &Plan, files: &mut Vec<Arc<str>>) -> Result<Held> {
     let mut held = Held::default();
     while !bytes.is_empty() {
         let (length, rest) = bytes.split_first_chunk::<8>().ok_or_else(damaged)?;
         let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|_| damaged())?;
         let (part, rest) = rest.split_at_checked(length).ok_or_else(damaged)?;
         bytes = rest;
-        held.hold(readings(&untable(part.to_vec())?, measures, files).ok_or_else(damaged)?);
+        held.hold(readings(&untable(part.to_vec())?, plan, files).ok_or_else(damaged)?);
     }
     Ok(held)
 }
 
-fn readings(
-    rows: &RecordBatch,
-    measures: &Arc<[Measure]>,
-    files: &mut Vec<Arc<str>>,
-) -> Option<Readings> {
+fn readings(rows: &RecordBatch, plan: &Plan, files: &mut Vec<Arc<str>>) -> Option<Readings> {
+    let measures = &plan.measures;
     let n = rows.num_rows();
     let text = |name: &str| rows.column_by_name(name)?.as_string_opt::<i32>();
     let whole = |name: &str| rows.column_by_name(name)?.as_primitive_opt::<Int64Type>();
@@ -106,8 +100,9 @@ fn readings(
         time: time.values().clone(),
         values,
         quality: Some((0..n).map(grade).collect()),
-        step: match steps.null_count() {
-            0 => Step::Rows(steps.values().clone()),
+        step: match plan.step {
+            StepKnown::Fixed(step) => Step::Fixed(step),
+            StepKnown::Rows if steps.null_count() == 0 => Step::Rows(steps.values().clone()),
             _ => Step::Unknown,
         },
         file: number(files, if n > 0 { file.value(0) } else { "" }),
