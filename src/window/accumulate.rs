@@ -118,6 +118,8 @@ pub(crate) struct Batch<'a> {
     pub codes: Option<&'a [u32]>,
     pub sensors: usize,
     pub times: &'a [i64],
+    /// Rows without any value, all of them.
+    pub empty: usize,
 }
 
 impl Batch<'_> {
@@ -147,14 +149,16 @@ impl Plan {
             SensorKeys::Constant(name) => (None, Arc::new([name.clone()])),
             SensorKeys::Coded { codes, names } => (Some(codes), names.clone()),
         };
+        let counted = counted_rows(readings, keep);
+        let (times, empty) = (&readings.time[..], counted.empty);
         let batch = Batch {
             plan: self,
             readings,
             codes,
             sensors: names.len(),
-            times: &readings.time,
+            times,
+            empty,
         };
-        let counted = counted_rows(readings, keep);
         let stats = batch_stats(readings, keep, counted.nulls);
         let twice = counted.duplicates(keep);
         let mut grains: Vec<Rows> = Vec::with_capacity(self.grains.len());
@@ -268,16 +272,15 @@ struct Column<'a> {
     valid: Option<&'a BooleanBuffer>,
 }
 
+/// Rows that count have a value in some measure; where a column's nulls are just the rows without
+/// any value, it has none in them.
 fn columns<'a>(batch: &Batch<'a>) -> Vec<Column<'a>> {
     let column = |cell: &super::plan::Cell| {
         let array = &batch.readings.values[cell.measure];
-        let valid = array
-            .nulls()
-            .filter(|n| n.null_count() > 0)
-            .map(|n| n.inner());
+        let nulls = array.nulls().filter(|n| n.null_count() > batch.empty);
         Column {
             values: array.values(),
-            valid,
+            valid: nulls.map(|n| n.inner()),
         }
     };
     batch.plan.cells.iter().map(column).collect()

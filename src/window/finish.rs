@@ -96,8 +96,8 @@ impl Output<'_> {
     fn instants(&self, at: usize, seen: bool) -> ArrayRef {
         let values: Vec<i64> = self.list.iter().map(|row| self.word(*row, at)).collect();
         let valid = |row: &u32| !seen || self.word(*row, head::READINGS) > 0;
-        let nulls = NullBuffer::from_iter(self.list.iter().map(valid));
-        let nulls = (nulls.null_count() > 0).then_some(nulls);
+        let holes = !self.list.iter().all(valid);
+        let nulls = holes.then(|| NullBuffer::from_iter(self.list.iter().map(valid)));
         Arc::new(TimestampMicrosecondArray::new(values.into(), nulls).with_timezone("UTC"))
     }
 
@@ -175,16 +175,16 @@ impl Output<'_> {
         let least = if aggregate == Aggregate::Stddev { 2 } else { 1 };
         let known = aggregate != Aggregate::Energy || cell.energy_known;
         let valid = |row: &u32| known && count(*row) >= least;
-        let value = |row: &u32| {
-            if valid(row) {
-                self.value(*row, cell, aggregate, count(*row))
-            } else {
+        let mut holes = false;
+        let value = |row: &u32| match valid(row) {
+            true => self.value(*row, cell, aggregate, count(*row)),
+            false => {
+                holes = true;
                 0.0
             }
         };
         let values: Vec<f64> = self.list.iter().map(value).collect();
-        let nulls = NullBuffer::from_iter(self.list.iter().map(valid));
-        let nulls = (nulls.null_count() > 0).then_some(nulls);
+        let nulls = holes.then(|| NullBuffer::from_iter(self.list.iter().map(valid)));
         Arc::new(Float64Array::new(ScalarBuffer::from(values), nulls))
     }
 

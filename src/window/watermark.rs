@@ -95,12 +95,16 @@ pub(crate) struct Counted {
     bad: Option<BooleanBuffer>,
     /// Number of rows without any value, of those kept.
     pub nulls: u64,
+    /// Number of rows without any value, of all.
+    pub empty: usize,
 }
 
 /// Finds the rows that count.
 pub(crate) fn counted_rows(readings: &Readings, keep: &Keep) -> Counted {
     let kept = keep.rows.as_ref();
-    let null = and(null_rows(readings).as_ref(), kept);
+    let null = null_rows(readings);
+    let empty = null.as_ref().map_or(0, BooleanBuffer::count_set_bits);
+    let null = and(null.as_ref(), kept);
     let bad = bad_rows(readings).map(|bad| match &null {
         Some(null) => &bad & &!null,
         None => bad,
@@ -119,6 +123,7 @@ pub(crate) fn counted_rows(readings: &Readings, keep: &Keep) -> Counted {
         null,
         bad,
         nulls,
+        empty,
     }
 }
 
