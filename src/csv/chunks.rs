@@ -12,6 +12,7 @@ use super::text::{Text, closing};
 use super::{Chunk, CsvPlan, ReadOptions, Start, stream};
 use crate::input::{Bytes, Opened};
 use crate::ledger::Ledger;
+use crate::time::OnRepeated;
 use crate::{Error, Kind, Result, runtime};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -86,6 +87,7 @@ impl<T: Send + 'static> Chunks<T> {
         map: Map<T>,
         limit: u64,
     ) -> Result<Chunks<T>> {
+        check(&plan, options)?;
         let pool = match options.threads {
             Some(threads) => runtime::sized(threads)?,
             None => runtime::pool()?,
@@ -150,6 +152,27 @@ impl<T: Send + 'static> Drop for Chunks<T> {
         self.0.lock().over = true;
         self.0.changed.notify_all();
     }
+}
+
+/// Refuses what cannot be read.
+fn check(plan: &CsvPlan, options: &ReadOptions) -> Result<()> {
+    if plan.width > options.max_columns {
+        return Err(Error::new(
+            Kind::Schema,
+            format!(
+                "a record has {} fields and at most {} are allowed; check the delimiter, or raise max_columns",
+                plan.width, options.max_columns
+            ),
+        ));
+    }
+    // Which pass of a repeated hour a row is in depends on the rows before it, wherever chunks end.
+    if plan.has_zone() && options.local.on_repeated == OnRepeated::Infer {
+        return Err(Error::new(
+            Kind::Usage,
+            "on_repeated = infer is not possible while a text file is read in parallel; say earliest, latest or null, or raise to list the rows",
+        ));
+    }
+    Ok(())
 }
 
 /// Reads a stream's first bytes to see whether it has a byte order mark, whose length is given.
