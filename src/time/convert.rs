@@ -175,13 +175,6 @@ impl Converter {
         inside.then(|| local - self.plain.offset)
     }
 
-    /// The one offset for all local times from `least` to `greatest`, if no change is near: then
-    /// subtracting it from each is what `convert` does, in any order, on any thread.
-    pub fn plain_offset(&self, least: i64, greatest: i64) -> Option<i64> {
-        let plain = plain_around(&self.zone, least);
-        (least >= plain.from && greatest < plain.to).then_some(plain.offset)
-    }
-
     /// Converts a column in place, rows in file order; `sensors` has one number a row, or is
     /// empty where there is one sensor. `fault` is told of each row that has no instant, and
     /// why (`None`: by a `null` policy); its local time stays as it was.
@@ -205,10 +198,12 @@ impl Converter {
         }
     }
 
+    /// The one offset of a whole column, if no change is near.
     fn offset_for_all(&self, times: &[i64]) -> Option<i64> {
         let least = *times.iter().min()?;
         let greatest = *times.iter().max()?;
-        self.plain_offset(least, greatest)
+        let plain = plain_around(&self.zone, least);
+        (least >= plain.from && greatest < plain.to).then_some(plain.offset)
     }
 
     #[cold]

@@ -88,12 +88,6 @@ impl Layout {
         }
     }
 
-    /// A date and a time of day from two fields, as local microseconds.
-    #[inline]
-    pub fn date_and_time(&self, date: &[u8], time: &[u8]) -> Result<i64, TimeError> {
-        Ok(self.date(date)? * DAY + time_of_day(time)?)
-    }
-
     /// A date with perhaps a time and an offset, in one field.
     #[inline]
     pub fn stamp(&self, text: &[u8]) -> Result<Parsed, TimeError> {
