@@ -98,6 +98,8 @@ impl SqliteSink {
             self.at.busy_timeout.clamp(0.0, 1e6),
         ))?;
         conn.set_prepared_statement_cache_capacity(64);
+        // Larger pages for a file that is new: window rows have many columns. One that is there keeps its own.
+        conn.pragma_update(None, "page_size", 16_384)?;
         conn.pragma_update(None, "journal_mode", "wal")?;
         let synchronous = match self.at.synchronous {
             Synchronous::Full => "full",
@@ -414,6 +416,7 @@ impl Home for SqliteSink {
             lock,
         };
         self.owned.insert(claim.partition, ownership);
+        self.applies.insert(claim.partition, owned.epoch);
         Ok(owned)
     }
 
