@@ -24,6 +24,7 @@ use std::io::Read;
 const MAGIC: &[u8; 4] = b"WLF1";
 const PREFIX: usize = 16;
 const LEVEL: i32 = 1;
+const SHORT: usize = 512;
 
 /// The most raw bytes a section may have.
 pub const MAX_SECTION: u64 = 4 << 30;
@@ -153,7 +154,11 @@ impl Body {
                 "a flush section is over 4 GiB; set smaller flush limits",
             ));
         }
-        let packed = zstd::bulk::compress(raw, LEVEL).map_err(unwritable)?;
+        let packed = match raw.len() {
+            // Too short to be worth a compressor.
+            ..SHORT => raw.to_vec(),
+            _ => zstd::bulk::compress(raw, LEVEL).map_err(unwritable)?,
+        };
         let stored = if packed.len() < raw.len() {
             &packed
         } else {

@@ -94,7 +94,7 @@ impl Scenario {
             on_conflict: dice.pick(conflicts),
             dedupe_for: dice.below(4) as i64 * HOUR,
             limits: Limits {
-                rows: dice.pick(&[1, 3, 8, 1000]),
+                rows: dice.pick(&[1, 6, 12, 1000]),
                 bytes: 1 << 30,
                 interval: dice.pick(&[MINUTE, 20 * MINUTE, 10_000 * HOUR]),
             },
@@ -134,7 +134,7 @@ impl Scenario {
 }
 
 fn rows(dice: &mut Dice, bounded: bool) -> Vec<Row> {
-    let n = 1 + dice.below(24);
+    let n = 1 + dice.below(18);
     let sensors = 1 + dice.below(3);
     let disorder = dice.pick(&[0, 0, 2, 8, 40]);
     let far = !bounded && dice.one_in(4);

@@ -164,7 +164,7 @@ impl World {
 
     fn owned(&mut self) -> Result<Owned> {
         let fold = self.home.head.as_ref().map_or(0, |h| h.fold.n);
-        let again = |f: &Arc<Flush>, dice: &mut Dice| match dice.one_in(8) {
+        let again = |f: &Arc<Flush>, dice: &mut Dice| match dice.one_in(100) {
             true => f
                 .encode()
                 .and_then(|b| Flush::decode(&b))
@@ -174,7 +174,7 @@ impl World {
         let mut records = Vec::new();
         for f in self.home.records.iter().filter(|f| f.id.n >= fold) {
             let bare = f.encode_state().and_then(|b| Flush::decode(&b));
-            records.push(if self.dice.one_in(8) {
+            records.push(if self.dice.one_in(100) {
                 bare.map_err(|e| e.to_string())?
             } else {
                 (**f).clone()
@@ -323,11 +323,6 @@ impl World {
 
     /// A sink takes a flush for an owner.
     fn apply(&mut self, epoch: u64, sink: usize, flush: &Arc<Flush>) -> Result<()> {
-            eprintln!(
-                "   apply by {epoch} sink {sink} {:?} applied {}",
-                flush.id, self.stores[sink].applied
-            );
-        }
         let store = &mut self.stores[sink];
         if self.broken != Broken::Unfenced && (epoch < store.epoch || flush.id.n <= store.applied) {
             return Ok(());
@@ -452,9 +447,6 @@ impl World {
 
     /// Gives the task an event and carries out, or queues, what it asks for.
     fn feed(&mut self, a: &mut Attempt, event: Event, length: usize) -> Result<()> {
-            let t = format!("{event:?}");
-            eprintln!("{} {}", a.epoch, &t[..t.len().min(160)]);
-        }
         for effect in a.task.step(event) {
             if self.trouble && self.dice.one_in(200) {
                 return self.crash(a);
@@ -468,17 +460,6 @@ impl World {
     }
 
     fn carry_out(&mut self, a: &mut Attempt, effect: Effect, length: usize) -> Result<()> {
-            match &effect {
-                Effect::Apply { sink, flush } => {
-                    eprintln!("  {} Apply {sink} {:?}", a.epoch, flush.id)
-                }
-                Effect::Decide { flush, .. } => eprintln!(
-                    "  {} Decide {:?} wm {:?} dec {:?}",
-                    a.epoch, flush.id, flush.watermark, flush.decisions
-                ),
-                e => eprintln!("  {} {e:?}", a.epoch),
-            }
-        }
         match effect {
             Effect::Read { from, read, order } => {
                 let at = from.first().map_or(0, |p| p.at as usize);
