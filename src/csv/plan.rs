@@ -236,8 +236,9 @@ fn outputs(schema: &Schema, found: &Found) -> Result<Vec<Output>> {
 }
 
 fn output(schema: &Schema, column: &Column, field: usize, time: Option<usize>) -> Output {
-    let is_time = column.role == Role::Time && schema.time.columns.contains(&column.name)
-        || column.role == Role::Time && schema.time.columns.is_empty();
+    let times = &schema.time.columns;
+    let named = times.is_empty() || times.contains(&column.name);
+    let is_time = column.role == Role::Time && named;
     let pair = is_time && schema.time.columns.len() == 2;
     let name = if pair { "time" } else { &column.name };
     Output {
