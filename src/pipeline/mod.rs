@@ -2,13 +2,76 @@
 //!
 //! | part | does |
 //! |---|---|
-//! | `spec` | the one definition of every option (serde, unknown keys refused), its fingerprint |
-//! | `check` | what would run, and what is wrong, before row one |
+//! | [`spec`], [`policy`] | the one definition of every option (serde, unknown keys refused), its fingerprint |
+//! | `build` | a spec becomes source, plan, task config and sinks |
+//! | [`check()`] | what would run, and what is wrong, before row one |
 //! | [`task`] | one partition as a pure state machine: `step(event) → effects` |
-//! | `run` | threads, the byte-bounded queue, stop; carries effects out |
-//! | `report` | ledger, timings, summary |
+//! | `run`, `reader`, `stores` | the three threads; carry effects out |
+//! | [`control`] | stop flag in, progress out |
+//! | [`report`] | ledger, timings, summary |
+//!
+//! In: a [`Spec`], and data where they are handed over. Out: a [`Report`], tables for `windows`.
+//! Nothing above this room may call it.
 
+mod build;
+mod check;
 pub mod control;
 pub mod policy;
+mod reader;
 pub mod report;
+mod run;
+pub mod spec;
+mod state;
+mod stores;
 pub mod task;
+
+pub use build::{Handed, Until, schema_file};
+pub use check::{Finding, Level, check};
+pub use control::Control;
+pub use report::{Outcome, Report};
+pub use spec::Spec;
+pub use state::{State, state};
+
+use crate::Result;
+use crate::sink::{MemoryStore, SinkSpec, What};
+use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
+use std::sync::Arc;
+
+/// Runs a pipeline to the end of its source, or `until`, or until `control` stops it.
+/// Errors leave every decided flush in place; the next run goes on from there.
+pub fn run(spec: &Spec, handed: Option<Handed>, until: Until, control: &Arc<Control>) -> Result<Report> {
+    let stores = build::stores(spec)?;
+    let parts = build::parts(spec, handed, until, true)?;
+    run::run(&parts, stores, control)
+}
+
+/// Windows as tables.
+pub struct Windowed {
+    /// Columns of every grain's table.
+    pub schema: SchemaRef,
+    /// Rows by grain, finest first; batches in order of (window_start, sensor).
+    pub grains: Vec<(String, Vec<RecordBatch>)>,
+    /// Late readings and their columns.
+    pub late: (SchemaRef, Vec<RecordBatch>),
+    /// What the run did.
+    pub report: Report,
+}
+
+/// The windows of data, kept nowhere: the same code and the same bits as [`run`].
+pub fn windows(spec: &Spec, handed: Option<Handed>, control: &Arc<Control>) -> Result<Windowed> {
+    let store = MemoryStore::default();
+    let named = |what| SinkSpec::new(crate::sink::Endpoint::Memory).taking(what);
+    let sinks = [What::Windows, What::Late, What::Rejects].map(named).to_vec();
+    let spec = Spec { name: "windows".into(), sinks, ..spec.clone() };
+    let parts = build::parts(&spec, handed, Until::End, false)?;
+    let report = run::run(&parts, build::memory(&store), control)?;
+    let take = |grain: &String| Ok((grain.clone(), store.take(grain)?));
+    Ok(Windowed {
+        schema: parts.tables.windows.clone(),
+        grains: parts.tables.grains.iter().map(take).collect::<Result<_>>()?,
+        late: (parts.tables.late.clone(), store.take_late()),
+        report,
+    })
+}
+

@@ -119,6 +119,11 @@ pub struct Spec {
     pub take_over: bool,
     /// Makes a stream without identity (standard input, an Arrow reader) repeatable.
     pub stream_name: Option<String>,
+    /// Bytes of text that one thread decodes at a time.
+    pub chunk_bytes: usize,
+    /// Rows that may wait in memory for their turn; a bounded read with more of them is put in time
+    /// order on disk first.
+    pub waiting_rows: usize,
     /// The file may grow: an unterminated last line is held back.
     pub may_grow: bool,
 }
@@ -154,6 +159,8 @@ impl Default for Spec {
             spill_dir: None,
             take_over: false,
             stream_name: None,
+            chunk_bytes: 1 << 20,
+            waiting_rows: 1 << 18,
             may_grow: false,
         }
     }

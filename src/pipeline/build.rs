@@ -1,0 +1,301 @@
+//! Build: a spec and what was handed over become the parts of a run. Opens the source, compiles
+//! the windows, opens the sinks; reads no row and writes none.
+
+use super::policy::OnLate;
+use super::spec::{AggregatesSpec, SchemaSpec, SourceSpec, Spec, duration};
+use super::stores::Stores;
+use super::task::{self, Limits, TaskConfig, Wants};
+use crate::csv::{ReadOptions, SchemaChoice};
+use crate::schema::{Aggregate, Measure, MeasureKind, Overrides, Schema, StepSpec};
+use crate::sink::{self, Memory, MemoryStore, Sink, Tables, What};
+use crate::source::{ArrowOptions, ArrowSource, FileOptions, FileSource, Order, Simulated, Source};
+use crate::time::{Grain, Zone};
+use crate::window::{Plan, StepKnown, WindowSpec, default_aggregates};
+use crate::{Error, Kind, Result};
+use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// Data handed over in place of a named source.
+pub enum Handed {
+    /// Batches that can be read again.
+    Table {
+        /// Their columns.
+        schema: SchemaRef,
+        /// The rows.
+        batches: Vec<RecordBatch>,
+    },
+    /// Batches that come once.
+    Reader {
+        /// Their columns.
+        schema: SchemaRef,
+        /// The rows.
+        batches: Box<dyn Iterator<Item = Result<RecordBatch>> + Send>,
+    },
+}
+
+/// How far a run goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Until {
+    /// To the end of the source, which an unbounded one does not have.
+    #[default]
+    End,
+    /// To what there is at the start of the run.
+    Now,
+}
+
+/// Everything a run is made of, but the sinks.
+pub(super) struct Parts {
+    pub(super) spec: Spec,
+    pub(super) source: Arc<dyn Source>,
+    pub(super) config: TaskConfig,
+    pub(super) tables: Tables,
+    pub(super) order: Order,
+    pub(super) take_over: bool,
+}
+
+/// A plain source up to this size is read optimistically: what waits for its one decision is small.
+const OPTIMISTIC: u64 = 512 << 20;
+/// Bytes of effects after which a flush is built.
+const FLUSH_BYTES: usize = 16 << 20;
+
+/// Opens the source and compiles what is asked for. `keep`: a store must be able to continue
+/// (positions carry fingerprints); off for `windows`, which keeps nothing.
+pub(super) fn parts(spec: &Spec, handed: Option<Handed>, until: Until, keep: bool) -> Result<Parts> {
+    if spec.grains.is_empty() && !spec.sinks.iter().any(|s| s.what == What::Readings) {
+        return Err(Error::new(Kind::Usage, "no grain is asked for; name some, for example grains = [\"1h\", \"1d\"]"));
+    }
+    let source = source(spec, handed, until, keep)?;
+    let schema = source.schema();
+    let zone = zone(spec, &schema, source.assumed())?;
+    let measures = measures(&source.measures(), spec)?;
+    let plan = Arc::new(Plan::new(&WindowSpec {
+        grains: sorted(&spec.grains),
+        zone: zone.clone(),
+        measures: measures.clone(),
+        step: step_known(spec, &schema)?,
+        correct_for: (spec.on_late == OnLate::Correct).then(|| optional("correct_for", spec.correct_for.as_deref())).transpose()?.flatten(),
+    })?);
+    let tables = Tables {
+        pipeline: spec.name.clone(),
+        tz: zone.name().to_string(),
+        grains: sorted(&spec.grains).iter().map(ToString::to_string).collect(),
+        windows: plan.schema(),
+        readings: task::readings_schema(&measures),
+        late: task::late_schema(&measures),
+    };
+    let order = match source.size() {
+        Some(bytes) if source.bounded() && bytes <= OPTIMISTIC => Order::Optimistic,
+        _ => Order::Scanned,
+    };
+    let config = config(spec, source.as_ref(), plan, order)?;
+    Ok(Parts { spec: spec.clone(), source, config, tables, order, take_over: spec.take_over })
+}
+
+fn config(spec: &Spec, source: &dyn Source, plan: Arc<Plan>, order: Order) -> Result<TaskConfig> {
+    let takes = |what| spec.sinks.iter().any(|s| s.what == what);
+    Ok(TaskConfig {
+        pipeline: spec.name.clone(),
+        partition: 0,
+        token: token(),
+        spec: spec.fingerprint()?,
+        spec_json: serde_json::Value::Object(spec.identity()?).to_string(),
+        tzdata: crate::time::tzdata_version().to_string(),
+        plan,
+        files: source.files(),
+        bounded: source.bounded(),
+        order,
+        lateness: duration("lateness", &spec.lateness)?,
+        on_late: spec.on_late,
+        correct_for: optional("correct_for", spec.correct_for.as_deref())?.unwrap_or(0),
+        idle: optional("idle", spec.idle.as_deref())?,
+        ahead: if source.bounded() { None } else { Some(duration("ahead", &spec.ahead)?) },
+        on_reject: spec.on_reject,
+        on_duplicate: spec.on_duplicate,
+        on_conflict: spec.on_conflict,
+        dedupe_for: duration("dedupe_for", &spec.dedupe_for)?,
+        limits: Limits { rows: spec.flush_rows, bytes: FLUSH_BYTES, interval: duration("flush_interval", &spec.flush_interval)? },
+        sinks: spec.sinks.len(),
+        wants: Wants { readings: takes(What::Readings), late: takes(What::Late), rejects: takes(What::Rejects) },
+    })
+}
+
+fn source(spec: &Spec, handed: Option<Handed>, until: Until, keep: bool) -> Result<Arc<dyn Source>> {
+    let overrides = Overrides {
+        time: spec.time.clone(),
+        sensor: spec.sensor.clone(),
+        measures: spec.measures.clone(),
+        step: spec.step.clone(),
+        tz: None,
+        ..Overrides::default()
+    };
+    let spill_dir = spec.spill_dir.as_ref().map(PathBuf::from);
+    if let Some(handed) = handed {
+        let options = ArrowOptions {
+            schema: declared(spec)?,
+            overrides,
+            on_repeated: spec.on_repeated,
+            on_missing: spec.on_missing,
+            on_reject: spec.on_reject,
+            max_rejects: spec.max_rejects,
+            spill_dir,
+            name: spec.stream_name.clone(),
+        };
+        return Ok(match handed {
+            Handed::Table { schema, batches } => Arc::new(ArrowSource::table(schema, batches, options)?),
+            Handed::Reader { schema, batches } => Arc::new(ArrowSource::reader(schema, batches, options)?),
+        });
+    }
+    let inputs = spec.source.inputs();
+    match inputs.as_slice() {
+        [] => Err(Error::new(Kind::Usage, "the pipeline has no source; name a file, a glob, - or a sim:// URL")),
+        [url] if url.starts_with("sim://") => Ok(Arc::new(Simulated::parse(url, match until {
+            Until::Now => Some(super::run::clock()),
+            Until::End => None,
+        })?)),
+        [url, ..] if url.contains("://") => Err(Error::new(Kind::Usage, format!(
+            "{} is no source of this version; name files, a glob, - or a sim:// URL", url.split("://").next().unwrap_or_default().to_string() + "://"))),
+        files => Ok(Arc::new(FileSource::new(files, FileOptions {
+            schema: choice(spec)?,
+            overrides,
+            read: ReadOptions { on_reject: spec.on_reject, max_rejects: spec.max_rejects, ..ReadOptions::default() },
+            spill_dir,
+            may_grow: spec.may_grow,
+            track: keep,
+            on_repeated: spec.on_repeated,
+            on_missing: spec.on_missing,
+            stream_name: spec.stream_name.clone(),
+        })?)),
+    }
+}
+
+fn choice(spec: &Spec) -> Result<SchemaChoice> {
+    Ok(match &spec.schema {
+        None => SchemaChoice::Sniff,
+        Some(SchemaSpec::Declared(schema)) => SchemaChoice::Declared(schema.as_ref().clone()),
+        Some(SchemaSpec::Named(name)) if name.ends_with(".toml") => SchemaChoice::Declared(schema_file(name)?),
+        Some(SchemaSpec::Named(name)) => SchemaChoice::Preset(name.clone()),
+    })
+}
+
+/// A schema that the caller declared or named, for tables.
+fn declared(spec: &Spec) -> Result<Option<Schema>> {
+    Ok(match choice(spec)? {
+        SchemaChoice::Sniff => None,
+        SchemaChoice::Declared(schema) => Some(schema),
+        SchemaChoice::Preset(name) => Some(crate::schema::preset(&name)?),
+    })
+}
+
+/// Reads a schema's TOML file.
+pub fn schema_file(path: &str) -> Result<Schema> {
+    let text = std::fs::read_to_string(path).map_err(|e| {
+        let kind = if e.kind() == std::io::ErrorKind::NotFound { Kind::NotFound } else { Kind::Endpoint };
+        Error::new(kind, format!("the schema file {path} cannot be read ({e}); name a preset or a readable .toml file")).because(e)
+    })?;
+    Schema::from_toml(&text)
+}
+
+/// The zone of the windows: asked for, else the schema's, else UTC. Wall-clock readings have one zone only: their own.
+fn zone(spec: &Spec, schema: &Schema, assumed: bool) -> Result<Zone> {
+    match &spec.tz {
+        Some(tz) if assumed && tz != "UTC" => Err(Error::new(Kind::AmbiguousZone, format!(
+            "windows in {tz} are asked for, but the times carry no zone; say what they are: tz = \"{tz}\" in the schema where they are local times there, or tz = \"UTC\" in the schema where they are UTC"))),
+        Some(tz) => Zone::parse(tz),
+        None => schema.tz.as_deref().map_or_else(|| Ok(Zone::utc()), Zone::parse),
+    }
+}
+
+fn step_known(spec: &Spec, schema: &Schema) -> Result<StepKnown> {
+    let fixed = match (&spec.step, &schema.step) {
+        (Some(step), _) | (None, StepSpec::Fixed(step)) => Some(duration("step", step)?),
+        (None, StepSpec::Unknown) => return Ok(StepKnown::No),
+        (None, _) => None,
+    };
+    Ok(fixed.map_or(StepKnown::Varies, StepKnown::Fixed))
+}
+
+fn optional(key: &str, text: Option<&str>) -> Result<Option<i64>> {
+    text.map(|text| duration(key, text)).transpose()
+}
+
+fn sorted(grains: &[Grain]) -> Vec<Grain> {
+    let mut grains = grains.to_vec();
+    grains.sort();
+    grains
+}
+
+/// The measures with the aggregates that are asked for.
+fn measures(found: &[Measure], spec: &Spec) -> Result<Arc<[Measure]>> {
+    if let Some(AggregatesSpec::By(by)) = &spec.aggregates {
+        if let Some(unknown) = by.keys().find(|name| !found.iter().any(|m| &m.name == *name)) {
+            let names: Vec<&str> = found.iter().map(|m| m.name.as_str()).collect();
+            return Err(Error::new(Kind::Schema, format!("aggregates are asked for {unknown:?}, which is no measure; there are {}", names.join(", "))));
+        }
+    }
+    found.iter().map(|measure| with_aggregates(measure, spec)).collect()
+}
+
+fn with_aggregates(measure: &Measure, spec: &Spec) -> Result<Measure> {
+    let mut aggregates = match &spec.aggregates {
+        None => default_aggregates(measure.kind).to_vec(),
+        // The energy of what has none is left out where all measures are meant, and refused where it is named.
+        Some(AggregatesSpec::All(all)) => all.iter().copied().filter(|a| *a != Aggregate::Energy || has_energy(measure)).collect(),
+        Some(AggregatesSpec::By(by)) => by.get(&measure.name).cloned().unwrap_or_default(),
+    };
+    aggregates.sort();
+    aggregates.dedup();
+    if aggregates.contains(&Aggregate::Energy) && !has_energy(measure) {
+        return Err(Error::new(Kind::Schema, format!("the energy of {} is asked for, but a {:?} has none; leave it out or declare the measure as power or energy", measure.name, measure.kind)));
+    }
+    Ok(Measure { aggregates, ..measure.clone() })
+}
+
+fn has_energy(measure: &Measure) -> bool {
+    matches!(measure.kind, MeasureKind::Power | MeasureKind::Energy)
+}
+
+/// Unique for this run.
+fn token() -> String {
+    static RUNS: AtomicU64 = AtomicU64::new(0);
+    let seed = (super::run::clock(), std::process::id(), RUNS.fetch_add(1, Relaxed), &RUNS as *const _ as usize);
+    blake3::hash(format!("{seed:?}").as_bytes()).to_hex()[..32].to_string()
+}
+
+/// Opens the sinks of a spec. The first is the home.
+pub(super) fn stores(spec: &Spec) -> Result<Stores> {
+    let Some((first, rest)) = spec.sinks.split_first() else {
+        return Err(Error::new(Kind::Usage, "the pipeline has no sink; name one, for example sqlite:///data/out.db"));
+    };
+    if spec.name.is_empty() {
+        return Err(Error::new(Kind::Usage, "a pipeline that writes to a store needs a name; it owns the position there"));
+    }
+    let home = sink::open_home(first)?;
+    let followers: Vec<Box<dyn Sink>> = rest.iter().map(sink::open).collect::<Result<_>>()?;
+    if spec.on_late == OnLate::Correct {
+        let stuck = std::iter::once(home.corrects()).chain(followers.iter().map(|f| f.corrects())).any(|can| !can);
+        if stuck {
+            return Err(Error::new(Kind::Usage, "on_late = correct writes final windows again, which a Parquet sink does only with revisions = \"append\"; set it, or use on_late = side"));
+        }
+    }
+    Ok(Stores { home, followers, partition: 0 })
+}
+
+/// The stores of `windows`: this process's memory.
+pub(super) fn memory(store: &MemoryStore) -> Stores {
+    let follower = |what| Box::new(Memory::new(store.clone(), what)) as Box<dyn Sink>;
+    Stores {
+        home: Box::new(Memory::new(store.clone(), What::Windows)),
+        followers: vec![follower(What::Late), follower(What::Rejects)],
+        partition: 0,
+    }
+}
+
+impl SourceSpec {
+    /// Whether nothing is named.
+    pub fn is_empty(&self) -> bool {
+        self.inputs().is_empty()
+    }
+}

@@ -1,0 +1,40 @@
+"""One run of the pipeline under test, in a process of its own so that it can be killed.
+
+usage: drive.py FOLDER HOME [take_over]
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import wattline as wl
+
+GRAINS = ["15min", "1h", "1d", "1mo"]
+
+
+def pipeline(folder: Path, home: str, take_over: bool = False) -> wl.Pipeline:
+    """SQLite and Parquet together, each taking windows, readings and rejects; HOME decides."""
+    sqlite, parquet = wl.Sqlite(folder / "out.db"), folder / "parquet"
+    sinks = {
+        "sqlite": [wl.Sink(sqlite, what) for what in ("windows", "readings", "rejects")],
+        "parquet": [wl.Sink(wl.Parquet(parquet / what), what) for what in ("windows", "readings")],
+    }
+    other = "parquet" if home == "sqlite" else "sqlite"
+    return wl.Pipeline(
+        "faults",
+        source=str(folder / "in*.csv"),
+        schema=str(folder / "schema.toml"),
+        grains=GRAINS,
+        sinks=[*sinks[home], *sinks[other]],
+        on_reject="collect",
+        flush_rows=150,
+        flush_interval="1ms",
+        chunk_bytes=4096,
+        waiting_rows=500,
+        take_over=take_over,
+    )
+
+
+if __name__ == "__main__":
+    report = pipeline(Path(sys.argv[1]), sys.argv[2], "take_over" in sys.argv[3:]).run(progress=False)
+    print(json.dumps(report.summary()))

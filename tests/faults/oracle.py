@@ -1,0 +1,136 @@
+"""The ledger oracle: what the stores must hold, worked out from the lines that were sent.
+
+It shares no code with wattline: plain Python, decimal arithmetic, one dictionary.
+"""
+
+import random
+import sqlite3
+from collections import defaultdict
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pyarrow.dataset as ds
+
+START = datetime(2026, 1, 30, tzinfo=UTC)
+SCHEMA = """
+name = "faults"
+tz = "UTC"
+step = "5min"
+columns = [
+  {name = "sensor_id", type = "text", role = "sensor"},
+  {name = "time", type = "timestamp", role = "time"},
+  {name = "load", type = "float", role = "measure", measure = "power", unit = "kW", digits = 3},
+]
+[time]
+columns = ["time"]
+[dialect]
+delimiter = ","
+header = true
+"""
+
+
+def floor(stamp: datetime, grain: str) -> datetime:
+    """The window's start in UTC, where days and months have no surprises."""
+    day = stamp.replace(hour=0, minute=0, second=0)
+    return {
+        "15min": stamp.replace(minute=stamp.minute // 15 * 15),
+        "1h": stamp.replace(minute=0),
+        "1d": day,
+        "1mo": day.replace(day=1),
+    }[grain]
+
+
+class Sent:
+    """The readings sent, and what must come of them."""
+
+    def __init__(self, seed: int, steps: int = 1200) -> None:
+        dice = random.Random(seed)
+        self.readings: list[tuple[str, datetime, Decimal]] = []
+        self.rejects = 0
+        lines: list[str] = []
+        for number in range(steps):
+            for sensor in ("a", "b"):
+                if dice.random() < 0.1:
+                    continue
+                reading = (sensor, START + timedelta(minutes=5 * number), Decimal(dice.randrange(9000)) / 1000)
+                self.readings.append(reading)
+                text = f"{sensor},{reading[1]:%Y-%m-%d %H:%M:%S},{reading[2]}"
+                lines += [text, text] if dice.random() < 0.03 else [text]
+                if dice.random() < 0.02:
+                    lines.append(f"{sensor},{reading[1]:%Y-%m-%d %H:%M:%S},oops")
+                    self.rejects += 1
+        self.doubles = len(lines) - len(self.readings) - self.rejects
+        for _ in range(len(lines) // 8):
+            i = dice.randrange(len(lines))
+            j = min(len(lines) - 1, i + dice.randrange(400))
+            lines[i], lines[j] = lines[j], lines[i]
+        self.lines = lines
+
+    def write(self, folder: Path) -> None:
+        """Two files as one dataset, and the schema."""
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "schema.toml").write_text(SCHEMA)
+        half = len(self.lines) * 2 // 3
+        for name, part in (("in1.csv", self.lines[:half]), ("in2.csv", self.lines[half:])):
+            (folder / name).write_text("sensor_id,time,load\n" + "\n".join(part) + "\n")
+
+    def windows(self, grain: str) -> dict[tuple[str, datetime], tuple[int, float, float, float]]:
+        """(sensor, start) to readings, least, greatest, energy in Wh."""
+        found = defaultdict(list)
+        for sensor, stamp, value in self.readings:
+            found[sensor, floor(stamp, grain)].append(value)
+        return {
+            key: (len(v), float(min(v)), float(max(v)), float(sum(v, Decimal(0)) * 1000 * 5 / 60))
+            for key, v in found.items()
+        }
+
+
+COLUMNS = ["sensor_id", "window_start", "readings", "load_min", "load_max", "load_energy_wh"]
+
+
+def sqlite_windows(folder: Path, grain: str) -> list[tuple]:
+    with sqlite3.connect(folder / "out.db") as base:
+        rows = base.execute(f"select {', '.join(COLUMNS)} from windows where grain = ? and readings > 0", (grain,))
+        return [(s, datetime.fromisoformat(t).replace(tzinfo=UTC), *rest) for s, t, *rest in rows]
+
+
+def parquet_windows(folder: Path, grain: str) -> list[tuple]:
+    table = ds.dataset(folder / "parquet" / "windows", format="parquet", partitioning="hive").to_table()
+    rows = table.filter((ds.field("grain") == grain) & (ds.field("readings") > 0)).select(COLUMNS).to_pylist()
+    return [tuple(row.values()) for row in rows]
+
+
+def complaints(sent: Sent, folder: Path, grains: list[str]) -> list[str]:
+    """Every way in which the stores differ from what was sent; empty: all is well."""
+    wrong = []
+    for grain in grains:
+        due = sent.windows(grain)
+        for store, read in (("sqlite", sqlite_windows), ("parquet", parquet_windows)):
+            rows = read(folder, grain)
+            held = {(row[0], row[1]): tuple(row[2:]) for row in rows}
+            if len(held) != len(rows):
+                wrong.append(f"{store} {grain}: {len(rows) - len(held)} windows stand twice")
+            wrong += [f"{store} {grain} {key}: lost" for key in due.keys() - held.keys()]
+            wrong += [f"{store} {grain} {key}: invented" for key in held.keys() - due.keys()]
+            both = due.keys() & held.keys()
+            wrong += [f"{store} {grain} {k}: {held[k]} is not {due[k]}" for k in both if held[k] != due[k]]
+    return wrong + raw_complaints(sent, folder)
+
+
+def raw_complaints(sent: Sent, folder: Path) -> list[str]:
+    wrong = []
+    due = sorted((s, t, float(v)) for s, t, v in sent.readings)
+    with sqlite3.connect(folder / "out.db") as base:
+        rows = base.execute("select sensor_id, time, load from readings").fetchall()
+        rejects = base.execute("select count(*) from rejects").fetchone()[0]
+    held = sorted((s, datetime.fromisoformat(t).replace(tzinfo=UTC), v) for s, t, v in rows)
+    table = ds.dataset(folder / "parquet" / "readings", format="parquet", partitioning="hive").to_table()
+    filed = sorted(tuple(row.values()) for row in table.select(["sensor_id", "time", "load"]).to_pylist())
+    if held != due:
+        wrong.append(f"sqlite readings: {len(held)} rows, {len(due)} were sent")
+    if filed != due:
+        wrong.append(f"parquet readings: {len(filed)} rows, {len(due)} were sent")
+    if rejects != sent.rejects:
+        wrong.append(f"rejects: {rejects}, {sent.rejects} were sent")
+    return wrong
