@@ -2,7 +2,7 @@
 //! the windows, opens the sinks; reads no row and writes none.
 
 use super::policy::OnLate;
-use super::spec::{AggregatesSpec, SchemaSpec, SourceSpec, Spec, duration};
+use super::spec::{AggregatesSpec, SchemaSpec, Spec, duration};
 use super::stores::Stores;
 use super::task::{self, Limits, TaskConfig, Wants};
 use crate::csv::{ReadOptions, SchemaChoice};
@@ -83,8 +83,8 @@ pub(super) fn parts(spec: &Spec, handed: Option<Handed>, until: Until, keep: boo
         tz: zone.name().to_string(),
         grains: sorted(&spec.grains).iter().map(ToString::to_string).collect(),
         windows: plan.schema(),
-        readings: task::readings_schema(&measures),
-        late: task::late_schema(&measures),
+        readings: task::tables::readings_schema(&measures),
+        late: task::tables::late_schema(&measures),
     };
     let order = match source.size() {
         Some(bytes) if source.bounded() && bytes <= OPTIMISTIC => Order::Optimistic,
@@ -125,11 +125,10 @@ fn config(spec: &Spec, source: &dyn Source, plan: Arc<Plan>, order: Order) -> Re
 fn source(spec: &Spec, handed: Option<Handed>, until: Until, keep: bool) -> Result<Arc<dyn Source>> {
     let overrides = Overrides {
         time: spec.time.clone(),
-        sensor: spec.sensor.clone(),
+        sensor: spec.sensor.as_ref().map(|names| names.list()),
         measures: spec.measures.clone(),
         step: spec.step.clone(),
         tz: None,
-        ..Overrides::default()
     };
     let spill_dir = spec.spill_dir.as_ref().map(PathBuf::from);
     if let Some(handed) = handed {
@@ -139,7 +138,8 @@ fn source(spec: &Spec, handed: Option<Handed>, until: Until, keep: bool) -> Resu
             on_repeated: spec.on_repeated,
             on_missing: spec.on_missing,
             on_reject: spec.on_reject,
-            max_rejects: spec.max_rejects,
+            max_rejects: spec.max_rejects.unwrap_or(ReadOptions::default().max_rejects),
+            waiting_rows: spec.waiting_rows,
             spill_dir,
             name: spec.stream_name.clone(),
         };
@@ -148,7 +148,7 @@ fn source(spec: &Spec, handed: Option<Handed>, until: Until, keep: bool) -> Resu
             Handed::Reader { schema, batches } => Arc::new(ArrowSource::reader(schema, batches, options)?),
         });
     }
-    let inputs = spec.source.inputs();
+    let inputs = spec.source.list();
     match inputs.as_slice() {
         [] => Err(Error::new(Kind::Usage, "the pipeline has no source; name a file, a glob, - or a sim:// URL")),
         [url] if url.starts_with("sim://") => Ok(Arc::new(Simulated::parse(url, match until {
@@ -160,10 +160,11 @@ fn source(spec: &Spec, handed: Option<Handed>, until: Until, keep: bool) -> Resu
         files => Ok(Arc::new(FileSource::new(files, FileOptions {
             schema: choice(spec)?,
             overrides,
-            read: ReadOptions { on_reject: spec.on_reject, max_rejects: spec.max_rejects, ..ReadOptions::default() },
+            read: read_options(spec),
             spill_dir,
             may_grow: spec.may_grow,
             track: keep,
+            waiting_rows: spec.waiting_rows,
             on_repeated: spec.on_repeated,
             on_missing: spec.on_missing,
             stream_name: spec.stream_name.clone(),
@@ -171,11 +172,21 @@ fn source(spec: &Spec, handed: Option<Handed>, until: Until, keep: bool) -> Resu
     }
 }
 
+fn read_options(spec: &Spec) -> ReadOptions {
+    let usual = ReadOptions::default();
+    ReadOptions {
+        on_reject: spec.on_reject,
+        max_rejects: spec.max_rejects.unwrap_or(usual.max_rejects),
+        chunk_bytes: spec.chunk_bytes,
+        ..usual
+    }
+}
+
 fn choice(spec: &Spec) -> Result<SchemaChoice> {
     Ok(match &spec.schema {
         None => SchemaChoice::Sniff,
-        Some(SchemaSpec::Declared(schema)) => SchemaChoice::Declared(schema.as_ref().clone()),
-        Some(SchemaSpec::Named(name)) if name.ends_with(".toml") => SchemaChoice::Declared(schema_file(name)?),
+        Some(SchemaSpec::Declared(schema)) => SchemaChoice::Declared(schema.clone()),
+        Some(SchemaSpec::Named(name)) if name.ends_with(".toml") => SchemaChoice::Declared(Box::new(schema_file(name)?)),
         Some(SchemaSpec::Named(name)) => SchemaChoice::Preset(name.clone()),
     })
 }
@@ -184,7 +195,7 @@ fn choice(spec: &Spec) -> Result<SchemaChoice> {
 fn declared(spec: &Spec) -> Result<Option<Schema>> {
     Ok(match choice(spec)? {
         SchemaChoice::Sniff => None,
-        SchemaChoice::Declared(schema) => Some(schema),
+        SchemaChoice::Declared(schema) => Some(*schema),
         SchemaChoice::Preset(name) => Some(crate::schema::preset(&name)?),
     })
 }
@@ -211,10 +222,10 @@ fn zone(spec: &Spec, schema: &Schema, assumed: bool) -> Result<Zone> {
 fn step_known(spec: &Spec, schema: &Schema) -> Result<StepKnown> {
     let fixed = match (&spec.step, &schema.step) {
         (Some(step), _) | (None, StepSpec::Fixed(step)) => Some(duration("step", step)?),
-        (None, StepSpec::Unknown) => return Ok(StepKnown::No),
+        (None, StepSpec::Unknown) => return Ok(StepKnown::Unknown),
         (None, _) => None,
     };
-    Ok(fixed.map_or(StepKnown::Varies, StepKnown::Fixed))
+    Ok(fixed.map_or(StepKnown::Rows, StepKnown::Fixed))
 }
 
 fn optional(key: &str, text: Option<&str>) -> Result<Option<i64>> {
@@ -290,12 +301,5 @@ pub(super) fn memory(store: &MemoryStore) -> Stores {
         home: Box::new(Memory::new(store.clone(), What::Windows)),
         followers: vec![follower(What::Late), follower(What::Rejects)],
         partition: 0,
-    }
-}
-
-impl SourceSpec {
-    /// Whether nothing is named.
-    pub fn is_empty(&self) -> bool {
-        self.inputs().is_empty()
     }
 }

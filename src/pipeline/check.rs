@@ -48,9 +48,6 @@ pub fn check(spec: &Spec, handed: Option<Handed>) -> Result<Vec<Finding>> {
             found.info(&format!("sink {}", number + 1), format!("{:?} to {}{}", sink.what(), sink.describe(), if number == 0 { " (home)" } else { "" }).to_lowercase());
         }
         if let Some(parts) = &parts {
-            for (number, sink) in stores.sinks().enumerate() {
-                found.keep(&format!("sink {}", number + 1), sink.check(&parts.tables));
-            }
             found.head(stores.home.as_mut(), parts);
         }
     }

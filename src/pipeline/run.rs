@@ -342,7 +342,7 @@ impl<'a> Session<'a> {
     }
 
     fn fill(&mut self) {
-        self.report.open_windows = self.task.open_windows() as u64;
+        self.report.open_windows = self.task.open_windows();
         for (sink, rows) in self.report.sinks.iter_mut().zip(&self.rows) {
             sink.1 = *rows;
         }
@@ -395,7 +395,7 @@ impl Report {
 
 impl Parts {
     /// The stored head belongs to this spec and this build, or says what to do.
-    fn agrees_with(&self, head: &Head) -> Result<()> {
+    pub(super) fn agrees_with(&self, head: &Head) -> Result<()> {
         if head.format > crate::flush::FORMAT {
             return Err(Error::new(Kind::SpecChanged, format!(
                 "pipeline {:?} was written by a newer wattline (format {}, this one reads {}); upgrade", head.pipeline, head.format, crate::flush::FORMAT)));

@@ -13,28 +13,28 @@ use crate::{Error, Kind, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Where readings come from.
+/// One text or a list of them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
-pub enum SourceSpec {
-    /// A path, a glob, `-` or a URL (`sim://`).
+pub enum Texts {
+    /// One.
     One(String),
-    /// Several files as one dataset.
+    /// Several, in order.
     Many(Vec<String>),
 }
 
-impl Default for SourceSpec {
+impl Default for Texts {
     fn default() -> Self {
-        SourceSpec::Many(Vec::new())
+        Texts::Many(Vec::new())
     }
 }
 
-impl SourceSpec {
-    /// The named inputs, in order; empty where the data are handed over (a table, a reader).
-    pub fn inputs(&self) -> Vec<String> {
+impl Texts {
+    /// As a list.
+    pub fn list(&self) -> Vec<String> {
         match self {
-            SourceSpec::One(one) => vec![one.clone()],
-            SourceSpec::Many(many) => many.clone(),
+            Texts::One(one) => vec![one.clone()],
+            Texts::Many(many) => many.clone(),
         }
     }
 }
@@ -65,14 +65,15 @@ pub enum AggregatesSpec {
 pub struct Spec {
     /// Name: owns the head in the home; also in every table's metadata.
     pub name: String,
-    /// Where readings come from.
-    pub source: SourceSpec,
+    /// Where readings come from: a path, a glob, `-`, a URL (`sim://`), or several files as one
+    /// dataset; empty where the data are handed over (a table, a reader).
+    pub source: Texts,
     /// The columns; `None`: sniffed.
     pub schema: Option<SchemaSpec>,
     /// Column of the time, for handed tables without a schema.
     pub time: Option<String>,
-    /// Column of the sensor, for handed tables without a schema.
-    pub sensor: Option<String>,
+    /// Column or columns of the sensor key, for handed tables without a schema.
+    pub sensor: Option<Texts>,
     /// Columns to aggregate, for handed tables without a schema; `None`: every numeric one.
     pub measures: Option<Vec<String>>,
     /// Length of a reading's interval, over the schema's.
@@ -132,7 +133,7 @@ impl Default for Spec {
     fn default() -> Self {
         Spec {
             name: String::new(),
-            source: SourceSpec::default(),
+            source: Texts::default(),
             schema: None,
             time: None,
             sensor: None,

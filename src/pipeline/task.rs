@@ -155,6 +155,12 @@ impl Task {
         self.flight.as_ref().map(|f| f.0.id)
     }
 
+    /// Windows that are open, all grains.
+    pub fn open_windows(&self) -> u64 {
+        let counts = self.live.as_ref().map(|live| live.open.open_windows()).unwrap_or_default();
+        counts.iter().map(|(open, _)| *open as u64).sum()
+    }
+
     /// Takes an event, gives what is to be done, in order.
     pub fn step(&mut self, event: Event) -> Vec<Effect> {
         if self.phase == Phase::Over {
