@@ -5,7 +5,7 @@ use super::policy::OnLate;
 use super::spec::{AggregatesSpec, SchemaSpec, Spec, duration};
 use super::stores::Stores;
 use super::task::{self, Limits, TaskConfig, Wants};
-use crate::csv::{ReadOptions, SchemaChoice};
+use crate::csv::{LocalPolicy, ReadOptions, SchemaChoice};
 use crate::schema::{Aggregate, Measure, MeasureKind, Overrides, Schema, StepSpec};
 use crate::sink::{self, Memory, MemoryStore, Sink, Tables, What};
 use crate::source::{ArrowOptions, ArrowSource, FileOptions, FileSource, Order, Simulated, Source};
@@ -63,9 +63,17 @@ const FLUSH_BYTES: usize = 16 << 20;
 
 /// Opens the source and compiles what is asked for. `keep`: a store must be able to continue
 /// (positions carry fingerprints); off for `windows`, which keeps nothing.
-pub(super) fn parts(spec: &Spec, handed: Option<Handed>, until: Until, keep: bool) -> Result<Parts> {
+pub(super) fn parts(
+    spec: &Spec,
+    handed: Option<Handed>,
+    until: Until,
+    keep: bool,
+) -> Result<Parts> {
     if spec.grains.is_empty() && !spec.sinks.iter().any(|s| s.what == What::Readings) {
-        return Err(Error::new(Kind::Usage, "no grain is asked for; name some, for example grains = [\"1h\", \"1d\"]"));
+        return Err(Error::new(
+            Kind::Usage,
+            "no grain is asked for; name some, for example grains = [\"1h\", \"1d\"]",
+        ));
     }
     let source = source(spec, handed, until, keep)?;
     let schema = source.schema();
@@ -76,12 +84,18 @@ pub(super) fn parts(spec: &Spec, handed: Option<Handed>, until: Until, keep: boo
         zone: zone.clone(),
         measures: measures.clone(),
         step: step_known(spec, &schema)?,
-        correct_for: (spec.on_late == OnLate::Correct).then(|| optional("correct_for", spec.correct_for.as_deref())).transpose()?.flatten(),
+        correct_for: (spec.on_late == OnLate::Correct)
+            .then(|| optional("correct_for", spec.correct_for.as_deref()))
+            .transpose()?
+            .flatten(),
     })?);
     let tables = Tables {
         pipeline: spec.name.clone(),
         tz: zone.name().to_string(),
-        grains: sorted(&spec.grains).iter().map(ToString::to_string).collect(),
+        grains: sorted(&spec.grains)
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
         windows: plan.schema(),
         readings: task::tables::readings_schema(&measures),
         late: task::tables::late_schema(&measures),
@@ -91,7 +105,14 @@ pub(super) fn parts(spec: &Spec, handed: Option<Handed>, until: Until, keep: boo
         _ => Order::Scanned,
     };
     let config = config(spec, source.as_ref(), plan, order)?;
-    Ok(Parts { spec: spec.clone(), source, config, tables, order, take_over: spec.take_over })
+    Ok(Parts {
+        spec: spec.clone(),
+        source,
+        config,
+        tables,
+        order,
+        take_over: spec.take_over,
+    })
 }
 
 fn config(spec: &Spec, source: &dyn Source, plan: Arc<Plan>, order: Order) -> Result<TaskConfig> {
@@ -111,18 +132,35 @@ fn config(spec: &Spec, source: &dyn Source, plan: Arc<Plan>, order: Order) -> Re
         on_late: spec.on_late,
         correct_for: optional("correct_for", spec.correct_for.as_deref())?.unwrap_or(0),
         idle: optional("idle", spec.idle.as_deref())?,
-        ahead: if source.bounded() { None } else { Some(duration("ahead", &spec.ahead)?) },
+        ahead: if source.bounded() {
+            None
+        } else {
+            Some(duration("ahead", &spec.ahead)?)
+        },
         on_reject: spec.on_reject,
         on_duplicate: spec.on_duplicate,
         on_conflict: spec.on_conflict,
         dedupe_for: duration("dedupe_for", &spec.dedupe_for)?,
-        limits: Limits { rows: spec.flush_rows, bytes: FLUSH_BYTES, interval: duration("flush_interval", &spec.flush_interval)? },
+        limits: Limits {
+            rows: spec.flush_rows,
+            bytes: FLUSH_BYTES,
+            interval: duration("flush_interval", &spec.flush_interval)?,
+        },
         sinks: spec.sinks.len(),
-        wants: Wants { readings: takes(What::Readings), late: takes(What::Late), rejects: takes(What::Rejects) },
+        wants: Wants {
+            readings: takes(What::Readings),
+            late: takes(What::Late),
+            rejects: takes(What::Rejects),
+        },
     })
 }
 
-fn source(spec: &Spec, handed: Option<Handed>, until: Until, keep: bool) -> Result<Arc<dyn Source>> {
+fn source(
+    spec: &Spec,
+    handed: Option<Handed>,
+    until: Until,
+    keep: bool,
+) -> Result<Arc<dyn Source>> {
     let overrides = Overrides {
         time: spec.time.clone(),
         sensor: spec.sensor.as_ref().map(|names| names.list()),
@@ -138,37 +176,56 @@ fn source(spec: &Spec, handed: Option<Handed>, until: Until, keep: bool) -> Resu
             on_repeated: spec.on_repeated,
             on_missing: spec.on_missing,
             on_reject: spec.on_reject,
-            max_rejects: spec.max_rejects.unwrap_or(ReadOptions::default().max_rejects),
+            max_rejects: spec
+                .max_rejects
+                .unwrap_or(ReadOptions::default().max_rejects),
             waiting_rows: spec.waiting_rows,
             spill_dir,
             name: spec.stream_name.clone(),
         };
         return Ok(match handed {
-            Handed::Table { schema, batches } => Arc::new(ArrowSource::table(schema, batches, options)?),
-            Handed::Reader { schema, batches } => Arc::new(ArrowSource::reader(schema, batches, options)?),
+            Handed::Table { schema, batches } => {
+                Arc::new(ArrowSource::table(schema, batches, options)?)
+            }
+            Handed::Reader { schema, batches } => {
+                Arc::new(ArrowSource::reader(schema, batches, options)?)
+            }
         });
     }
     let inputs = spec.source.list();
     match inputs.as_slice() {
-        [] => Err(Error::new(Kind::Usage, "the pipeline has no source; name a file, a glob, - or a sim:// URL")),
-        [url] if url.starts_with("sim://") => Ok(Arc::new(Simulated::parse(url, match until {
-            Until::Now => Some(super::run::clock()),
-            Until::End => None,
-        })?)),
-        [url, ..] if url.contains("://") => Err(Error::new(Kind::Usage, format!(
-            "{} is no source of this version; name files, a glob, - or a sim:// URL", url.split("://").next().unwrap_or_default().to_string() + "://"))),
-        files => Ok(Arc::new(FileSource::new(files, FileOptions {
-            schema: choice(spec)?,
-            overrides,
-            read: read_options(spec),
-            spill_dir,
-            may_grow: spec.may_grow,
-            track: keep,
-            waiting_rows: spec.waiting_rows,
-            on_repeated: spec.on_repeated,
-            on_missing: spec.on_missing,
-            stream_name: spec.stream_name.clone(),
-        })?)),
+        [] => Err(Error::new(
+            Kind::Usage,
+            "the pipeline has no source; name a file, a glob, - or a sim:// URL",
+        )),
+        [url] if url.starts_with("sim://") => Ok(Arc::new(Simulated::parse(
+            url,
+            match until {
+                Until::Now => Some(super::run::clock()),
+                Until::End => None,
+            },
+        )?)),
+        [url, ..] if url.contains("://") => Err(Error::new(
+            Kind::Usage,
+            format!(
+                "{} is no source of this version; name files, a glob, - or a sim:// URL",
+                url.split("://").next().unwrap_or_default().to_string() + "://"
+            ),
+        )),
+        files => Ok(Arc::new(FileSource::new(
+            files,
+            FileOptions {
+                schema: choice(spec)?,
+                overrides,
+                read: read_options(spec),
+                spill_dir,
+                may_grow: spec.may_grow,
+                track: keep,
+                waiting_rows: spec.waiting_rows,
+                stream_name: spec.stream_name.clone(),
+                ..FileOptions::default()
+            },
+        )?)),
     }
 }
 
@@ -178,6 +235,10 @@ fn read_options(spec: &Spec) -> ReadOptions {
         on_reject: spec.on_reject,
         max_rejects: spec.max_rejects.unwrap_or(usual.max_rejects),
         chunk_bytes: spec.chunk_bytes,
+        local: LocalPolicy {
+            on_repeated: spec.on_repeated,
+            on_missing: spec.on_missing,
+        },
         ..usual
     }
 }
@@ -186,7 +247,9 @@ fn choice(spec: &Spec) -> Result<SchemaChoice> {
     Ok(match &spec.schema {
         None => SchemaChoice::Sniff,
         Some(SchemaSpec::Declared(schema)) => SchemaChoice::Declared(schema.clone()),
-        Some(SchemaSpec::Named(name)) if name.ends_with(".toml") => SchemaChoice::Declared(Box::new(schema_file(name)?)),
+        Some(SchemaSpec::Named(name)) if name.ends_with(".toml") => {
+            SchemaChoice::Declared(Box::new(schema_file(name)?))
+        }
         Some(SchemaSpec::Named(name)) => SchemaChoice::Preset(name.clone()),
     })
 }
@@ -212,10 +275,17 @@ pub fn schema_file(path: &str) -> Result<Schema> {
 /// The zone of the windows: asked for, else the schema's, else UTC. Wall-clock readings have one zone only: their own.
 fn zone(spec: &Spec, schema: &Schema, assumed: bool) -> Result<Zone> {
     match &spec.tz {
-        Some(tz) if assumed && tz != "UTC" => Err(Error::new(Kind::AmbiguousZone, format!(
-            "windows in {tz} are asked for, but the times carry no zone; say what they are: tz = \"{tz}\" in the schema where they are local times there, or tz = \"UTC\" in the schema where they are UTC"))),
+        Some(tz) if assumed && tz != "UTC" => Err(Error::new(
+            Kind::AmbiguousZone,
+            format!(
+                "windows in {tz} are asked for, but the times carry no zone; say what they are: tz = \"{tz}\" in the schema where they are local times there, or tz = \"UTC\" in the schema where they are UTC"
+            ),
+        )),
         Some(tz) => Zone::parse(tz),
-        None => schema.tz.as_deref().map_or_else(|| Ok(Zone::utc()), Zone::parse),
+        None => schema
+            .tz
+            .as_deref()
+            .map_or_else(|| Ok(Zone::utc()), Zone::parse),
     }
 }
 
@@ -241,27 +311,52 @@ fn sorted(grains: &[Grain]) -> Vec<Grain> {
 /// The measures with the aggregates that are asked for.
 fn measures(found: &[Measure], spec: &Spec) -> Result<Arc<[Measure]>> {
     if let Some(AggregatesSpec::By(by)) = &spec.aggregates {
-        if let Some(unknown) = by.keys().find(|name| !found.iter().any(|m| &m.name == *name)) {
+        if let Some(unknown) = by
+            .keys()
+            .find(|name| !found.iter().any(|m| &m.name == *name))
+        {
             let names: Vec<&str> = found.iter().map(|m| m.name.as_str()).collect();
-            return Err(Error::new(Kind::Schema, format!("aggregates are asked for {unknown:?}, which is no measure; there are {}", names.join(", "))));
+            return Err(Error::new(
+                Kind::Schema,
+                format!(
+                    "aggregates are asked for {unknown:?}, which is no measure; there are {}",
+                    names.join(", ")
+                ),
+            ));
         }
     }
-    found.iter().map(|measure| with_aggregates(measure, spec)).collect()
+    found
+        .iter()
+        .map(|measure| with_aggregates(measure, spec))
+        .collect()
 }
 
 fn with_aggregates(measure: &Measure, spec: &Spec) -> Result<Measure> {
     let mut aggregates = match &spec.aggregates {
         None => default_aggregates(measure.kind).to_vec(),
         // The energy of what has none is left out where all measures are meant, and refused where it is named.
-        Some(AggregatesSpec::All(all)) => all.iter().copied().filter(|a| *a != Aggregate::Energy || has_energy(measure)).collect(),
+        Some(AggregatesSpec::All(all)) => all
+            .iter()
+            .copied()
+            .filter(|a| *a != Aggregate::Energy || has_energy(measure))
+            .collect(),
         Some(AggregatesSpec::By(by)) => by.get(&measure.name).cloned().unwrap_or_default(),
     };
     aggregates.sort();
     aggregates.dedup();
     if aggregates.contains(&Aggregate::Energy) && !has_energy(measure) {
-        return Err(Error::new(Kind::Schema, format!("the energy of {} is asked for, but a {:?} has none; leave it out or declare the measure as power or energy", measure.name, measure.kind)));
+        return Err(Error::new(
+            Kind::Schema,
+            format!(
+                "the energy of {} is asked for, but a {:?} has none; leave it out or declare the measure as power or energy",
+                measure.name, measure.kind
+            ),
+        ));
     }
-    Ok(Measure { aggregates, ..measure.clone() })
+    Ok(Measure {
+        aggregates,
+        ..measure.clone()
+    })
 }
 
 fn has_energy(measure: &Measure) -> bool {
@@ -271,27 +366,47 @@ fn has_energy(measure: &Measure) -> bool {
 /// Unique for this run.
 fn token() -> String {
     static RUNS: AtomicU64 = AtomicU64::new(0);
-    let seed = (super::run::clock(), std::process::id(), RUNS.fetch_add(1, Relaxed), &RUNS as *const _ as usize);
+    let seed = (
+        super::run::clock(),
+        std::process::id(),
+        RUNS.fetch_add(1, Relaxed),
+        &RUNS as *const _ as usize,
+    );
     blake3::hash(format!("{seed:?}").as_bytes()).to_hex()[..32].to_string()
 }
 
 /// Opens the sinks of a spec. The first is the home.
 pub(super) fn stores(spec: &Spec) -> Result<Stores> {
     let Some((first, rest)) = spec.sinks.split_first() else {
-        return Err(Error::new(Kind::Usage, "the pipeline has no sink; name one, for example sqlite:///data/out.db"));
+        return Err(Error::new(
+            Kind::Usage,
+            "the pipeline has no sink; name one, for example sqlite:///data/out.db",
+        ));
     };
     if spec.name.is_empty() {
-        return Err(Error::new(Kind::Usage, "a pipeline that writes to a store needs a name; it owns the position there"));
+        return Err(Error::new(
+            Kind::Usage,
+            "a pipeline that writes to a store needs a name; it owns the position there",
+        ));
     }
     let home = sink::open_home(first)?;
     let followers: Vec<Box<dyn Sink>> = rest.iter().map(sink::open).collect::<Result<_>>()?;
     if spec.on_late == OnLate::Correct {
-        let stuck = std::iter::once(home.corrects()).chain(followers.iter().map(|f| f.corrects())).any(|can| !can);
+        let stuck = std::iter::once(home.corrects())
+            .chain(followers.iter().map(|f| f.corrects()))
+            .any(|can| !can);
         if stuck {
-            return Err(Error::new(Kind::Usage, "on_late = correct writes final windows again, which a Parquet sink does only with revisions = \"append\"; set it, or use on_late = side"));
+            return Err(Error::new(
+                Kind::Usage,
+                "on_late = correct writes final windows again, which a Parquet sink does only with revisions = \"append\"; set it, or use on_late = side",
+            ));
         }
     }
-    Ok(Stores { home, followers, partition: 0 })
+    Ok(Stores {
+        home,
+        followers,
+        partition: 0,
+    })
 }
 
 /// The stores of `windows`: this process's memory.

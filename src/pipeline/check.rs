@@ -35,17 +35,48 @@ pub fn check(spec: &Spec, handed: Option<Handed>) -> Result<Vec<Finding>> {
     if let Some(parts) = &parts {
         found.info("source", parts.source.describe());
         let schema = parts.source.schema();
-        let names: Vec<String> = parts.source.measures().iter().map(|m| m.name.clone()).collect();
-        found.info("schema", format!("{}: measures {}", if schema.name.is_empty() { "sniffed" } else { &schema.name }, names.join(", ")));
+        let names: Vec<String> = parts
+            .source
+            .measures()
+            .iter()
+            .map(|m| m.name.clone())
+            .collect();
+        found.info(
+            "schema",
+            format!(
+                "{}: measures {}",
+                if schema.name.is_empty() {
+                    "sniffed"
+                } else {
+                    &schema.name
+                },
+                names.join(", ")
+            ),
+        );
         if parts.source.assumed() {
-            found.warning("schema", "times carry no zone: they are taken as wall clock, typed UTC".into());
+            found.warning(
+                "schema",
+                "times carry no zone: they are taken as wall clock, typed UTC".into(),
+            );
         }
-        found.info("windows", format!("{} in {}", parts.tables.grains.join(" "), parts.tables.tz));
+        found.info(
+            "windows",
+            format!("{} in {}", parts.tables.grains.join(" "), parts.tables.tz),
+        );
     }
     let stores = found.keep("sinks", build::stores(spec));
     if let Some(mut stores) = stores {
         for (number, sink) in stores.sinks().enumerate() {
-            found.info(&format!("sink {}", number + 1), format!("{:?} to {}{}", sink.what(), sink.describe(), if number == 0 { " (home)" } else { "" }).to_lowercase());
+            found.info(
+                &format!("sink {}", number + 1),
+                format!(
+                    "{:?} to {}{}",
+                    sink.what(),
+                    sink.describe(),
+                    if number == 0 { " (home)" } else { "" }
+                )
+                .to_lowercase(),
+            );
         }
         if let Some(parts) = &parts {
             found.head(stores.home.as_mut(), parts);
@@ -61,7 +92,11 @@ struct Findings {
 
 impl Findings {
     fn push(&mut self, level: Level, at: &str, message: String) {
-        self.list.push(Finding { level, at: at.to_string(), message });
+        self.list.push(Finding {
+            level,
+            at: at.to_string(),
+            message,
+        });
     }
 
     fn info(&mut self, at: &str, message: String) {
@@ -73,20 +108,37 @@ impl Findings {
     }
 
     fn keep<T>(&mut self, at: &str, result: Result<T>) -> Option<T> {
-        result.map_err(|error| self.push(Level::Error, at, error.message)).ok()
+        result
+            .map_err(|error| self.push(Level::Error, at, error.message))
+            .ok()
     }
 
     fn head(&mut self, home: &mut dyn Home, parts: &build::Parts) {
         match home.look(&parts.config.pipeline, parts.config.partition) {
-            Ok(None) => self.info("state", "nothing is counted yet: the run begins at the beginning".into()),
+            Ok(None) => self.info(
+                "state",
+                "nothing is counted yet: the run begins at the beginning".into(),
+            ),
             Ok(Some(owned)) => match owned.head {
-                None => self.info("state", "nothing is counted yet: the run begins at the beginning".into()),
+                None => self.info(
+                    "state",
+                    "nothing is counted yet: the run begins at the beginning".into(),
+                ),
                 Some(head) => {
-                    self.info("state", format!("flush {} of epoch {}, {} readings counted", head.id.n, head.id.epoch, head.totals.readings));
+                    self.info(
+                        "state",
+                        format!(
+                            "flush {} of epoch {}, {} readings counted",
+                            head.id.n, head.id.epoch, head.totals.readings
+                        ),
+                    );
                     self.keep("state", parts.agrees_with(&head));
                 }
             },
-            Err(error) if error.kind == Kind::NotFound => self.info("state", "the home does not exist yet and will be made".into()),
+            Err(error) if error.kind == Kind::NotFound => self.info(
+                "state",
+                "the home does not exist yet and will be made".into(),
+            ),
             Err(error) => self.push(Level::Error, "state", error.message),
         }
     }

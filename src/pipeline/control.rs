@@ -1,9 +1,9 @@
 //! The wire between a run and whoever watches it: a stop flag in, progress out. All atomics, so
 //! that a signal handler may set the flag while the run is on the stack.
 
+use super::report::Report;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
-use super::report::Report;
 
 /// Shared between a run and its caller.
 #[derive(Debug, Default)]
@@ -47,6 +47,9 @@ impl Control {
 
     /// The sender of reports, if somebody follows.
     pub(super) fn reports(&self) -> Option<std::sync::mpsc::Sender<Report>> {
-        self.reports.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.reports
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }

@@ -40,7 +40,12 @@ use std::sync::Arc;
 
 /// Runs a pipeline to the end of its source, or `until`, or until `control` stops it.
 /// Errors leave every decided flush in place; the next run goes on from there.
-pub fn run(spec: &Spec, handed: Option<Handed>, until: Until, control: &Arc<Control>) -> Result<Report> {
+pub fn run(
+    spec: &Spec,
+    handed: Option<Handed>,
+    until: Until,
+    control: &Arc<Control>,
+) -> Result<Report> {
     let stores = build::stores(spec)?;
     let parts = build::parts(spec, handed, until, true)?;
     run::run(&parts, stores, control)
@@ -62,16 +67,26 @@ pub struct Windowed {
 pub fn windows(spec: &Spec, handed: Option<Handed>, control: &Arc<Control>) -> Result<Windowed> {
     let store = MemoryStore::default();
     let named = |what| SinkSpec::new(crate::sink::Endpoint::Memory).taking(what);
-    let sinks = [What::Windows, What::Late, What::Rejects].map(named).to_vec();
-    let spec = Spec { name: "windows".into(), sinks, ..spec.clone() };
+    let sinks = [What::Windows, What::Late, What::Rejects]
+        .map(named)
+        .to_vec();
+    let spec = Spec {
+        name: "windows".into(),
+        sinks,
+        ..spec.clone()
+    };
     let parts = build::parts(&spec, handed, Until::End, false)?;
     let report = run::run(&parts, build::memory(&store), control)?;
     let take = |grain: &String| Ok((grain.clone(), store.take(grain)?));
     Ok(Windowed {
         schema: parts.tables.windows.clone(),
-        grains: parts.tables.grains.iter().map(take).collect::<Result<_>>()?,
+        grains: parts
+            .tables
+            .grains
+            .iter()
+            .map(take)
+            .collect::<Result<_>>()?,
         late: (parts.tables.late.clone(), store.take_late()),
         report,
     })
 }
-

@@ -30,7 +30,11 @@ struct State {
 
 impl Budget {
     pub(super) fn new(limit: usize) -> Arc<Budget> {
-        Arc::new(Budget { limit, state: Mutex::default(), changed: Condvar::new() })
+        Arc::new(Budget {
+            limit,
+            state: Mutex::default(),
+            changed: Condvar::new(),
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -41,7 +45,10 @@ impl Budget {
     fn take(&self, bytes: usize) -> bool {
         let mut state = self.lock();
         while !state.quit && state.used > 0 && state.used + bytes > self.limit {
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self
+                .changed
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
         }
         state.used += bytes;
         !state.quit
@@ -71,10 +78,16 @@ pub(super) fn size_of(batch: &SourceBatch) -> usize {
 }
 
 /// Polls `reader` on its own thread until its end, an error or `quit`.
-pub(super) fn start(mut reader: Box<dyn Reader>, budget: Arc<Budget>, to: Sender<Message>) -> Result<JoinHandle<()>> {
+pub(super) fn start(
+    mut reader: Box<dyn Reader>,
+    budget: Arc<Budget>,
+    to: Sender<Message>,
+) -> Result<JoinHandle<()>> {
     runtime::spawn("reader", move || {
         while !budget.over() {
-            let polled = reader.next(WAIT).and_then(|polled| faults::point("after_read").map(|()| polled));
+            let polled = reader
+                .next(WAIT)
+                .and_then(|polled| faults::point("after_read").map(|()| polled));
             let (message, last) = match polled {
                 Ok(Poll::Idle) => continue,
                 Ok(Poll::End) => (Message::End, true),

@@ -57,8 +57,12 @@ pub struct Report {
 impl Report {
     /// A small JSON dictionary: outcome, counters, seconds; fit for XCom.
     pub fn summary(&self) -> serde_json::Value {
-        let stages: serde_json::Map<String, serde_json::Value> =
-            self.stages.stages.iter().map(|(k, v)| ((*k).to_string(), v.as_secs_f64().into())).collect();
+        let stages: serde_json::Map<String, serde_json::Value> = self
+            .stages
+            .stages
+            .iter()
+            .map(|(k, v)| ((*k).to_string(), v.as_secs_f64().into()))
+            .collect();
         serde_json::json!({
             "pipeline": self.pipeline,
             "outcome": match self.outcome { Outcome::Done => "done", Outcome::Interrupted => "interrupted", Outcome::Running => "running" },

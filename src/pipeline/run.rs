@@ -51,7 +51,9 @@ pub(super) fn run(parts: &Parts, mut stores: Stores, control: &Arc<Control>) -> 
         let ended = session.drive(owned.clone());
         let (report, back) = session.close();
         match (ended, back) {
-            (Err(error), Some(kept)) if error.kind == Kind::Disorder && order == Order::Optimistic => {
+            (Err(error), Some(kept))
+                if error.kind == Kind::Disorder && order == Order::Optimistic =>
+            {
                 stores = kept;
                 order = Order::Scanned;
             }
@@ -59,7 +61,11 @@ pub(super) fn run(parts: &Parts, mut stores: Stores, control: &Arc<Control>) -> 
                 let released = back.map_or(Ok(()), |mut s| s.home.release(parts.config.partition));
                 let outcome = ended?;
                 released?;
-                return balanced(Report { outcome, elapsed: began.elapsed(), ..report });
+                return balanced(Report {
+                    outcome,
+                    elapsed: began.elapsed(),
+                    ..report
+                });
             }
         }
     }
@@ -73,7 +79,11 @@ fn balanced(report: Report) -> Result<Report> {
 /// Takes the partition: looks first, so that a run that cannot go on fences nobody.
 fn acquire(parts: &Parts, stores: &mut Stores) -> Result<Owned> {
     let partition = parts.config.partition;
-    if let Some(head) = stores.home.look(&parts.config.pipeline, partition)?.and_then(|seen| seen.head) {
+    if let Some(head) = stores
+        .home
+        .look(&parts.config.pipeline, partition)?
+        .and_then(|seen| seen.head)
+    {
         parts.agrees_with(&head)?;
     }
     let claim = Claim {
@@ -95,16 +105,26 @@ fn acquire(parts: &Parts, stores: &mut Stores) -> Result<Owned> {
 
 /// A follower must hold this history, and no older than what the home still keeps.
 fn follows(owned: &Owned, stores: &mut Stores, partition: u32) -> Result<()> {
-    let Some(head) = &owned.head else { return Ok(()) };
-    let oldest = owned.unapplied.first().map_or(head.id.n + 1, |flush| flush.id.n);
+    let Some(head) = &owned.head else {
+        return Ok(());
+    };
+    let oldest = owned
+        .unapplied
+        .first()
+        .map_or(head.id.n + 1, |flush| flush.id.n);
     for follower in &mut stores.followers {
         let shown = follower.applied(partition)?;
         let same = shown.as_ref().is_none_or(|a| a.lineage == head.lineage);
         let next = shown.map_or(1, |a| a.id.n + 1);
         if !same || next < oldest {
-            return Err(Error::new(Kind::SpecChanged, format!(
-                "{} does not hold the flushes before number {oldest} of pipeline {:?}, and the home no longer keeps them; run under a new pipeline name, or leave this sink out",
-                follower.describe(), head.pipeline)));
+            return Err(Error::new(
+                Kind::SpecChanged,
+                format!(
+                    "{} does not hold the flushes before number {oldest} of pipeline {:?}, and the home no longer keeps them; run under a new pipeline name, or leave this sink out",
+                    follower.describe(),
+                    head.pipeline
+                ),
+            ));
         }
     }
     Ok(())
@@ -112,12 +132,22 @@ fn follows(owned: &Owned, stores: &mut Stores, partition: u32) -> Result<()> {
 
 fn owner() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    format!("process {} on {}", std::process::id(), if host.trim().is_empty() { "this host" } else { host.trim() })
+    format!(
+        "process {} on {}",
+        std::process::id(),
+        if host.trim().is_empty() {
+            "this host"
+        } else {
+            host.trim()
+        }
+    )
 }
 
 /// The clock, µs UTC.
 pub(super) fn clock() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }
 
@@ -143,23 +173,53 @@ struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    fn new(parts: &'a Parts, mut all: Stores, control: &'a Arc<Control>, order: Order, began: Instant) -> Result<Self> {
+    fn new(
+        parts: &'a Parts,
+        mut all: Stores,
+        control: &'a Arc<Control>,
+        order: Order,
+        began: Instant,
+    ) -> Result<Self> {
         let takes: Vec<What> = all.sinks().map(|s| s.what()).collect();
         let names = all.sinks().map(|s| (s.describe(), 0)).collect();
-        let task = Task::new(task::TaskConfig { order, ..parts.config.clone() })?;
+        let task = Task::new(task::TaskConfig {
+            order,
+            ..parts.config.clone()
+        })?;
         let (sender, messages) = channel();
         let (jobs, thread) = stores::start(all, sender.clone())?;
-        let report = Report::empty(parts.config.pipeline.clone(), parts.source.describe(), names, began.elapsed());
+        let report = Report::empty(
+            parts.config.pipeline.clone(),
+            parts.source.describe(),
+            names,
+            began.elapsed(),
+        );
         Ok(Session {
-            parts, control, task, sender, messages, jobs: Some(jobs), stores: Some(thread), source: None,
-            held: VecDeque::new(), end_held: false, paused: false, in_flight: None, stop_seen: None, report,
-            rows: vec![0; takes.len()], takes,
+            parts,
+            control,
+            task,
+            sender,
+            messages,
+            jobs: Some(jobs),
+            stores: Some(thread),
+            source: None,
+            held: VecDeque::new(),
+            end_held: false,
+            paused: false,
+            in_flight: None,
+            stop_seen: None,
+            report,
+            rows: vec![0; takes.len()],
+            takes,
         })
     }
 
     /// Events in, effects out, until the task is done.
     fn drive(&mut self, owned: Owned) -> Result<Outcome> {
-        let mut done = self.step(Event::Owned { owned, now: clock() })?;
+        let mut done = self.step(Event::Owned {
+            owned,
+            now: clock(),
+        })?;
         while done.is_none() {
             done = self.stop_if_asked()?;
             if done.is_some() {
@@ -179,7 +239,11 @@ impl<'a> Session<'a> {
     }
 
     fn next_held(&mut self) -> Option<(Box<SourceBatch>, usize)> {
-        if self.paused { None } else { self.held.pop_front() }
+        if self.paused {
+            None
+        } else {
+            self.held.pop_front()
+        }
     }
 
     fn take(&mut self, message: Message) -> Result<Option<Outcome>> {
@@ -210,10 +274,17 @@ impl<'a> Session<'a> {
     fn take_batch(&mut self, batch: Box<SourceBatch>, bytes: usize) -> Result<Option<Outcome>> {
         let control = self.control;
         control.bytes.fetch_add(batch.counters.bytes, Relaxed);
-        control.readings.fetch_add(batch.readings.len() as u64, Relaxed);
-        control.rejects.fetch_add(batch.rejects.len() as u64, Relaxed);
+        control
+            .readings
+            .fetch_add(batch.readings.len() as u64, Relaxed);
+        control
+            .rejects
+            .fetch_add(batch.rejects.len() as u64, Relaxed);
         let began = Instant::now();
-        let done = self.step(Event::Batch { batch, now: clock() });
+        let done = self.step(Event::Batch {
+            batch,
+            now: clock(),
+        });
         self.report.stages.add("windows", began.elapsed());
         if let Some((_, budget)) = &self.source {
             budget.give(bytes);
@@ -268,7 +339,13 @@ impl<'a> Session<'a> {
         match effect {
             Effect::Read { from, read, order } => {
                 let prepare = Task::prepare(&self.parts.config);
-                let reader = self.parts.source.open(self.parts.config.partition, &from, read.as_ref(), order, prepare)?;
+                let reader = self.parts.source.open(
+                    self.parts.config.partition,
+                    &from,
+                    read.as_ref(),
+                    order,
+                    prepare,
+                )?;
                 let budget = Budget::new(IN_FLIGHT);
                 let thread = reader::start(reader, budget.clone(), self.sender.clone())?;
                 self.source = Some((thread, budget));
@@ -327,7 +404,9 @@ impl<'a> Session<'a> {
         report.watermark = flush.watermark;
         report.decisions.extend(flush.decisions.iter().cloned());
         let room = KEPT_REJECTS.saturating_sub(report.rejects.len());
-        report.rejects.extend(flush.rejects.iter().take(room).cloned());
+        report
+            .rejects
+            .extend(flush.rejects.iter().take(room).cloned());
         self.control.flushes.fetch_add(1, Relaxed);
         self.tell();
     }
@@ -337,7 +416,10 @@ impl<'a> Session<'a> {
         if let Some(follower) = self.control.reports() {
             self.fill();
             // A follower that went away is no reason to stop.
-            let _ = follower.send(Report { outcome: Outcome::Running, ..self.report.clone() });
+            let _ = follower.send(Report {
+                outcome: Outcome::Running,
+                ..self.report.clone()
+            });
         }
     }
 
@@ -360,7 +442,11 @@ impl<'a> Session<'a> {
             }
         }
         let hangs = self.report.undecided.is_some();
-        let stores = self.stores.take().filter(|_| !hangs).and_then(|thread| thread.join().ok());
+        let stores = self
+            .stores
+            .take()
+            .filter(|_| !hangs)
+            .and_then(|thread| thread.join().ok());
         (self.report, stores)
     }
 }
@@ -379,16 +465,37 @@ fn rows_of(flush: &Flush, what: What) -> u64 {
 }
 
 fn lost_thread() -> Error {
-    Error::new(Kind::Internal, "a thread of the run ended unexpectedly; what was decided stands, run again, and please report it")
+    Error::new(
+        Kind::Internal,
+        "a thread of the run ended unexpectedly; what was decided stands, run again, and please report it",
+    )
 }
 
 impl Report {
     /// A report of nothing yet.
-    fn empty(pipeline: String, source: String, sinks: Vec<(String, u64)>, elapsed: Duration) -> Report {
+    fn empty(
+        pipeline: String,
+        source: String,
+        sinks: Vec<(String, u64)>,
+        elapsed: Duration,
+    ) -> Report {
         Report {
-            pipeline, source, sinks, elapsed, outcome: Outcome::Running, run: Ledger::default(), totals: Ledger::default(),
-            flushes: 0, head: None::<FlushId>, undecided: None, positions: Vec::default(), watermark: None, open_windows: 0,
-            decisions: Vec::new(), rejects: Vec::new(), stages: Metrics::default(),
+            pipeline,
+            source,
+            sinks,
+            elapsed,
+            outcome: Outcome::Running,
+            run: Ledger::default(),
+            totals: Ledger::default(),
+            flushes: 0,
+            head: None::<FlushId>,
+            undecided: None,
+            positions: Vec::default(),
+            watermark: None,
+            open_windows: 0,
+            decisions: Vec::new(),
+            rejects: Vec::new(),
+            stages: Metrics::default(),
         }
     }
 }
@@ -397,14 +504,26 @@ impl Parts {
     /// The stored head belongs to this spec and this build, or says what to do.
     pub(super) fn agrees_with(&self, head: &Head) -> Result<()> {
         if head.format > crate::flush::FORMAT {
-            return Err(Error::new(Kind::SpecChanged, format!(
-                "pipeline {:?} was written by a newer wattline (format {}, this one reads {}); upgrade", head.pipeline, head.format, crate::flush::FORMAT)));
+            return Err(Error::new(
+                Kind::SpecChanged,
+                format!(
+                    "pipeline {:?} was written by a newer wattline (format {}, this one reads {}); upgrade",
+                    head.pipeline,
+                    head.format,
+                    crate::flush::FORMAT
+                ),
+            ));
         }
         if head.spec == self.config.spec {
             return Ok(());
         }
         let changed = self.spec.differences(&head.spec_json)?.join("; ");
-        Err(Error::new(Kind::SpecChanged, format!(
-            "pipeline {:?} has flushes of another definition ({changed}); go back to it, or give the new one another name so that it counts from the beginning", head.pipeline)))
+        Err(Error::new(
+            Kind::SpecChanged,
+            format!(
+                "pipeline {:?} has flushes of another definition ({changed}); go back to it, or give the new one another name so that it counts from the beginning",
+                head.pipeline
+            ),
+        ))
     }
 }

@@ -192,7 +192,8 @@ impl Spec {
         let mut all = json_of(self)?;
         let plain = json_of(&Spec::default())?;
         all.retain(|key, value| !value.is_null() && plain.get(key) != Some(value));
-        toml::to_string_pretty(&drop_nulls(serde_json::Value::Object(all))).map_err(|e| wrong(&e.to_string()))
+        toml::to_string_pretty(&drop_nulls(serde_json::Value::Object(all)))
+            .map_err(|e| wrong(&e.to_string()))
     }
 
     /// The options that decide what the windows hold: a change of one is a change of the pipeline.
@@ -213,26 +214,48 @@ impl Spec {
         let ours = self.identity()?;
         let theirs: serde_json::Map<String, serde_json::Value> =
             serde_json::from_str(stored).map_err(|e| wrong(&e.to_string()))?;
-        let changed = IDENTITY.iter().filter(|key| ours.get(**key) != theirs.get(**key));
-        Ok(changed.map(|key| format!("{key}: {} was {}", shown(ours.get(*key)), shown(theirs.get(*key)))).collect())
+        let changed = IDENTITY
+            .iter()
+            .filter(|key| ours.get(**key) != theirs.get(**key));
+        Ok(changed
+            .map(|key| {
+                format!(
+                    "{key}: {} was {}",
+                    shown(ours.get(*key)),
+                    shown(theirs.get(*key))
+                )
+            })
+            .collect())
     }
 
     fn checked(self) -> Result<Spec> {
         let mut seen = Vec::new();
         for grain in &self.grains {
             if seen.contains(&grain) {
-                return Err(Error::new(Kind::Usage, format!("grain {grain} is named twice; name it once")));
+                return Err(Error::new(
+                    Kind::Usage,
+                    format!("grain {grain} is named twice; name it once"),
+                ));
             }
             seen.push(grain);
         }
-        let durations = [("lateness", Some(&self.lateness)), ("correct_for", self.correct_for.as_ref()),
-            ("idle", self.idle.as_ref()), ("ahead", Some(&self.ahead)), ("dedupe_for", Some(&self.dedupe_for)),
-            ("flush_interval", Some(&self.flush_interval)), ("step", self.step.as_ref())];
+        let durations = [
+            ("lateness", Some(&self.lateness)),
+            ("correct_for", self.correct_for.as_ref()),
+            ("idle", self.idle.as_ref()),
+            ("ahead", Some(&self.ahead)),
+            ("dedupe_for", Some(&self.dedupe_for)),
+            ("flush_interval", Some(&self.flush_interval)),
+            ("step", self.step.as_ref()),
+        ];
         for (key, text) in durations {
             text.map(|text| duration(key, text)).transpose()?;
         }
         if self.on_late == OnLate::Correct && self.correct_for.is_none() {
-            return Err(Error::new(Kind::Usage, "on_late = correct needs correct_for, the event time for which final windows are kept; set it, for example to \"1d\""));
+            return Err(Error::new(
+                Kind::Usage,
+                "on_late = correct needs correct_for, the event time for which final windows are kept; set it, for example to \"1d\"",
+            ));
         }
         if self.flush_rows == 0 {
             return Err(Error::new(Kind::Usage, "flush_rows must be at least 1"));
@@ -242,9 +265,27 @@ impl Spec {
 }
 
 /// Options that decide what the windows hold.
-const IDENTITY: [&str; 19] = ["schema", "time", "sensor", "measures", "step", "grains", "tz", "aggregates", "lateness",
-    "on_late", "correct_for", "idle", "ahead", "on_duplicate", "on_conflict", "dedupe_for", "on_repeated",
-    "on_missing", "stream_name"];
+const IDENTITY: [&str; 19] = [
+    "schema",
+    "time",
+    "sensor",
+    "measures",
+    "step",
+    "grains",
+    "tz",
+    "aggregates",
+    "lateness",
+    "on_late",
+    "correct_for",
+    "idle",
+    "ahead",
+    "on_duplicate",
+    "on_conflict",
+    "dedupe_for",
+    "on_repeated",
+    "on_missing",
+    "stream_name",
+];
 
 /// A duration option in microseconds; the error names the option.
 pub fn duration(key: &str, text: &str) -> Result<i64> {
@@ -252,14 +293,25 @@ pub fn duration(key: &str, text: &str) -> Result<i64> {
 }
 
 fn wrong(what: &str) -> Error {
-    let first = what.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
-    Error::new(Kind::Usage, format!("the pipeline's definition cannot be read: {first}"))
+    let first = what
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .collect::<Vec<_>>()
+        .join(" ");
+    Error::new(
+        Kind::Usage,
+        format!("the pipeline's definition cannot be read: {first}"),
+    )
 }
 
 fn json_of(spec: &Spec) -> Result<serde_json::Map<String, serde_json::Value>> {
     match serde_json::to_value(spec).map_err(|e| wrong(&e.to_string()))? {
         serde_json::Value::Object(map) => Ok(map),
-        _ => Err(Error::new(Kind::Internal, "a spec did not become a dictionary; please report it")),
+        _ => Err(Error::new(
+            Kind::Internal,
+            "a spec did not become a dictionary; please report it",
+        )),
     }
 }
 
@@ -271,8 +323,14 @@ fn shown(value: Option<&serde_json::Value>) -> String {
 fn drop_nulls(value: serde_json::Value) -> serde_json::Value {
     match value {
         serde_json::Value::Object(map) => serde_json::Value::Object(
-            map.into_iter().filter(|(_, v)| !v.is_null()).map(|(k, v)| (k, drop_nulls(v))).collect()),
-        serde_json::Value::Array(items) => serde_json::Value::Array(items.into_iter().map(drop_nulls).collect()),
+            map.into_iter()
+                .filter(|(_, v)| !v.is_null())
+                .map(|(k, v)| (k, drop_nulls(v)))
+                .collect(),
+        ),
+        serde_json::Value::Array(items) => {
+            serde_json::Value::Array(items.into_iter().map(drop_nulls).collect())
+        }
         other => other,
     }
 }
@@ -301,7 +359,9 @@ fn filled(text: &str, key: &str) -> Result<String> {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(start) = rest.find("${") {
-        let Some(length) = rest[start..].find('}') else { break };
+        let Some(length) = rest[start..].find('}') else {
+            break;
+        };
         let name = &rest[start + 2..start + length];
         let value = std::env::var(name).map_err(|_| {
             Error::new(Kind::Usage, format!("{key} asks for the environment variable {name}, which is not set; set it or write the value"))
@@ -327,7 +387,10 @@ mod tests {
 
     #[test]
     fn toml_round_trip_keeps_what_differs() {
-        let spec = Spec::from_toml("name = \"x\"\nsource = \"a.csv\"\ngrains = [\"1h\", \"1d\"]\nlateness = \"30s\"\n").unwrap();
+        let spec = Spec::from_toml(
+            "name = \"x\"\nsource = \"a.csv\"\ngrains = [\"1h\", \"1d\"]\nlateness = \"30s\"\n",
+        )
+        .unwrap();
         let text = spec.to_toml().unwrap();
         assert!(!text.contains("dedupe_for"), "{text}");
         assert_eq!(Spec::from_toml(&text).unwrap(), spec);
@@ -345,11 +408,20 @@ mod tests {
     #[test]
     fn the_fingerprint_follows_the_windows_only() {
         let spec = Spec::from_json(r#"{"name": "x", "grains": ["1h"]}"#).unwrap();
-        let knob = Spec { flush_rows: 7, ..spec.clone() };
-        let other = Spec { lateness: "1s".into(), ..spec.clone() };
+        let knob = Spec {
+            flush_rows: 7,
+            ..spec.clone()
+        };
+        let other = Spec {
+            lateness: "1s".into(),
+            ..spec.clone()
+        };
         assert_eq!(spec.fingerprint().unwrap(), knob.fingerprint().unwrap());
         let stored = serde_json::Value::Object(spec.identity().unwrap()).to_string();
-        assert_eq!(other.differences(&stored).unwrap(), ["lateness: \"1s\" was \"0s\""]);
+        assert_eq!(
+            other.differences(&stored).unwrap(),
+            ["lateness: \"1s\" was \"0s\""]
+        );
     }
 
     #[test]

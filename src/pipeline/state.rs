@@ -22,7 +22,19 @@ pub struct State {
 pub fn state(spec: &Spec) -> Result<State> {
     let mut stores = build::stores(spec)?;
     let seen = stores.home.look(&spec.name, 0)?.ok_or_else(|| {
-        Error::new(Kind::NotFound, format!("no pipeline {:?} in {}; run it first, or check the name", spec.name, stores.home.describe()))
+        Error::new(
+            Kind::NotFound,
+            format!(
+                "no pipeline {:?} in {}; run it first, or check the name",
+                spec.name,
+                stores.home.describe()
+            ),
+        )
     })?;
-    Ok(State { epoch: seen.epoch, head: seen.head, records: seen.records.len(), unapplied: seen.unapplied.len() })
+    Ok(State {
+        epoch: seen.epoch,
+        head: seen.head,
+        records: seen.records.len(),
+        unapplied: seen.unapplied.len(),
+    })
 }

@@ -31,7 +31,11 @@ impl Stores {
     /// All sinks, the home first.
     pub(super) fn sinks(&mut self) -> impl Iterator<Item = &mut dyn Sink> {
         let home: &mut dyn Sink = self.home.as_mut();
-        std::iter::once(home).chain(self.followers.iter_mut().map(|f| f.as_mut() as &mut dyn Sink))
+        std::iter::once(home).chain(
+            self.followers
+                .iter_mut()
+                .map(|f| f.as_mut() as &mut dyn Sink),
+        )
     }
 
     fn sink(&mut self, index: usize) -> &mut dyn Sink {
@@ -78,7 +82,11 @@ impl Stores {
         target.apply(flush)?;
         faults::point("after_apply")?;
         let shown = target.applied(partition)?.map(|a| a.id);
-        Ok(Event::Applied { sink, id: flush.id, shown })
+        Ok(Event::Applied {
+            sink,
+            id: flush.id,
+            shown,
+        })
     }
 
     fn finish(&mut self) -> Result<Vec<Event>> {
@@ -92,11 +100,18 @@ impl Stores {
 }
 
 /// Starts the thread; it ends when the sender of jobs is dropped and gives the stores back.
-pub(super) fn start(mut stores: Stores, to: Sender<Message>) -> Result<(Sender<Job>, JoinHandle<Stores>)> {
+pub(super) fn start(
+    mut stores: Stores,
+    to: Sender<Message>,
+) -> Result<(Sender<Job>, JoinHandle<Stores>)> {
     let (jobs, work): (Sender<Job>, Receiver<Job>) = channel();
     let thread = runtime::spawn("stores", move || {
         for job in work {
-            let stage = if matches!(job, Job::Decide(..) | Job::Settle(_)) { "decide" } else { "apply" };
+            let stage = if matches!(job, Job::Decide(..) | Job::Settle(_)) {
+                "decide"
+            } else {
+                "apply"
+            };
             let began = Instant::now();
             let message = match stores.carry(job) {
                 Ok(events) => Message::Store(events, stage, began.elapsed()),

@@ -157,7 +157,11 @@ impl Task {
 
     /// Windows that are open, all grains.
     pub fn open_windows(&self) -> u64 {
-        let counts = self.live.as_ref().map(|live| live.open.open_windows()).unwrap_or_default();
+        let counts = self
+            .live
+            .as_ref()
+            .map(|live| live.open.open_windows())
+            .unwrap_or_default();
         counts.iter().map(|(open, _)| *open as u64).sum()
     }
 

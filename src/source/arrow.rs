@@ -6,7 +6,7 @@
 use super::content::{Content, Jobs, Piece, Seen, Sent, Steps, piece_of, span};
 use super::histogram::Histogram;
 use super::lanes::{Landed, Lanes};
-use super::order::{Ordered, Setup};
+use super::order::{Ordered, Setup, WAITING_ROWS};
 use super::rejecting::Rejecting;
 use super::tape::Tape;
 use super::{Order, Prepare, Reader, Source};
@@ -41,6 +41,8 @@ pub struct ArrowOptions {
     pub on_missing: OnMissing,
     /// Folder for what has to wait on disk; `None`: the system's.
     pub spill_dir: Option<PathBuf>,
+    /// Rows that may wait in memory for their turn; with more, rows are put in time order on disk.
+    pub waiting_rows: usize,
     /// The name under which a later run knows it; `None`: each source is new.
     pub name: Option<String>,
     /// What to do with rows that cannot be readings.
@@ -57,6 +59,7 @@ impl Default for ArrowOptions {
             on_repeated: OnRepeated::default(),
             on_missing: OnMissing::default(),
             spill_dir: None,
+            waiting_rows: WAITING_ROWS,
             name: None,
             on_reject: OnReject::Raise,
             max_rejects: 10_000,
@@ -223,6 +226,7 @@ impl Source for ArrowSource {
             self.measures(),
             prepare.clone(),
             self.options.spill_dir.clone(),
+            self.options.waiting_rows,
         );
         let content: Arc<dyn Content> = match &self.held {
             Held::Table(batches) => Arc::new(Rows {

@@ -12,7 +12,7 @@
 
 use super::content::{Content, Steps};
 use super::files::{FileContent, FileRead};
-use super::order::{Ordered, Setup};
+use super::order::{Ordered, Setup, WAITING_ROWS};
 use super::tape::Tape;
 use super::{Order, Prepare, Reader, Source};
 use crate::csv::{CsvPlan, ReadOptions, SchemaChoice, Start, resolve};
@@ -40,6 +40,8 @@ pub struct FileOptions {
     pub limits: Limits,
     /// Folder for what has to wait on disk; `None`: the system's.
     pub spill_dir: Option<PathBuf>,
+    /// Rows that may wait in memory for their turn; with more, rows are put in time order on disk.
+    pub waiting_rows: usize,
     /// The files may still grow: an unterminated last line is held back.
     pub may_grow: bool,
     /// Positions with proofs, for a run that a later one continues. Off, nothing is hashed.
@@ -56,6 +58,7 @@ impl Default for FileOptions {
             read: ReadOptions::default(),
             limits: Limits::default(),
             spill_dir: None,
+            waiting_rows: WAITING_ROWS,
             may_grow: false,
             track: true,
             stream_name: None,
@@ -384,7 +387,12 @@ impl Source for FileSource {
                 .unwrap_or_else(|| self.unnamed.clone()),
         );
         let content = FileContent::new(reads, from.clone(), options);
-        let setup = Setup::new(self.measures(), prepare, self.options.spill_dir.clone());
+        let setup = Setup::new(
+            self.measures(),
+            prepare,
+            self.options.spill_dir.clone(),
+            self.options.waiting_rows,
+        );
         let content: Arc<dyn Content> = if once && order == Order::Scanned {
             let live: Box<dyn Steps<_>> = content.pieces(None)?;
             Arc::new(Tape::new(

@@ -33,16 +33,20 @@ impl Setup {
         measures: Arc<[Measure]>,
         prepare: Prepare,
         spill_dir: Option<PathBuf>,
+        waiting: usize,
     ) -> Self {
         Setup {
             measures,
             prepare,
             spill_dir,
-            waiting: 256 * 1024,
-            bucket: 128 * 1024,
+            waiting: waiting as u64,
+            bucket: (waiting as u64 / 2).max(1),
         }
     }
 }
+
+/// Rows that may wait in memory for their turn, unless told otherwise.
+pub const WAITING_ROWS: usize = 256 * 1024;
 
 /// What the look ahead found.
 #[derive(Default)]
