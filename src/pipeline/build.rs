@@ -130,8 +130,6 @@ fn config(spec: &Spec, source: &dyn Source, plan: Arc<Plan>, order: Order) -> Re
         order,
         lateness: duration("lateness", &spec.lateness)?,
         on_late: spec.on_late,
-        correct_for: optional("correct_for", spec.correct_for.as_deref())?.unwrap_or(0),
-        idle: optional("idle", spec.idle.as_deref())?,
         ahead: if source.bounded() {
             None
         } else {
