@@ -130,6 +130,7 @@ fn config(spec: &Spec, source: &dyn Source, plan: Arc<Plan>, order: Order) -> Re
         order,
         lateness: duration("lateness", &spec.lateness)?,
         on_late: spec.on_late,
+        idle: optional("idle", spec.idle.as_deref())?,
         ahead: if source.bounded() {
             None
         } else {
