@@ -178,12 +178,7 @@ pub(super) struct Cut {
 }
 
 /// Tries one delimiter. `known` tells whether a field reads as something.
-pub(super) fn cut(
-    text: &[u8],
-    delimiter: u8,
-    quote: Option<u8>,
-    known: impl Fn(&[u8]) -> bool,
-) -> Cut {
+fn cut(text: &[u8], delimiter: u8, quote: Option<u8>, known: impl Fn(&[u8]) -> bool) -> Cut {
     let records: Vec<Record> = Records::new(text, delimiter, quote)
         .filter(|r| !r.blank())
         .take(LOOK)
@@ -253,11 +248,10 @@ pub(super) fn best_cut(
     candidates: &[u8],
     quote: Option<u8>,
     known: impl Fn(&[u8]) -> bool + Copy,
-) -> Option<Cut> {
-    candidates
-        .iter()
-        .map(|delimiter| cut(text, *delimiter, quote, known))
-        .max_by_key(Cut::rank)
+) -> Cut {
+    let cuts = candidates.iter().map(|d| cut(text, *d, quote, known));
+    cuts.max_by_key(Cut::rank)
+        .unwrap_or_else(|| cut(text, b',', quote, known))
 }
 
 /// The quote the sample uses: a single one only where it encloses fields and no double one does.
@@ -319,7 +313,7 @@ mod tests {
     fn a_decimal_comma_is_not_a_delimiter() {
         let text = b"at;a;b\n2007-01-01;1,5;2,5\n2007-01-02;1,25;2,0\n";
         let digits = |f: &[u8]| f.iter().all(|b| b.is_ascii_digit() || b",-".contains(b));
-        let cut = best_cut(text, &DELIMITERS, Some(b'"'), digits).unwrap();
+        let cut = best_cut(text, &DELIMITERS, Some(b'"'), digits);
         assert_eq!((cut.delimiter, cut.width, cut.preamble), (b';', 3, 0));
     }
 

@@ -69,7 +69,7 @@ fn quoted(text: &str) -> String {
 /// where it is no mend file, a number was changed, or a record stands twice.
 pub fn read(bytes: &[u8]) -> Result<BTreeMap<Arc<str>, Vec<Mended>>> {
     let text = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
-    let delimiter = best_cut(text, &DELIMITERS, Some(b'"'), |_| true).map_or(b',', |c| c.delimiter);
+    let delimiter = best_cut(text, &DELIMITERS, Some(b'"'), |_| true).delimiter;
     let mut records = Records::new(text, delimiter, Some(b'"')).filter(|r| !r.blank());
     let header = records.next().map(|r| texts(&r.fields)).unwrap_or_default();
     let places = places(&header)?;

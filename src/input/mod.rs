@@ -20,9 +20,6 @@ mod open;
 mod text;
 mod unpack;
 
-#[cfg(test)]
-mod tests;
-
 use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Arc;

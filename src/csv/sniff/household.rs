@@ -59,9 +59,8 @@ pub(super) fn layout(sample: &Sample, schema: &Schema) -> std::result::Result<La
         .filter(|(at, _)| !parts.contains(&Part::Measure(*at)));
     let mut missing: Vec<String> = missing.map(|(_, c)| c.name.clone()).collect();
     find_time(sample, &mut parts, header);
-    if !parts.contains(&Part::Stamp)
-        && !(parts.contains(&Part::Date) && parts.contains(&Part::Time))
-    {
+    let pair = parts.contains(&Part::Date) && parts.contains(&Part::Time);
+    if !(pair || parts.contains(&Part::Stamp)) {
         missing.insert(0, "date and time".to_string());
     }
     if !missing.is_empty() {
@@ -90,10 +89,8 @@ fn find_time(sample: &Sample, parts: &mut [Part], header: bool) {
     let mut stamp = None;
     let mut date = None;
     let mut time = None;
-    for at in 0..parts.len() {
-        if parts[at] != Part::Other {
-            continue;
-        }
+    let others = parts.iter().enumerate().filter(|(_, p)| **p == Part::Other);
+    for (at, _) in others {
         let name = sample.first.get(at).filter(|_| header);
         match kind_of(sample, at, header) {
             Some(ColumnType::Timestamp) => stamp = stamp.or(Some(at)),
@@ -211,25 +208,38 @@ impl Layout {
     }
 }
 
-/// The preset for a file that was said to be of it.
-pub(super) fn resolve(head: &Head, sample: &Sample) -> Result<Schema> {
+/// Whether `schema` is the preset, perhaps with another zone, step or the like.
+pub(super) fn is_preset(schema: &Schema) -> Result<bool> {
     let base = preset("household")?;
-    match layout(sample, &base) {
-        Ok(layout) => layout.schema(head, sample, None),
-        Err(missing) => Err(Error::new(
-            Kind::Schema,
-            format!(
-                "{} lacks {} of the preset \"household\"; its first line is {:?}: check the file, or declare a schema",
-                head.name(),
-                missing.join(", "),
-                sample
-                    .first
-                    .iter()
-                    .take(12)
-                    .cloned()
-                    .collect::<Vec<_>>()
-                    .join(" "),
-            ),
-        )),
-    }
+    Ok(schema.columns == base.columns && schema.time.columns == base.time.columns)
+}
+
+/// The preset for a file that was said to be of it; what `told` says otherwise, wins.
+pub(super) fn resolve(head: &Head, sample: &Sample, told: &Schema) -> Result<Schema> {
+    let base = preset("household")?;
+    let order = told
+        .time
+        .order
+        .filter(|_| told.time.order != base.time.order);
+    let layout = layout(sample, &base).map_err(|missing| lacking(head, sample, &missing))?;
+    let found = layout.schema(head, sample, order)?;
+    let mut schema = told.clone();
+    schema.columns = found.columns;
+    schema.time = found.time;
+    schema.dialect.header = found.dialect.header;
+    schema.dialect.preamble = found.dialect.preamble;
+    Ok(schema)
+}
+
+fn lacking(head: &Head, sample: &Sample, missing: &[String]) -> Error {
+    let first: Vec<&str> = sample.first.iter().take(12).map(String::as_str).collect();
+    Error::new(
+        Kind::Schema,
+        format!(
+            "{} lacks {} of the preset \"household\"; its first line is {:?}: check the file, or declare a schema",
+            head.name(),
+            missing.join(", "),
+            first.join(" "),
+        ),
+    )
 }

@@ -14,7 +14,7 @@ pub use resolve::{SchemaChoice, resolve};
 use crate::Result;
 use crate::input::{Head, refuse};
 use crate::schema::{DateOrder, Schema};
-use sample::Sample;
+use sample::{Sample, Told};
 use std::fmt;
 
 /// Records that tell a known layout.
@@ -72,10 +72,11 @@ impl fmt::Display for Sniffed {
 /// file, `AmbiguousDates` where two date orders fit and nothing in the file decides.
 pub fn sniff(head: &Head, hints: &Hints) -> Result<Sniffed> {
     refuse(head)?;
-    let few = Sample::take(head, hints, None, FEW)?;
+    let told = Told::hinted(hints);
+    let few = Sample::take(head, &told, FEW)?;
     if let Some(found) = propose::known(head, &few, hints)? {
         return Ok(found);
     }
-    let sample = Sample::take(head, hints, None, MANY)?;
+    let sample = Sample::take(head, &told, MANY)?;
     propose::propose(head, &sample, hints)
 }

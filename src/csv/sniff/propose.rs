@@ -184,7 +184,10 @@ impl<'a> Proposal<'a> {
         );
         self.found("time", times, "by values and names");
         if let Some(order) = self.schema.time.order {
-            let why = "what the preset says, and no value contradicts, or what the values say";
+            let why = match order {
+                DateOrder::Dmy => "the preset's own order, and no value contradicts it",
+                _ => "what the values say: they cannot be day first",
+            };
             self.found("dates", super::dates::order_name(order), why);
         }
         self.unknown.push("the zone: the preset's times carry none and are read as wall clock; say tz = ... for another reading".to_string());

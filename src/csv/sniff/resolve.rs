@@ -1,6 +1,6 @@
 //! From what the caller chose to a schema that fits the file at hand.
 
-use super::sample::Sample;
+use super::sample::{Sample, Told};
 use super::types::typed;
 use super::{FEW, Hints, further, household, propose::header_of, sniff};
 use crate::input::{Encoding, Head, refuse};
@@ -33,17 +33,9 @@ pub fn resolve(choice: &SchemaChoice, head: &Head) -> Result<Schema> {
 fn declared(schema: Schema, head: &Head) -> Result<Schema> {
     schema.check()?;
     refuse(head)?;
-    let hints = Hints {
-        delimiter: schema.dialect.delimiter,
-        header: schema.dialect.header,
-        order: schema.time.order,
-    };
-    let quote = schema.dialect.quote;
-    // A preset knows no quote of the file; a declared one is as it stands.
-    let quote = (quote != Some('"')).then_some(quote);
-    let sample = Sample::take(head, &hints, quote, FEW)?;
-    if schema == preset("household")? {
-        let schema = household::resolve(head, &sample)?;
+    let sample = Sample::take(head, &Told::by(&schema.dialect), FEW)?;
+    if household::is_preset(&schema)? {
+        let schema = household::resolve(head, &sample, &schema)?;
         return Ok(with_dialect(schema, head, &sample));
     }
     let mut schema = schema;
@@ -51,9 +43,7 @@ fn declared(schema: Schema, head: &Head) -> Result<Schema> {
         Some(told) => told,
         None => named(&schema, &sample) || header_of(&sample).0,
     };
-    if schema.dialect.preamble == 0 {
-        schema.dialect.preamble = sample.preamble;
-    }
+    schema.dialect.preamble = sample.preamble;
     schema.dialect.header = Some(header);
     schema.time.order = match schema.time.order {
         None => date_order(&schema, head, &sample, header)?,

@@ -2,8 +2,9 @@
 
 use super::Hints;
 use super::types::reads_as_something;
-use crate::csv::dialect::{Cut, DELIMITERS, Record, Records, best_cut, cut, quote_of};
+use crate::csv::dialect::{Cut, DELIMITERS, Record, Records, best_cut, quote_of};
 use crate::input::Head;
+use crate::schema::Dialect;
 use crate::{Error, Kind, Result};
 use std::borrow::Cow;
 
@@ -23,44 +24,70 @@ pub(super) struct Sample<'a> {
     first_record: Record<'a>,
 }
 
-impl<'a> Sample<'a> {
-    /// Cuts the head by what is told, else by what fits best.
-    /// At most `rows` records are kept.
-    pub fn take(
-        head: &'a Head,
-        hints: &Hints,
-        quote: Option<Option<char>>,
-        rows: usize,
-    ) -> Result<Sample<'a>> {
-        let text = whole_records(head);
-        let quote = match quote {
-            Some(told) => told.and_then(byte),
-            None => Some(quote_of(text)),
-        };
-        let comment = text.starts_with(b"#").then_some('#');
-        let told = hints.delimiter.and_then(byte);
-        let cut = match told {
-            Some(delimiter) => cut(text, delimiter, quote, reads_as_something),
-            None => best_cut(text, &DELIMITERS, quote, reads_as_something)
-                .unwrap_or_else(|| cut(text, b',', quote, reads_as_something)),
-        };
-        let mut sample = Sample::cut_by(text, cut, comment, rows)?;
-        if sample.cut.width < 2 && told.is_none() {
-            // One column: no sign cuts it, and a comma is what a reader expects.
-            sample.cut.delimiter = b',';
+/// What is not looked for, because it is told.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Told {
+    delimiter: Option<char>,
+    /// The quote, or that there is none.
+    quote: Option<Option<char>>,
+    comment: Option<char>,
+    preamble: Option<usize>,
+}
+
+impl Told {
+    /// By the caller of the sniffer.
+    pub fn hinted(hints: &Hints) -> Told {
+        Told {
+            delimiter: hints.delimiter,
+            ..Told::default()
         }
-        Ok(sample)
     }
 
-    fn cut_by(text: &'a [u8], cut: Cut, comment: Option<char>, rows: usize) -> Result<Sample<'a>> {
-        let preamble = if comment.is_some() { 0 } else { cut.preamble };
-        let body = after_lines(text, preamble);
+    /// By a declared schema: what differs from the default was meant.
+    pub fn by(dialect: &Dialect) -> Told {
+        let default = Dialect::default();
+        Told {
+            delimiter: dialect.delimiter,
+            quote: (dialect.quote != default.quote).then_some(dialect.quote),
+            comment: dialect.comment,
+            preamble: Some(dialect.preamble).filter(|lines| *lines > 0),
+        }
+    }
+}
+
+impl<'a> Sample<'a> {
+    /// Cuts the head by what is told, else by what fits best. At most `rows` records are kept.
+    pub fn take(head: &'a Head, told: &Told, rows: usize) -> Result<Sample<'a>> {
+        let whole = whole_records(head);
+        let text = after_lines(whole, told.preamble.unwrap_or(0));
+        let quote = match told.quote {
+            Some(quote) => quote.and_then(byte),
+            None => Some(quote_of(text)),
+        };
+        let comment = told.comment.or(text.starts_with(b"#").then_some('#'));
+        let delimiter = told.delimiter.and_then(byte);
+        let candidates = delimiter
+            .as_ref()
+            .map_or(&DELIMITERS[..], std::slice::from_ref);
+        let mut cut = best_cut(text, candidates, quote, reads_as_something);
+        if cut.width < 2 && delimiter.is_none() {
+            // One column: no sign cuts it, and a comma is what a reader expects.
+            cut.delimiter = b',';
+        }
+        let found = match (told.preamble, comment) {
+            (None, None) => cut.preamble,
+            _ => 0,
+        };
+        let body = after_lines(text, found);
         let mut records = Records::new(body, cut.delimiter, cut.quote)
             .filter(|r| !r.blank() && !commented(r, comment));
         let Some(first_record) = records.next() else {
             return Err(Error::new(
                 Kind::Schema,
-                "the file holds blank lines or comments only, no table; check that it was written to the end",
+                format!(
+                    "{} holds blank lines or comments only, no table; check that it was written to the end",
+                    head.name()
+                ),
             ));
         };
         let text_of = |f: &Cow<[u8]>| String::from_utf8_lossy(f).trim().to_string();
@@ -70,7 +97,7 @@ impl<'a> Sample<'a> {
             first_record,
             cut,
             comment,
-            preamble,
+            preamble: told.preamble.unwrap_or(found),
         })
     }
 
