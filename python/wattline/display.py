@@ -34,16 +34,18 @@ def _short(text: str) -> str:
     return shown if len(shown) <= WIDTH else shown[: WIDTH - 1] + "…"
 
 
-def _cell(cell: Cell) -> str:
-    return "–" if cell is None else _short(cell)
+def _cell(cell: Cell, full: bool) -> str:
+    if cell is None:
+        return "–"
+    return plain(cell) if full else _short(cell)
 
 
-def grid(header: Sequence[str], rows: Iterable[Sequence[Cell]], right: Sequence[bool]) -> str:
-    """Aligned columns; those that do not fit into a line are counted at its end."""
-    table = [[_cell(c) for c in header], *([_cell(c) for c in row] for row in rows)]
+def grid(header: Sequence[str], rows: Iterable[Sequence[Cell]], right: Sequence[bool], *, full: bool = False) -> str:
+    """Aligned columns; long cells are cut and columns beyond a line counted at its end, unless ``full``."""
+    table = [[_cell(c, full) for c in header], *([_cell(c, full) for c in row] for row in rows)]
     widths = [max(len(line[i]) for line in table) for i in range(len(header))]
     fit, used = 0, 0
-    while fit < len(widths) and (fit == 0 or used + widths[fit] + 2 <= LINE):
+    while fit < len(widths) and (full or fit == 0 or used + widths[fit] + 2 <= LINE):
         used += widths[fit] + 2
         fit += 1
     more = f"  … {len(widths) - fit} more" if fit < len(widths) else ""
@@ -71,15 +73,13 @@ def html(header: Sequence[str], rows: Iterable[Sequence[Cell]], right: Sequence[
     return f"<table>{head}<thead>{line('th', header)}</thead><tbody>{body}</tbody></table>"
 
 
-def _heads(head: Head) -> tuple[list[str], list[str], list[bool]]:
+def _heads(head: Head) -> tuple[list[str], list[Sequence[Cell]], list[bool]]:
+    """Names; types with units, and nulls where there are any; which columns are numbers."""
     names = [fact[0] for fact, _ in head[1]]
-    types = [_about(kind, unit, nulls) for (_, kind, unit), nulls in head[1]]
-    right = [fact[1] in ("integer", "float") for fact, _ in head[1]]
-    return names, types, right
-
-
-def _about(kind: str, unit: str | None, nulls: int) -> str:
-    return kind + (f" {unit}" if unit else "") + (f", {nulls:,} null" if nulls else "")
+    lines: list[Sequence[Cell]] = [[f"{kind} {unit}" if unit else kind for (_, kind, unit), _ in head[1]]]
+    if any(nulls for _, nulls in head[1]):
+        lines.append([f"{nulls:,} null" if nulls else "" for _, nulls in head[1]])
+    return names, lines, [fact[1] in ("integer", "float") for fact, _ in head[1]]
 
 
 def _size(head: Head) -> str:
@@ -89,16 +89,16 @@ def _size(head: Head) -> str:
 
 def table_text(head: Head) -> str:
     """A preview: names, types with units and null counts, the first rows."""
-    names, types, right = _heads(head)
+    names, facts, right = _heads(head)
     more = "\n…" if head[0] > len(head[2]) else ""
-    return f"{_size(head)}\n{grid(names, [types, *head[2]], right)}{more}"
+    return f"{_size(head)}\n{grid(names, [*facts, *head[2]], right)}{more}"
 
 
 def table_html(head: Head) -> str:
     """The same for a notebook."""
-    names, types, right = _heads(head)
+    names, facts, right = _heads(head)
     more: list[Sequence[Cell]] = [["…"] * len(names)] if head[0] > len(head[2]) else []
-    return html(names, [types, *head[2], *more], right, _size(head))
+    return html(names, [*facts, *head[2], *more], right, _size(head))
 
 
 def pairs_text(title: str, pairs: Iterable[tuple[str, object]]) -> str:
@@ -113,3 +113,8 @@ def duration(seconds: float) -> str:
     if seconds < 1:
         return f"{seconds * 1000:.0f} ms"
     return f"{seconds:.2f} s" if seconds < 60 else f"{int(seconds // 60)} min {int(seconds % 60)} s"
+
+
+def plain_lines(text: str) -> str:
+    """Several lines, each without anything a terminal would obey."""
+    return "\n".join(plain(line) for line in text.rstrip("\n").split("\n"))

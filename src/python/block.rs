@@ -29,14 +29,15 @@ pub(super) fn block<T: Send + 'static>(
     py: Python<'_>,
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> PyResult<T> {
-    let waited = wait(py, None, work)?;
+    let waited = wait(py, None, None, work)?;
     waited.result.map_err(|e| error::exception(py, &e))
 }
 
-/// Runs `work` without the GIL; a signal stops it through `control`.
+/// Runs `work` without the GIL; a signal stops it through `control`, `tick` is called at each wake.
 pub(super) fn wait<T: Send + 'static>(
     py: Python<'_>,
     control: Option<&Arc<Control>>,
+    tick: Option<&Bound<'_, PyAny>>,
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> PyResult<Waited<T>> {
     let mut results = started(work).map_err(|e| error::exception(py, &e))?;
@@ -57,7 +58,7 @@ pub(super) fn wait<T: Send + 'static>(
             }
             Err(RecvTimeoutError::Timeout) => {}
         }
-        if let Err(raised) = py.check_signals() {
+        if let Err(raised) = woken(py, tick) {
             match control {
                 Some(control) if signal.is_none() => {
                     control.stop();
@@ -67,6 +68,12 @@ pub(super) fn wait<T: Send + 'static>(
             }
         }
     }
+}
+
+/// Lets signal handlers run, then shows progress.
+fn woken(py: Python<'_>, tick: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+    py.check_signals()?;
+    tick.map_or(Ok(()), |tick| tick.call0().map(drop))
 }
 
 fn started<T: Send + 'static>(

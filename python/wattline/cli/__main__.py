@@ -1,0 +1,5 @@
+"""``python -m wattline.cli``: the command without its script."""
+
+from . import main
+
+main()

@@ -1,0 +1,138 @@
+"""``sniff``, ``read``, ``rejects``, ``simulate``."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+
+import typer
+
+from ..errors import UsageError
+from ..reading import read_csv, sniff
+from ..source import simulate, write_uci
+from .output import FORMAT, OUT, Format, emit, guarded
+
+SOURCES = typer.Argument(help="Files, globs, or - for standard input; .gz .zst .zip are unpacked.")
+SCHEMA = typer.Option(None, "--schema", "-s", help="A preset (household) or a .toml file; without it: sniffed.")
+
+
+class OnReject(str, Enum):
+    """What happens to a record that cannot be read."""
+
+    raise_ = "raise"
+    collect = "collect"
+    skip = "skip"
+
+
+ON_REJECT = typer.Option(OnReject.raise_, "--on-reject", help="A record that cannot be read: raise, collect or skip.")
+MAX_REJECTS = typer.Option(None, "--max-rejects", help="More rejects than this fail in any case.")
+
+
+@guarded
+def sniff_command(
+    source: str = typer.Argument(help="A file, or - for standard input."),
+    delimiter: str | None = typer.Option(None, "--delimiter", "-d", help="Taken as given."),
+    order: str | None = typer.Option(None, "--order", help="Of day, month and year: dmy, mdy or ymd."),
+    out: Path | None = typer.Option(None, "--out", "-o", help="Write the proposal as TOML, to be edited and used."),
+) -> None:
+    """Proposes a schema for a file, with its reasons and what the file cannot tell.
+
+    Example: wattline sniff meter.csv -o meter.toml
+    """
+    found = sniff(source, delimiter=delimiter, order=order)  # type: ignore[arg-type]
+    typer.echo(repr(found))
+    if out is not None:
+        out.write_text(found.to_toml(), encoding="utf-8")
+        typer.echo(f"written to {out}", err=True)
+
+
+@guarded
+def read_command(
+    sources: list[str] = SOURCES,
+    schema: str | None = SCHEMA,
+    columns: list[str] | None = typer.Option(None, "--column", "-c", help="Only this column; may be repeated."),
+    on_reject: OnReject = ON_REJECT,
+    max_rejects: int | None = MAX_REJECTS,
+    threads: int | None = typer.Option(None, "--threads", help="By default all cores."),
+    format: Format = FORMAT,
+    out: Path | None = OUT,
+) -> None:
+    """Reads text files into a typed table: prints its head, or all of it as CSV or JSON, or writes a file.
+
+    Examples:
+
+    wattline read household.txt.gz -s household
+
+    wattline read 'meters/*.csv' -s meter.toml -o meters.parquet
+    """
+    table = read_csv(
+        sources,
+        schema=schema,
+        columns=columns or None,
+        on_reject=on_reject.value,
+        max_rejects=max_rejects,
+        threads=threads,
+    )
+    emit(table, format, out)
+    if table.rejects is not None and len(table.rejects):
+        typer.echo(f"{len(table.rejects):,} rejects; see them with: wattline rejects", err=True)
+
+
+@guarded
+def simulate_command(
+    sensors: int = typer.Option(1, "--sensors", help="Houses."),
+    start: str = typer.Option("2026-01-01", "--start", help="First instant, ISO 8601."),
+    end: str = typer.Option("2026-01-02", "--end", help="End, not included."),
+    step: str = typer.Option("1min", "--step", help="One reading in this time."),
+    seed: int = typer.Option(1, "--seed", help="The same seed gives the same readings."),
+    uci: Path | None = typer.Option(None, "--uci", help="Write 47 months of one house in the UCI layout, only that."),
+    format: Format = FORMAT,
+    out: Path | None = OUT,
+) -> None:
+    """Readings of simulated houses: base load, cooking and laundry peaks, seasons, nights.
+
+    Examples:
+
+    wattline simulate --sensors 3 --end 2026-02-01 -o houses.parquet
+
+    wattline simulate --uci household.txt
+    """
+    if uci is not None:
+        write_uci(uci, seed=seed)
+        typer.echo(f"written to {uci}", err=True)
+        return
+    emit(simulate(sensors=sensors, start=start, end=end, step=step, seed=seed), format, out)
+
+
+@guarded
+def rejects_command(
+    sources: list[str] | None = typer.Argument(None, help="The files that were read."),
+    schema: str | None = SCHEMA,
+    replay: Path | None = typer.Option(None, "--replay", help="A mended export: read its records as rows."),
+    max_rejects: int | None = MAX_REJECTS,
+    format: Format = FORMAT,
+    out: Path | None = OUT,
+) -> None:
+    """Exports the records that cannot be read, and reads them once they are mended.
+
+    Export, mend the column `raw` in an editor, replay:
+
+    wattline rejects meter.csv -s meter.toml -o mend.csv
+
+    wattline rejects --replay mend.csv meter.csv -s meter.toml -o mended.parquet
+    """
+    if not sources:
+        raise UsageError("name the files that were read")
+    table = read_csv(sources, schema=schema, on_reject="collect", max_rejects=max_rejects)
+    if replay is not None:
+        raise UsageError("replay is not available")
+    if table.rejects is not None:
+        emit(table.rejects, format, out)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Registers the commands."""
+    app.command("sniff")(sniff_command)
+    app.command("read")(read_command)
+    app.command("rejects")(rejects_command)
+    app.command("simulate")(simulate_command)

@@ -1,0 +1,144 @@
+"""``windows``, ``run``, ``check``, ``state``, ``report``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from .. import windows
+from ..errors import UsageError
+from .flags import given, of_pipeline, of_windows, pipeline, with_flags
+from .output import FAILED, FORMAT, OUT, Format, emit, guarded
+
+SOURCES = typer.Argument(help="Files, globs, - or sim://...; or one pipeline.toml.")
+QUIET = typer.Option(False, "--quiet", "-q", help="No progress.")
+NOW = typer.Option(False, "--now", help="End an unbounded source at what there is now.")
+
+
+@guarded
+def _windows(sources: list[str], format: Format, out: Path | None, quiet: bool, options: dict[str, Any]) -> None:
+    told = given(options)
+    grains = told.pop("grains", None)
+    if not grains:
+        raise UsageError("no grain is asked for; name some, for example --grain 1h --grain 1d")
+    made = windows(sources, grains, progress=False if quiet else None, **told)
+    if format is Format.table and out is None:
+        for grain, table in made.items():
+            typer.echo(f"{grain}: {table!r}\n")
+        typer.echo(repr(made.ledger))
+        return
+    from .._native import concat
+
+    emit(concat(list(made.values())), format, out)
+
+
+@with_flags(of_windows())
+def windows_command(
+    sources: list[str] = SOURCES,
+    format: Format = FORMAT,
+    out: Path | None = OUT,
+    quiet: bool = QUIET,
+    **options: Any,
+) -> None:
+    """Calendar windows of files, kept nowhere: printed, or written to a file.
+
+    Example: wattline windows household.txt.gz -o quarters.csv --schema household --grain 1q
+    """
+    _windows(sources, format, out, quiet, options)
+
+
+@guarded
+def _run(sources: list[str], now: bool, quiet: bool, json_: bool, options: dict[str, Any]) -> None:
+    made = pipeline(sources, options)
+    report = made.run(until="now" if now else None, progress=False if quiet else None)
+    typer.echo(json.dumps(report.summary()) if json_ else repr(report))
+
+
+@with_flags(of_pipeline())
+def run_command(
+    sources: list[str] = SOURCES,
+    now: bool = NOW,
+    quiet: bool = QUIET,
+    json_: bool = typer.Option(False, "--json", help="Print the report as one JSON object."),
+    **options: Any,
+) -> None:
+    """Runs a pipeline: reads, computes windows, commits them exactly once, and prints the books.
+
+    Run again, it goes on where it was; the same file again changes nothing.
+
+    Examples:
+
+    wattline run household.txt.gz --schema household --grain 1h --grain 1d --sink sqlite:///out.db
+
+    wattline run pipeline.toml
+
+    wattline run 'sim://?sensors=3' --grain 1min --sink live.db
+    """
+    _run(sources, now, quiet, json_, options)
+
+
+@guarded
+def _check(sources: list[str], options: dict[str, Any]) -> None:
+    found = pipeline(sources, options).check()
+    typer.echo(repr(found))
+    if not found.ok:
+        raise typer.Exit(FAILED)
+
+
+@with_flags(of_pipeline())
+def check_command(sources: list[str] = SOURCES, **options: Any) -> None:
+    """Says what would run and what is wrong, before row one. Writes nothing.
+
+    Example: wattline check pipeline.toml
+    """
+    _check(sources, options)
+
+
+@guarded
+def _state(sources: list[str], json_: bool, options: dict[str, Any]) -> None:
+    held = pipeline(sources, options).state()
+    typer.echo(json.dumps(dict(held)) if json_ else repr(held))
+
+
+@with_flags(of_pipeline())
+def state_command(
+    sources: list[str] = SOURCES,
+    json_: bool = typer.Option(False, "--json", help="One JSON object."),
+    **options: Any,
+) -> None:
+    """Shows what a pipeline's home holds: epoch, newest flush, positions, counters.
+
+    Example: wattline state pipeline.toml
+    """
+    _state(sources, json_, options)
+
+
+@guarded
+def _report(sources: list[str], options: dict[str, Any]) -> None:
+    books = pipeline(sources, options).state().ledger
+    if books is None:
+        sys.stderr.write("wattline: nothing was committed yet\n")
+        raise typer.Exit(FAILED)
+    typer.echo(repr(books))
+
+
+@with_flags(of_pipeline())
+def report_command(sources: list[str] = SOURCES, **options: Any) -> None:
+    """Prints the ledger of a stored pipeline, since its beginning.
+
+    Example: wattline report pipeline.toml
+    """
+    _report(sources, options)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Registers the commands."""
+    app.command("windows")(windows_command)
+    app.command("run")(run_command)
+    app.command("check")(check_command)
+    app.command("state")(state_command)
+    app.command("report")(report_command)
