@@ -20,6 +20,7 @@ pub mod policy;
 mod reader;
 pub mod report;
 mod run;
+mod simulated;
 pub mod spec;
 mod state;
 mod stores;
@@ -29,6 +30,7 @@ pub use build::{Handed, Until, schema_file};
 pub use check::{Finding, Level, check};
 pub use control::Control;
 pub use report::{Outcome, Report};
+pub use simulated::simulated;
 pub use spec::Spec;
 pub use state::{State, state};
 

@@ -12,8 +12,11 @@
 mod arrow;
 mod block;
 mod error;
+mod follow;
+mod pipeline;
 mod reading;
 mod schema;
+mod source;
 mod table;
 
 use pyo3::prelude::*;
@@ -28,5 +31,18 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(schema::sniff, m)?)?;
     m.add_function(wrap_pyfunction!(reading::read_csv, m)?)?;
     m.add_function(wrap_pyfunction!(reading::scan_csv, m)?)?;
+    m.add_class::<pipeline::PyControl>()?;
+    m.add_class::<follow::Follow>()?;
+    m.add_function(wrap_pyfunction!(pipeline::run, m)?)?;
+    m.add_function(wrap_pyfunction!(pipeline::windows, m)?)?;
+    m.add_function(wrap_pyfunction!(pipeline::check, m)?)?;
+    m.add_function(wrap_pyfunction!(pipeline::state, m)?)?;
+    m.add_function(wrap_pyfunction!(pipeline::checked_spec, m)?)?;
+    m.add_function(wrap_pyfunction!(pipeline::spec_from_toml, m)?)?;
+    m.add_function(wrap_pyfunction!(pipeline::spec_to_toml, m)?)?;
+    m.add_function(wrap_pyfunction!(pipeline::read_text, m)?)?;
+    m.add_function(wrap_pyfunction!(pipeline::concat, m)?)?;
+    m.add_function(wrap_pyfunction!(source::simulate, m)?)?;
+    m.add_function(wrap_pyfunction!(source::write_uci, m)?)?;
     Ok(())
 }

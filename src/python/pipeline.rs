@@ -144,7 +144,23 @@ pub(super) fn check(py: Python<'_>, spec: &str, data: Option<&Bound<'_, PyAny>>)
 pub(super) fn state(py: Python<'_>, spec: &str) -> PyResult<String> {
     let spec = spec_of(py, spec)?;
     let state = block::block(py, move || pipeline::state(&spec))?;
-    Ok(state.summary().to_string())
+    Ok(state_json(&state).to_string())
+}
+
+fn state_json(state: &pipeline::State) -> serde_json::Value {
+    let head = state.head.as_ref();
+    serde_json::json!({
+        "pipeline": head.map(|h| &h.pipeline),
+        "epoch": state.epoch,
+        "head": head.map(|h| h.id),
+        "watermark": head.and_then(|h| h.watermark),
+        "positions": head.map(|h| &h.positions),
+        "read_under_way": head.map(|h| h.read.is_some()),
+        "totals": head.map(|h| &h.totals),
+        "tzdata": head.map(|h| &h.tzdata),
+        "records": state.records,
+        "unapplied": state.unapplied,
+    })
 }
 
 /// A spec read, checked and written out again with every option.

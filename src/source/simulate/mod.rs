@@ -25,8 +25,11 @@ pub use uci::{UCI_ROWS, write_uci};
 
 use super::{Order, Prepare, Reader, Source};
 use crate::flush::{Position, Positions, ReadPlan};
-use crate::schema::{Column, ColumnType, Measure, Role, Schema, StepSpec, measures, preset};
-use crate::{Error, Kind, Result};
+use crate::schema::{
+    Column, ColumnType, Measure, Readings, Role, Schema, StepSpec, measures, preset,
+};
+use crate::{Error, Kind, Result, runtime};
+use rayon::prelude::*;
 use std::sync::Arc;
 use steps::Course;
 
@@ -60,6 +63,21 @@ impl Simulated {
     /// Its options.
     pub fn options(&self) -> &Simulation {
         &self.options
+    }
+
+    /// All readings at once, in the order in which they come. Errors: `Usage` where there is no end.
+    pub fn readings(&self) -> Result<Vec<Readings>> {
+        let (start, _) = self.begin(&[])?;
+        let course = Course::new(&self.options, start, self.measures.clone())?;
+        let steps = course.last(None, self.until).ok_or_else(|| {
+            Error::new(
+                Kind::Usage,
+                "a simulation without an end gives no table; say end, or run it as the source of a pipeline",
+            )
+        })?;
+        let starts: Vec<u64> = (0..steps).step_by(course.batch() as usize).collect();
+        let batch = |from: &u64| course.make(*from, (from + course.batch()).min(steps)).readings;
+        Ok(runtime::pool()?.install(|| starts.par_iter().map(batch).collect()))
     }
 
     /// Where the stream begins: as said, as its name says, or now.

@@ -1,0 +1,155 @@
+"""The native half: what ``wattline`` wraps. Users find everything in ``wattline``."""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, final
+
+from .report import Report
+
+__version__: str
+
+@final
+class Table:
+    """Rows in memory, shared with any Arrow library without a copy.
+
+    ``Table(data)`` takes anything with the Arrow PyCapsule interface; it gives its own again and again, to pyarrow,
+    polars, pandas, duckdb and others. ``len`` is the number of rows; ``schema`` the declaration the rows were read by;
+    ``rejects`` the records that could not be read (file, line, byte, row, column, raw, reason).
+    """
+
+    def __new__(cls, data: Any, /) -> Table: ...
+    def __len__(self) -> int: ...
+    def __arrow_c_schema__(self) -> object: ...
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object: ...
+    @property
+    def column_names(self) -> list[str]: ...
+    @property
+    def schema(self) -> Schema | None: ...
+    @property
+    def rejects(self) -> Table | None: ...
+    def to_arrow(self) -> Any:
+        """The rows as a ``pyarrow.Table``, without a copy."""
+
+    def to_pandas(self) -> Any:
+        """The rows as a ``pandas.DataFrame``."""
+
+    def to_polars(self) -> Any:
+        """The rows as a ``polars.DataFrame``."""
+
+    def write(self, path: str | os.PathLike[str], /, *, format: str | None = None) -> None:
+        """Writes the rows to a file (``-``: standard output) as ``csv``, ``json``, ``parquet`` or ``arrow``.
+
+        Without ``format`` the ending says which. The file appears whole or not at all.
+        """
+
+    def _repr_html_(self) -> str: ...
+    @staticmethod
+    def _from_bytes(bytes: bytes, rejects: Table | None) -> Table: ...
+    def __reduce__(self) -> tuple[Any, ...]: ...
+
+@final
+class Schema:
+    """What the columns of a dataset are: types, roles, kinds, units, zone, stamp, step. Frozen and picklable.
+
+    ``Schema(columns=[{"name": "power", "type": "float", "measure": "power", "unit": "kW"}, ...], tz=..., step=...)``
+    declares one; ``wl.sniff`` proposes one; ``Schema.preset("household")`` names one. Unknown keys are refused.
+    """
+
+    def __new__(cls, **declaration: Any) -> Schema: ...
+    @staticmethod
+    def preset(name: str) -> Schema:
+        """The preset of that name."""
+
+    @staticmethod
+    def from_toml(source: str) -> Schema:
+        """Reads a ``.toml`` file, or its text."""
+
+    def to_toml(self) -> str:
+        """The declaration as TOML."""
+
+    def replace(self, **changes: Any) -> Schema:
+        """The same with other values: ``replace(tz="Europe/Berlin", columns={"power": {"unit": "W"}})``.
+
+        ``dialect``, ``time``, ``quality`` and ``columns`` given as dictionaries change only what they name.
+        """
+
+    @property
+    def columns(self) -> dict[str, dict[str, Any]]: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def tz(self) -> str | None: ...
+    def _json(self) -> str: ...
+    @staticmethod
+    def _from_json(text: str) -> Schema: ...
+    def _repr_html_(self) -> str: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+    def __reduce__(self) -> tuple[Any, ...]: ...
+
+@final
+class Reader:
+    """Rows that come once, in bounded memory: iterate (each item is a ``Table``), or hand it over as an Arrow stream.
+
+    A second use raises ``UsageError``.
+    """
+
+    def __iter__(self) -> Iterator[Table]: ...
+    def __arrow_c_schema__(self) -> object: ...
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object: ...
+    @property
+    def column_names(self) -> list[str]: ...
+    @property
+    def schema(self) -> Schema | None: ...
+    def take_rejects(self) -> Table:
+        """Records that could not be read, as far as the reading has come; each is given once."""
+
+@final
+class Control:
+    """The wire to a run under way."""
+
+    def __new__(cls) -> Control: ...
+    def stop(self) -> None: ...
+    def progress(self) -> tuple[int, int, int, int, int]: ...
+
+@final
+class Follow:
+    """The reports of a run under way."""
+
+    def __new__(cls, spec: str, data: Any, now: bool, control: Control) -> Follow: ...
+    def __iter__(self) -> Follow: ...
+    def __next__(self) -> Report: ...
+    def close(self) -> None: ...
+
+def sniff(
+    paths: Sequence[str], delimiter: str | None, header: bool | None, order: str | None
+) -> Schema: ...
+def read_csv(
+    paths: Sequence[str],
+    schema: Any,
+    columns: Sequence[str] | None,
+    on_reject: str,
+    max_rejects: int | None,
+    threads: int | None,
+) -> Table: ...
+def scan_csv(
+    paths: Sequence[str],
+    schema: Any,
+    columns: Sequence[str] | None,
+    on_reject: str,
+    max_rejects: int | None,
+    threads: int | None,
+) -> Reader: ...
+def simulate(url: str) -> Table: ...
+def write_uci(path: str, rows: int | None, seed: int) -> None: ...
+def run(spec: str, data: Any, now: bool, control: Control, tick: Callable[[], None] | None) -> Report: ...
+def windows(
+    spec: str, data: Any, control: Control, tick: Callable[[], None] | None
+) -> tuple[list[tuple[str, Table]], Table, Report]: ...
+def check(spec: str, data: Any) -> list[tuple[str, str, str]]: ...
+def state(spec: str) -> str: ...
+def checked_spec(json: str) -> str: ...
+def spec_from_toml(text: str) -> str: ...
+def spec_to_toml(json: str) -> str: ...
+def read_text(path: str) -> str: ...
+def concat(tables: Sequence[Table]) -> Table: ...

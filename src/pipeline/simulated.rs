@@ -1,0 +1,57 @@
+//! A simulation as a table of readings.
+
+use super::task::tables::{readings_rows, readings_schema};
+use crate::schema::METADATA_KEY;
+use crate::source::Source;
+use crate::source::simulate::Simulated;
+use crate::{Error, Kind, Result};
+use arrow_array::RecordBatch;
+use arrow_schema::{Field, Schema as ArrowSchema, SchemaRef};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Columns of a readings table that say nothing here: `quality`, `file`, `row`.
+const BESIDES: usize = 3;
+
+/// All readings of the simulation that a `sim://` URL describes: `sensor_id`, `time`, measures.
+/// The columns' metadata hold its schema.
+pub fn simulated(url: &str) -> Result<(SchemaRef, Vec<RecordBatch>)> {
+    let source = Simulated::parse(url, None)?;
+    let columns = columns(&source)?;
+    let kept: Vec<usize> = (0..columns.fields().len()).collect();
+    let table = |readings| {
+        let rows: RecordBatch = readings_rows(&readings, "")?;
+        let batch = rows.project(&kept).and_then(|b| b.with_schema(columns.clone()));
+        batch.map_err(|e| Error::new(Kind::Internal, format!("simulated rows do not fit their table: {e}")))
+    };
+    let batches = source.readings()?.into_iter().map(table).collect::<Result<_>>()?;
+    Ok((columns, batches))
+}
+
+fn columns(source: &Simulated) -> Result<SchemaRef> {
+    let all = readings_schema(&source.measures());
+    let json = serde_json::to_string(&source.schema()).map_err(|e| Error::new(Kind::Internal, format!("a schema could not be written: {e}")))?;
+    let measures = source.measures();
+    let unit = |name: &str| measures.iter().find(|m| m.name == name).and_then(|m| m.unit.clone());
+    let with_unit = |field: &Arc<Field>| match unit(field.name()) {
+        Some(unit) => field.as_ref().clone().with_metadata(HashMap::from([("wattline:unit".to_string(), unit)])),
+        None => field.as_ref().clone(),
+    };
+    let fields: Vec<Field> = all.fields().iter().take(all.fields().len() - BESIDES).map(with_unit).collect();
+    let metadata = HashMap::from([(METADATA_KEY.to_string(), json)]);
+    Ok(Arc::new(ArrowSchema::new(fields).with_metadata(metadata)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_day_of_two_houses() {
+        let (columns, batches) = simulated("sim://?sensors=2&start=2026-01-01&end=2026-01-02").unwrap();
+        assert_eq!(batches.iter().map(RecordBatch::num_rows).sum::<usize>(), 2 * 1440);
+        assert_eq!(columns.field(0).name(), "sensor_id");
+        assert!(columns.metadata().contains_key(METADATA_KEY));
+        assert!(simulated("sim://?sensors=2").is_err());
+    }
+}
