@@ -21,23 +21,52 @@ pub fn simulated(url: &str) -> Result<(SchemaRef, Vec<RecordBatch>)> {
     let kept: Vec<usize> = (0..columns.fields().len()).collect();
     let table = |readings| {
         let rows: RecordBatch = readings_rows(&readings, "")?;
-        let batch = rows.project(&kept).and_then(|b| b.with_schema(columns.clone()));
-        batch.map_err(|e| Error::new(Kind::Internal, format!("simulated rows do not fit their table: {e}")))
+        let batch = rows
+            .project(&kept)
+            .and_then(|b| b.with_schema(columns.clone()));
+        batch.map_err(|e| {
+            Error::new(
+                Kind::Internal,
+                format!("simulated rows do not fit their table: {e}"),
+            )
+        })
     };
-    let batches = source.readings()?.into_iter().map(table).collect::<Result<_>>()?;
+    let batches = source
+        .readings()?
+        .into_iter()
+        .map(table)
+        .collect::<Result<_>>()?;
     Ok((columns, batches))
 }
 
 fn columns(source: &Simulated) -> Result<SchemaRef> {
     let all = readings_schema(&source.measures());
-    let json = serde_json::to_string(&source.schema()).map_err(|e| Error::new(Kind::Internal, format!("a schema could not be written: {e}")))?;
+    let json = serde_json::to_string(&source.schema()).map_err(|e| {
+        Error::new(
+            Kind::Internal,
+            format!("a schema could not be written: {e}"),
+        )
+    })?;
     let measures = source.measures();
-    let unit = |name: &str| measures.iter().find(|m| m.name == name).and_then(|m| m.unit.clone());
+    let unit = |name: &str| {
+        measures
+            .iter()
+            .find(|m| m.name == name)
+            .and_then(|m| m.unit.clone())
+    };
     let with_unit = |field: &Arc<Field>| match unit(field.name()) {
-        Some(unit) => field.as_ref().clone().with_metadata(HashMap::from([("wattline:unit".to_string(), unit)])),
+        Some(unit) => field
+            .as_ref()
+            .clone()
+            .with_metadata(HashMap::from([("wattline:unit".to_string(), unit)])),
         None => field.as_ref().clone(),
     };
-    let fields: Vec<Field> = all.fields().iter().take(all.fields().len() - BESIDES).map(with_unit).collect();
+    let fields: Vec<Field> = all
+        .fields()
+        .iter()
+        .take(all.fields().len() - BESIDES)
+        .map(with_unit)
+        .collect();
     let metadata = HashMap::from([(METADATA_KEY.to_string(), json)]);
     Ok(Arc::new(ArrowSchema::new(fields).with_metadata(metadata)))
 }
@@ -48,8 +77,12 @@ mod tests {
 
     #[test]
     fn a_day_of_two_houses() {
-        let (columns, batches) = simulated("sim://?sensors=2&start=2026-01-01&end=2026-01-02").unwrap();
-        assert_eq!(batches.iter().map(RecordBatch::num_rows).sum::<usize>(), 2 * 1440);
+        let (columns, batches) =
+            simulated("sim://?sensors=2&start=2026-01-01&end=2026-01-02").unwrap();
+        assert_eq!(
+            batches.iter().map(RecordBatch::num_rows).sum::<usize>(),
+            2 * 1440
+        );
         assert_eq!(columns.field(0).name(), "sensor_id");
         assert!(columns.metadata().contains_key(METADATA_KEY));
         assert!(simulated("sim://?sensors=2").is_err());

@@ -79,7 +79,14 @@ impl Follow {
             let _ = sender.send(pipeline::run(&spec, data, until(now), &wire));
         });
         started.map_err(|e| error::exception(py, &e))?;
-        Ok(Follow { control, wires: Arc::new(Mutex::new(Wires { flushes, end, over: false })) })
+        Ok(Follow {
+            control,
+            wires: Arc::new(Mutex::new(Wires {
+                flushes,
+                end,
+                over: false,
+            })),
+        })
     }
 
     fn __iter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
@@ -92,7 +99,9 @@ impl Follow {
         let mut next = waited.result;
         loop {
             match next {
-                Ok(Next::Flush(report)) if signal.is_none() => return report_object(py, &report).map(Some),
+                Ok(Next::Flush(report)) if signal.is_none() => {
+                    return report_object(py, &report).map(Some);
+                }
                 // Asked to stop: what comes until the end is passed over.
                 Ok(Next::Flush(_)) => {
                     let waited = self.wait(py)?;
@@ -108,7 +117,11 @@ impl Follow {
     /// Stops the run and waits for its end.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         self.control.stop();
-        while let Next::Flush(_) = self.wait(py)?.result.map_err(|e| error::exception(py, &e))? {}
+        while let Next::Flush(_) = self
+            .wait(py)?
+            .result
+            .map_err(|e| error::exception(py, &e))?
+        {}
         Ok(())
     }
 }

@@ -30,7 +30,13 @@ impl PyControl {
     fn progress(&self) -> (u64, u64, u64, u64, u64) {
         let c = &self.0;
         let now = |counter: &std::sync::atomic::AtomicU64| counter.load(Relaxed);
-        (now(&c.bytes), now(&c.total_bytes), now(&c.readings), now(&c.rejects), now(&c.flushes))
+        (
+            now(&c.bytes),
+            now(&c.total_bytes),
+            now(&c.readings),
+            now(&c.rejects),
+            now(&c.flushes),
+        )
     }
 }
 
@@ -40,7 +46,10 @@ pub(super) fn handed(data: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Handed>
     let py = data.py();
     if let Ok(table) = data.cast::<Table>() {
         let table = table.get();
-        return Ok(Some(Handed::Table { schema: table.columns.clone(), batches: table.batches.clone() }));
+        return Ok(Some(Handed::Table {
+            schema: table.columns.clone(),
+            batches: table.batches.clone(),
+        }));
     }
     if let Ok(reader) = data.cast::<Reader>() {
         let (schema, batches) = reader.get().handed(py)?;
@@ -63,7 +72,9 @@ fn spec_of(py: Python<'_>, json: &str) -> PyResult<Spec> {
 pub(super) fn report_object(py: Python<'_>, report: &Report) -> PyResult<Py<PyAny>> {
     let rejects = rejects_table(py, &report.rejects)?;
     let class = py.import("wattline.report")?.getattr("Report")?;
-    Ok(class.call1((report.summary().to_string(), rejects))?.unbind())
+    Ok(class
+        .call1((report.summary().to_string(), rejects))?
+        .unbind())
 }
 
 /// A run's end: its report, or `Interrupted` with it; a signal handler's own exception wins.
@@ -75,9 +86,17 @@ pub(super) fn ended(py: Python<'_>, report: &Report, signal: Option<PyErr>) -> P
         _ => {}
     }
     let done = report.outcome == Outcome::Done;
-    let how = if done { "at its end" } else { "at a decided flush; run it again to go on from there" };
+    let how = if done {
+        "at its end"
+    } else {
+        "at a decided flush; run it again to go on from there"
+    };
     let sentence = format!("the run of {:?} was interrupted {how}", report.pipeline);
-    Err(error::with_report(py, &Error::new(Kind::Interrupted, sentence), Some(object)))
+    Err(error::with_report(
+        py,
+        &Error::new(Kind::Interrupted, sentence),
+        Some(object),
+    ))
 }
 
 /// The result of waiting for a run.
@@ -122,17 +141,27 @@ pub(super) fn windows(
 ) -> PyResult<WindowTables> {
     let (spec, data, control) = (spec_of(py, spec)?, handed(data)?, control.get().0.clone());
     let wire = control.clone();
-    let waited = block::wait(py, Some(&control), tick, move || pipeline::windows(&spec, data, &wire))?;
+    let waited = block::wait(py, Some(&control), tick, move || {
+        pipeline::windows(&spec, data, &wire)
+    })?;
     let made = waited.result.map_err(|e| error::exception(py, &e))?;
     let report = ended(py, &made.report, waited.signal)?;
     let table = |batches| Table::new(made.schema.clone(), batches);
-    let grains = made.grains.into_iter().map(|(grain, batches)| (grain, table(batches))).collect();
+    let grains = made
+        .grains
+        .into_iter()
+        .map(|(grain, batches)| (grain, table(batches)))
+        .collect();
     Ok((grains, Table::new(made.late.0, made.late.1), report))
 }
 
 /// Level, place and sentence of each thing found.
 #[pyfunction]
-pub(super) fn check(py: Python<'_>, spec: &str, data: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<(String, String, String)>> {
+pub(super) fn check(
+    py: Python<'_>,
+    spec: &str,
+    data: Option<&Bound<'_, PyAny>>,
+) -> PyResult<Vec<(String, String, String)>> {
     let (spec, data) = (spec_of(py, spec)?, handed(data)?);
     let found = block::block(py, move || pipeline::check(&spec, data))?;
     let plain = |f: pipeline::Finding| (format!("{:?}", f.level).to_lowercase(), f.at, f.message);
@@ -166,25 +195,32 @@ fn state_json(state: &pipeline::State) -> serde_json::Value {
 /// A spec read, checked and written out again with every option.
 #[pyfunction]
 pub(super) fn checked_spec(py: Python<'_>, json: &str) -> PyResult<String> {
-    spec_of(py, json)?.to_json().map_err(|e| error::exception(py, &e))
+    spec_of(py, json)?
+        .to_json()
+        .map_err(|e| error::exception(py, &e))
 }
 
 /// A spec in TOML as JSON with every option.
 #[pyfunction]
 pub(super) fn spec_from_toml(py: Python<'_>, text: &str) -> PyResult<String> {
-    Spec::from_toml(text).and_then(|s| s.to_json()).map_err(|e| error::exception(py, &e))
+    Spec::from_toml(text)
+        .and_then(|s| s.to_json())
+        .map_err(|e| error::exception(py, &e))
 }
 
 /// A spec in JSON as TOML, without what has its default.
 #[pyfunction]
 pub(super) fn spec_to_toml(py: Python<'_>, json: &str) -> PyResult<String> {
-    spec_of(py, json)?.to_toml().map_err(|e| error::exception(py, &e))
+    spec_of(py, json)?
+        .to_toml()
+        .map_err(|e| error::exception(py, &e))
 }
 
 /// A small text file, whole.
 #[pyfunction]
 pub(super) fn read_text(py: Python<'_>, path: &str) -> PyResult<String> {
-    let read: Result<String> = std::fs::read_to_string(path).map_err(|e| crate::input::read_error(path, e));
+    let read: Result<String> =
+        std::fs::read_to_string(path).map_err(|e| crate::input::read_error(path, e));
     read.map_err(|e| error::exception(py, &e))
 }
 
@@ -192,8 +228,14 @@ pub(super) fn read_text(py: Python<'_>, path: &str) -> PyResult<String> {
 #[pyfunction]
 pub(super) fn concat(py: Python<'_>, tables: Vec<PyRef<'_, Table>>) -> PyResult<Table> {
     let Some(first) = tables.first() else {
-        return Err(error::exception(py, &Error::new(Kind::Usage, "there is no table to give")));
+        return Err(error::exception(
+            py,
+            &Error::new(Kind::Usage, "there is no table to give"),
+        ));
     };
-    let batches = tables.iter().flat_map(|t| t.batches.iter().cloned()).collect();
+    let batches = tables
+        .iter()
+        .flat_map(|t| t.batches.iter().cloned())
+        .collect();
     Ok(Table::new(first.columns.clone(), batches))
 }

@@ -16,6 +16,11 @@ pub(super) fn simulate(py: Python<'_>, url: String) -> PyResult<Table> {
 
 /// A file of one household in the UCI layout.
 #[pyfunction]
-pub(super) fn write_uci(py: Python<'_>, path: PathBuf, rows: Option<u64>, seed: u64) -> PyResult<()> {
+pub(super) fn write_uci(
+    py: Python<'_>,
+    path: PathBuf,
+    rows: Option<u64>,
+    seed: u64,
+) -> PyResult<()> {
     block(py, move || write(&path, rows.unwrap_or(UCI_ROWS), seed))
 }

@@ -76,7 +76,11 @@ impl Simulated {
             )
         })?;
         let starts: Vec<u64> = (0..steps).step_by(course.batch() as usize).collect();
-        let batch = |from: &u64| course.make(*from, (from + course.batch()).min(steps)).readings;
+        let batch = |from: &u64| {
+            course
+                .make(*from, (from + course.batch()).min(steps))
+                .readings
+        };
         Ok(runtime::pool()?.install(|| starts.par_iter().map(batch).collect()))
     }
 
