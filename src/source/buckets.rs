@@ -4,7 +4,7 @@
 //! Positions stay where the read began until the last bucket is done; the plan says how far it is. What
 //! belongs to no row (headers, blank lines, rejects) comes with the first batch of the first bucket.
 
-use super::codec::{Names, broken, to_batch, to_readings};
+use super::codec::{Legend, Names, broken, to_batch, to_readings};
 use super::content::Piece;
 use super::lanes::{Landed, Lanes};
 use super::order::Setup;
@@ -14,7 +14,7 @@ use crate::flush::{Positions, ReadPlan};
 use crate::ledger::Ledger;
 use crate::reject::Reject;
 use crate::runtime;
-use crate::schema::{Measure, Readings, RowIds, SENSOR, SensorKeys, Step};
+use crate::schema::{Measure, Readings, RowIds, SENSOR, SensorKeys};
 use crate::{Error, Kind, Result};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int64Type, UInt32Type, UInt64Type};
@@ -139,7 +139,7 @@ impl Spill {
             edges: self.plan.edges.clone(),
             spooled: self.spool.reader(),
             slots: self.slots,
-            names: self.names.list(),
+            legend: self.names.legend(),
             measures: setup.measures.clone(),
             prepare: setup.prepare.clone(),
             begun: (self.plan.done, self.plan.row),
@@ -185,7 +185,7 @@ struct Shared {
     edges: Vec<i64>,
     spooled: Spooled,
     slots: Vec<Vec<Slot>>,
-    names: Arc<[Arc<str>]>,
+    legend: Legend,
     measures: Arc<[Measure]>,
     prepare: Prepare,
     /// Bucket and row where this read goes on.
@@ -285,7 +285,7 @@ impl Shared {
             readings.extend(to_readings(
                 &sorted.slice(from, n),
                 &self.measures,
-                &self.names,
+                &self.legend,
             )?);
             from += n;
         }
@@ -332,7 +332,7 @@ impl Shared {
                 .map(|_| Vec::<f64>::new().into())
                 .collect(),
             quality: None,
-            step: Step::Unknown,
+            step: self.legend.step(),
             file: 0,
             rows: RowIds::Dense(0),
         }

@@ -15,11 +15,19 @@ use std::sync::Arc;
 /// Columns before the measures.
 const FIXED: usize = 6;
 
-/// The sensors of a read by number.
+/// The sensors of a read by number, and what kind of step its readings have.
 #[derive(Default)]
 pub(super) struct Names {
     codes: HashMap<Arc<str>, u32>,
     names: Vec<Arc<str>>,
+    step: Option<Step>,
+}
+
+/// What a batch on disk does not say itself.
+#[derive(Clone)]
+pub(super) struct Legend {
+    names: Arc<[Arc<str>]>,
+    step: Step,
 }
 
 impl Names {
@@ -33,15 +41,38 @@ impl Names {
         code
     }
 
-    /// The list as it stands.
-    pub(super) fn list(&self) -> Arc<[Arc<str>]> {
-        self.names.clone().into()
+    /// One length for all rows stays one length, also for a batch without rows.
+    fn note(&mut self, step: &Step) {
+        self.step = Some(match (self.step.take(), step) {
+            (None, Step::Rows(_)) => Step::Rows(Vec::new().into()),
+            (None, step) => step.clone(),
+            (Some(Step::Fixed(a)), Step::Fixed(b)) if a == *b => Step::Fixed(a),
+            (Some(Step::Unknown), Step::Unknown) => Step::Unknown,
+            _ => Step::Rows(Vec::new().into()),
+        });
+    }
+
+    /// What reading back needs.
+    pub(super) fn legend(&self) -> Legend {
+        let step = self.step.clone().unwrap_or(Step::Unknown);
+        Legend {
+            names: self.names.clone().into(),
+            step,
+        }
+    }
+}
+
+impl Legend {
+    /// The step of a batch without rows.
+    pub(super) fn step(&self) -> Step {
+        self.step.clone()
     }
 }
 
 /// Columns: time, sensor, file, row, step (0: not known), quality, then the measures.
 pub(super) fn to_batch(readings: &Readings, names: &mut Names) -> Result<RecordBatch> {
     let n = readings.len();
+    names.note(&readings.step);
     let codes: UInt32Array = match &readings.sensors {
         SensorKeys::Constant(name) => vec![names.code(name); n].into(),
         SensorKeys::Coded {
@@ -100,7 +131,7 @@ fn schema(values: usize) -> SchemaRef {
 pub(super) fn to_readings(
     batch: &RecordBatch,
     measures: &Arc<[Measure]>,
-    names: &Arc<[Arc<str>]>,
+    legend: &Legend,
 ) -> Result<Vec<Readings>> {
     let files = batch
         .column(2)
@@ -108,7 +139,7 @@ pub(super) fn to_readings(
         .values()
         .clone();
     if files.is_empty() {
-        return Ok(vec![one(batch, 0, measures, names)?]);
+        return Ok(vec![one(batch, 0, measures, legend)?]);
     }
     let mut made = Vec::new();
     let mut from = 0;
@@ -118,7 +149,12 @@ pub(super) fn to_readings(
             .skip(from)
             .take_while(|f| **f == files[from])
             .count();
-        made.push(one(&batch.slice(from, same), files[from], measures, names)?);
+        made.push(one(
+            &batch.slice(from, same),
+            files[from],
+            measures,
+            legend,
+        )?);
         from += same;
     }
     Ok(made)
@@ -128,22 +164,18 @@ fn one(
     batch: &RecordBatch,
     file: u32,
     measures: &Arc<[Measure]>,
-    names: &Arc<[Arc<str>]>,
+    legend: &Legend,
 ) -> Result<Readings> {
     let steps = batch.column(4).as_primitive::<Int64Type>().values().clone();
-    let step = match steps.first() {
-        Some(first) if steps.iter().all(|s| s == first) => match *first {
-            0 => Step::Unknown,
-            step => Step::Fixed(step),
-        },
-        Some(_) => Step::Rows(steps),
-        None => Step::Unknown,
+    let step = match &legend.step {
+        Step::Rows(_) => Step::Rows(steps),
+        step => step.clone(),
     };
     let quality = batch.column(5).as_primitive::<UInt8Type>().values().clone();
     let values = batch.columns().iter().skip(FIXED);
     Ok(Readings {
         measures: measures.clone(),
-        sensors: sensors(batch.column(1).as_primitive::<UInt32Type>(), names)?,
+        sensors: sensors(batch.column(1).as_primitive::<UInt32Type>(), &legend.names)?,
         time: batch.column(0).as_primitive::<Int64Type>().values().clone(),
         values: values
             .map(|v| v.as_primitive::<Float64Type>().clone())

@@ -48,6 +48,7 @@ mod tape;
 
 pub use arrow::{ArrowOptions, ArrowSource, Batches};
 pub use file::{FileOptions, FileSource};
+pub use order::WAITING_ROWS;
 pub use simulate::Simulated;
 
 use crate::Result;

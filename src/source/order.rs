@@ -29,6 +29,7 @@ pub(super) struct Setup {
 }
 
 impl Setup {
+    /// `waiting`: how many rows may wait in memory.
     pub(super) fn new(
         measures: Arc<[Measure]>,
         prepare: Prepare,
@@ -102,6 +103,10 @@ impl Ordered {
                 pieces: content.pieces(Some(setup.prepare.clone()))?,
                 reached: i64::MIN,
             },
+            // Its last bucket is counted, only its end was not decided.
+            (_, Some(plan)) if !plan.edges.is_empty() && plan.done > plan.edges.len() as u64 => {
+                State::Over
+            }
             (_, Some(plan)) if !plan.edges.is_empty() => spill(&*content, plan.clone(), &setup)?,
             _ => State::Look {
                 seen: content.look()?,

@@ -1,7 +1,7 @@
 //! Tape: a stream that can be read once, kept while the look ahead goes through it, so that it
 //! can be gone through again.
 
-use super::codec::{Names, to_batch, to_readings};
+use super::codec::{Legend, Names, to_batch, to_readings};
 use super::content::{Content, Jobs, Mark, Piece, Seen, Steps, span};
 use super::histogram::Histogram;
 use super::lanes::Landed;
@@ -28,7 +28,7 @@ struct Entry {
 
 struct Recorded {
     entries: Vec<Entry>,
-    names: Arc<[Arc<str>]>,
+    legend: Legend,
     spooled: Spooled,
 }
 
@@ -113,7 +113,7 @@ impl Recorded {
         let lost = || Error::new(Kind::Internal, "a piece of a spooled stream is missing");
         let entry = self.entries.get(i).ok_or_else(lost)?;
         let batch = self.spooled.get(&entry.slot)?;
-        let mut readings = to_readings(&batch, measures, &self.names)?
+        let mut readings = to_readings(&batch, measures, &self.legend)?
             .pop()
             .ok_or_else(lost)?;
         if let Some(first) = entry.dense {
@@ -199,7 +199,7 @@ impl Steps<Seen> for Recording {
             Landed::Empty => {
                 let recorded = Recorded {
                     entries: std::mem::take(&mut self.entries),
-                    names: self.names.list(),
+                    legend: self.names.legend(),
                     spooled: self.spool.reader(),
                 };
                 *self.to.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(recorded));
