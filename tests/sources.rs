@@ -570,7 +570,7 @@ fn tables_and_readers_in_any_order() {
         };
         let as_table = || ArrowSource::table(batch.schema(), cut.to_vec(), taken.clone()).unwrap();
         let as_reader = || {
-            let batches = Box::new(cut.to_vec().into_iter().map(Ok));
+            let batches = Box::new(cut.clone().into_iter().map(Ok));
             ArrowSource::reader(batch.schema(), batches, taken.clone()).unwrap()
         };
         let made: [&dyn Fn() -> ArrowSource; 2] = [&as_table, &as_reader];

@@ -14,6 +14,9 @@ use std::time::Duration;
 /// The place where a piece ends: which stream of the read, and the next byte or row there.
 pub(super) type Mark = (u32, u64);
 
+/// Least and greatest of some times; `None`: there are none.
+pub(super) type Span = Option<(i64, i64)>;
+
 /// A piece of the content in its own order.
 #[derive(Debug)]
 pub(super) struct Piece {
@@ -22,7 +25,7 @@ pub(super) struct Piece {
     /// Where it ends.
     pub mark: Mark,
     /// Least and greatest time in it.
-    pub span: Option<(i64, i64)>,
+    pub span: Span,
 }
 
 /// What a look ahead notes of a piece.
@@ -31,7 +34,7 @@ pub(super) struct Seen {
     /// Where it ends.
     pub mark: Mark,
     /// Least and greatest time in it.
-    pub span: Option<(i64, i64)>,
+    pub span: Span,
     /// How its times lie.
     pub times: super::histogram::Histogram,
     /// The streams so far, and where each ends.
@@ -55,7 +58,7 @@ pub(super) trait Content: Send + Sync {
 }
 
 /// Least and greatest of some times.
-pub(super) fn span(times: &[i64]) -> Option<(i64, i64)> {
+pub(super) fn span(times: &[i64]) -> Span {
     let first = *times.first()?;
     let wider = |(low, high): (i64, i64), t: &i64| (low.min(*t), high.max(*t));
     Some(times.iter().fold((first, first), wider))

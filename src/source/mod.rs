@@ -28,6 +28,15 @@
 //! rejects and no reading. The task moves readings it rejects itself (`ahead`) from accepted to rejected.
 //! `End` of an unbounded source (`until`) moves no watermark.
 //!
+//! | part | does |
+//! |---|---|
+//! | `file`, `files`, `proof` | files as one dataset: which bytes are new, their chunks, the hashes that prove positions |
+//! | `arrow` | Arrow tables and readers |
+//! | [`simulate`] | seeded household load, bounded or live |
+//! | `content`, `lanes` | content as steps, jobs on the pool that land in order |
+//! | `order`, `histogram`, `buckets`, `tape`, `spool`, `codec` | the order of a bounded read, and what waits on disk |
+//! | `rejecting` | what becomes of rejects |
+//!
 //! **Preparing.** Decoding happens on the pool, and so does the pure part of the engine that needs no state:
 //! the run hands each reader a [`Prepare`] function that accumulates a batch into its own partials there.
 

@@ -2,7 +2,7 @@
 //! buckets of time on disk. The same machine for files, tables and spooled streams.
 
 use super::buckets::{Buckets, Spill};
-use super::content::{Content, Mark, Piece, Seen, Steps};
+use super::content::{Content, Mark, Piece, Seen, Span, Steps};
 use super::histogram::Histogram;
 use super::lanes::Landed;
 use super::{Order, Poll, Prepare, Reader, SourceBatch};
@@ -52,7 +52,8 @@ pub const WAITING_ROWS: usize = 256 * 1024;
 /// What the look ahead found.
 #[derive(Default)]
 struct Found {
-    pieces: Vec<(Mark, Option<(i64, i64)>, u64)>,
+    /// Where each piece ends, the span of its times, its rows.
+    pieces: Vec<(Mark, Span, u64)>,
     times: Histogram,
     extents: Vec<Extent>,
 }
