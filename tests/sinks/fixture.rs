@@ -207,6 +207,9 @@ impl Folder {
     }
 }
 
+/// One row as a reader sees it: (sensor, hour), (value, final, revision).
+pub type SeenRow = ((String, i64), (f64, bool, i32));
+
 /// What a reader sees: (sensor, hour) → (value, final, revision).
 pub type Seen = BTreeMap<(String, i64), (f64, bool, i32)>;
 
@@ -285,7 +288,7 @@ impl Store {
     }
 
     /// All rows a reader sees.
-    pub fn rows(&self) -> Vec<((String, i64), (f64, bool, i32))> {
+    pub fn rows(&self) -> Vec<SeenRow> {
         match self.kind {
             Kind::Memory => {
                 let batches = self.memory.windows("1h").unwrap();
@@ -300,7 +303,7 @@ impl Store {
         }
     }
 
-    fn sqlite_rows(&self) -> Vec<((String, i64), (f64, bool, i32))> {
+    fn sqlite_rows(&self) -> Vec<SeenRow> {
         let conn = rusqlite::Connection::open(self.db()).unwrap();
         let sql = "SELECT sensor_id, unixepoch(window_start), power_mean, final, revision FROM windows WHERE grain = '1h'";
         let mut statement = conn.prepare(sql).unwrap();
@@ -312,7 +315,7 @@ impl Store {
     }
 }
 
-fn rows_of(batch: &RecordBatch) -> Vec<((String, i64), (f64, bool, i32))> {
+fn rows_of(batch: &RecordBatch) -> Vec<SeenRow> {
     let column = |name: &str| batch.column_by_name(name).unwrap();
     let sensors = arrow_cast::cast(column("sensor_id"), &DataType::Utf8).unwrap();
     let sensors = sensors.as_string::<i32>();
