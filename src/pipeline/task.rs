@@ -11,12 +11,12 @@
 //!     └──────────────────────────── Decided(n) → Apply(n) to every sink, in order → Applied(sink, n)
 //!                                          │ last flush decided and applied
 //!                                          ▼
-//!                                        Done (or Stopped)
+//!                                       Finish → Done
 //! ```
 //!
-//! **Rules** (each is checked by the simulation in `tests/simulate.rs`, by a model that shares no code with this):
+//! **Rules** (each is checked by the simulation in `tests/simulate`, by a model that shares no code with this):
 //! 1. Positions in a flush cover exactly the batches whose effects are in flushes ≤ n. They move with the decision, never before.
-//! 2. Flush n + 1 is built while n is in flight, but sent only after n is decided.
+//! 2. Flush n + 1 gathers while n is in flight; it is sent only after n is decided.
 //! 3. A refused flush (`Fenced`) ends the task: its state is dropped, never reused; the run
 //!    takes the partition again from the head.
 //! 4. An answer that is unclear (`Unclear`) is settled by `Settle`: the run reads the head; same
@@ -25,21 +25,34 @@
 //!    then reading begins at the head's positions with the state folded from the records.
 //! 6. What a clock decided (idle, ahead) is in the record.
 //!
-//! **A batch** goes: ahead (reject) → null rows → dedupe → late, per grain → merge into open windows →
-//! watermark. If the batch is in order against all that was seen and no row can be late, the delta prepared on the
-//! pool is merged as it is; otherwise the rows left are accumulated here. Both ways give the same bits.
+//! **A batch** goes: ahead (reject) → behind an earlier read (put aside) → duplicates and conflicts → late, per
+//! grain → merge into open windows → watermark → windows that close by it. The delta prepared on the pool is merged
+//! as it is if no row is left out; otherwise the rows left are accumulated here. Both ways give the same bits. Every
+//! row that is not rejected moves the greatest end of interval; rows without a value, late and equal ones too.
 //!
-//! **Late** is decided row by row in arrival order: with W = greatest admitted end of interval before the row
-//! − lateness, the row is late for grain g if W ≥ end of its window in g. This does not depend on batch borders nor on which other
-//! grains exist. In a bounded read W moves only by `low` and at the end of the read, so nothing is late
-//! in it; but a window that an earlier run closed for good is behind it.
+//! **Late** is decided row by row in arrival order: with W = the watermark before the row (greatest admitted end of
+//! interval − lateness, and never back), the row is late for grain g if W ≥ end of its window in g. This does not
+//! depend on batch borders nor on which other grains exist. In a bounded read W moves only by `low` and at the end of
+//! the read, so nothing is late in it; but a window that an earlier run closed for good is behind it.
 //!
-//! **Closing.** A window is final when W ≥ its end. Final windows leave memory (kept until W ≥ end +
-//! `correct_for` under `on_late = correct`). At the end of a bounded read, W becomes
-//! the read's greatest end of interval, and windows still open are written with `final = false` and stay in the state.
+//! **An earlier read.** A reading of a bounded read at or before the greatest time that an *earlier* read had of its
+//! sensor may have been counted then (overlapping files); it is put aside for all grains, with that reason. This is
+//! the one exception to "late per grain".
 //!
-//! **When to flush**: enough rows or bytes of effects, or `interval` since the last one, or end, or stop. Only
-//! when something changed (a re-run of a counted file decides nothing).
+//! **Conflicts** are listed with the late rows (reason `conflict`, no grains). `on_conflict = last` holds the rows of
+//! a bounded read back until `low` has passed them (`pending` in the books, kept in the state); a stream refuses it.
+//!
+//! **Closing.** A window is final when W ≥ its end. Final windows leave memory (kept until W ≥ end + `correct_for`
+//! under `on_late = correct`). At the end of a bounded read, W becomes the greatest end of interval, if that is
+//! further; windows still open are written with `final = false` and stay in the state. The end of a stream (`until`)
+//! moves no watermark. In silence (`idle`) W goes on at the pace of the clock from where the last batch left it: a
+//! decision, made only when a window closes by it. While the task itself has paused the reader there is no silence.
+//!
+//! **When to flush**: enough rows or bytes of effects, or `interval` since the last one, or the end. Only when
+//! something changed (a re-run of a counted file decides nothing). A stop drops what gathered: the next run reads it
+//! again. An optimistic read is one flush, at its end; if it outgrows its limit it fails with `Kind::Disorder`, and the
+//! run reads it scanned. An unfinished read found in the head is first ended, scanned and to its extent; then a new one
+//! is asked for.
 
 mod admit;
 mod build;

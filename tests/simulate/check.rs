@@ -47,12 +47,8 @@ fn compare(w: &World) -> Result<()> {
     )?;
     for (i, store) in w.stores.iter().enumerate() {
         let what = |t: &str| format!("{t} of sink {i}");
-        for key in store.windows.keys().chain(want.windows.keys()) {
-            same(
-                &what(&format!("window {key:?}")),
-                &store.windows.get(key),
-                &want.windows.get(key),
-            )?;
+        if store.windows != want.windows {
+            differ(&store.windows, &want.windows).map_err(|e| format!("sink {i}: {e}"))?;
         }
         same(
             &what("readings"),
@@ -75,6 +71,16 @@ fn compare(w: &World) -> Result<()> {
     }
     books(w, &want)
 }
+
+/// Names the first window that differs.
+fn differ(got: &Windows, want: &Windows) -> Result<()> {
+    for key in got.keys().chain(want.keys()) {
+        same(&format!("window {key:?}"), &got.get(key), &want.get(key))?;
+    }
+    Ok(())
+}
+
+type Windows = BTreeMap<(usize, usize, i64), model::Window>;
 
 fn at(head: &wattline::flush::Head) -> usize {
     head.positions.first().map_or(0, |p| p.at as usize)

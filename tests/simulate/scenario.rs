@@ -73,7 +73,7 @@ impl Scenario {
     pub fn new(dice: &mut Dice) -> Scenario {
         let bounded = dice.one_in(2);
         let rows = rows(dice, bounded);
-        let mut lengths: Vec<usize> = (0..dice.below(3))
+        let mut lengths: Vec<usize> = (0..dice.pick(&[0, 0, 1, 2]))
             .map(|_| dice.below(rows.len() as u64 + 1) as usize)
             .collect();
         lengths.sort_unstable();
@@ -94,11 +94,11 @@ impl Scenario {
             on_conflict: dice.pick(conflicts),
             dedupe_for: dice.below(4) as i64 * HOUR,
             limits: Limits {
-                rows: dice.pick(&[1, 6, 12, 1000]),
+                rows: dice.pick(&[1, 8, 20, 1000]),
                 bytes: 1 << 30,
                 interval: dice.pick(&[MINUTE, 20 * MINUTE, 10_000 * HOUR]),
             },
-            sinks: 1 + dice.below(3) as usize,
+            sinks: dice.pick(&[1, 1, 2, 3]),
         }
     }
 
@@ -134,7 +134,7 @@ impl Scenario {
 }
 
 fn rows(dice: &mut Dice, bounded: bool) -> Vec<Row> {
-    let n = 1 + dice.below(18);
+    let n = 1 + dice.below(14);
     let sensors = 1 + dice.below(3);
     let disorder = dice.pick(&[0, 0, 2, 8, 40]);
     let far = !bounded && dice.one_in(4);

@@ -173,12 +173,12 @@ impl World {
         };
         let mut records = Vec::new();
         for f in self.home.records.iter().filter(|f| f.id.n >= fold) {
-            let bare = f.encode_state().and_then(|b| Flush::decode(&b));
-            records.push(if self.dice.one_in(100) {
-                bare.map_err(|e| e.to_string())?
+            if self.dice.one_in(100) {
+                let bare = f.encode_state().and_then(|b| Flush::decode(&b));
+                records.push(bare.map_err(|e| e.to_string())?);
             } else {
-                (**f).clone()
-            });
+                records.push((**f).clone());
+            }
         }
         let shown = self.stores.iter().map(|s| s.applied).min().unwrap_or(0);
         let mut unapplied = Vec::new();
