@@ -216,8 +216,8 @@ impl State<'_> {
     }
 
     fn duplicate(&mut self, row: Row) {
-        for g in 0..3 {
-            self.out.books[g].duplicate += 1;
+        for (g, books) in self.out.books.iter_mut().enumerate() {
+            books.duplicate += 1;
             let start = start(g, row.time);
             if self.mark < start + GRAINS[g].1 {
                 *self.duplicates.entry((g, row.sensor, start)).or_default() += 1;
@@ -276,11 +276,7 @@ impl State<'_> {
             let counts = |r: &Row| {
                 r.value.is_some() && !r.bad && (r.sensor, r.time) == (row.sensor, row.time)
             };
-            let last = waiting[at..]
-                .iter()
-                .map(|j| self.s.rows[*j])
-                .filter(counts)
-                .next_back();
+            let last = waiting[at..].iter().map(|j| self.s.rows[*j]).rfind(counts);
             if counts(&row) && last.is_some_and(|l| l.value != row.value) {
                 self.out.conflicts += 1;
                 self.out.books.iter_mut().for_each(|b| b.dropped += 1);

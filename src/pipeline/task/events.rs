@@ -80,6 +80,8 @@ pub struct TaskConfig {
 }
 
 /// What happened.
+// `Owned` is large and comes once in a run.
+#[allow(clippy::large_enum_variant)]
 #[derive(Debug)]
 pub enum Event {
     /// The home gave the partition.
