@@ -23,9 +23,9 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
-import peers
 import polars as pl
 
+import peers
 import wattline as wl
 
 HERE = Path(__file__).resolve().parent

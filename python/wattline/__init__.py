@@ -26,7 +26,7 @@ from .errors import (
     WattlineError,
 )
 from .pipeline import Pipeline
-from .reading import read_csv, scan_csv, sniff
+from .reading import read_csv, replay, scan_csv, sniff
 from .report import Finding, Findings, Ledger, Report, State
 from .sink import Parquet, Sink, Sqlite
 from .source import simulate
@@ -62,6 +62,7 @@ __all__ = [
     "Windows",
     "__version__",
     "read_csv",
+    "replay",
     "scan_csv",
     "simulate",
     "sniff",

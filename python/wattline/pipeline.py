@@ -73,7 +73,8 @@ class Pipeline:
     ) -> None:
         options: dict[str, Any] = {key: value for key, value in locals().items() if key != "self"}
         named, data = split(source)
-        several = [sinks] if isinstance(sinks, (str, os.PathLike, Mapping)) or not isinstance(sinks, Sequence) else sinks
+        alone = isinstance(sinks, (str, os.PathLike, Mapping)) or not isinstance(sinks, Sequence)
+        several: Any = [sinks] if alone else sinks
         options |= {"source": named, "grains": listed(grains), "sinks": [sink_spec(sink) for sink in several]}
         options["sensor"] = None if sensor is None else listed(sensor)
         self._set(_native.checked_spec(spec(options)), data)

@@ -9,7 +9,7 @@ from typing import Literal
 from . import _native
 from ._native import Reader, Schema, Table
 
-__all__ = ["Reader", "read_csv", "scan_csv", "sniff"]
+__all__ = ["Reader", "read_csv", "replay", "scan_csv", "sniff"]
 
 Path = str | os.PathLike[str]
 Paths = Path | Sequence[Path]
@@ -85,3 +85,13 @@ def scan_csv(
     """
     only = None if columns is None else list(columns)
     return _native.scan_csv(paths_of(paths), schema, only, on_reject, max_rejects, threads)
+
+
+def replay(mended: Path, paths: Paths, *, schema: Schema | Path | None = None) -> Table:
+    """Reads rejects once they are mended.
+
+    ``mended``: a CSV file of ``.rejects`` (``t.rejects.write("mend.csv")``) in which the column ``raw`` was put right;
+    ``paths`` and ``schema``: as they were read. The ``Table`` holds the records that can be read now, ``.rejects``
+    those that still cannot. Raises ``SchemaError`` where it is no such file.
+    """
+    return _native.replay(os.fspath(mended), paths_of(paths), schema)

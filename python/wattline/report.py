@@ -46,7 +46,7 @@ class Ledger(Mapping[str, Any]):
         names = ["grain", "readings =", *_TERMS, *(f"({name})" for name in _SEEN)]
         rows = [
             [grain, f"{self['readings']:,}", *(f"{books[term]:,}" for term in (*_TERMS, *_SEEN))]
-            for grain, books in self["grains"].items()
+            for grain, books in sorted(self["grains"].items(), key=lambda pair: _length(pair[0]))
         ]
         return names, rows, [False] + [True] * (len(names) - 1)
 
@@ -55,6 +55,16 @@ class Ledger(Mapping[str, Any]):
 
     def _repr_html_(self) -> str:
         return display.html(["ledger", ""], self._equations(), [False, True]) + display.html(*self._rows())
+
+
+#: Minutes in the units of grains, near enough to put them in order.
+_MINUTES = {"min": 1, "h": 60, "d": 1440, "w": 10_080, "mo": 43_830, "q": 131_490, "y": 525_960}
+
+
+def _length(grain: str) -> tuple[int, str]:
+    plain = grain.partition("@")[0]
+    number = plain.rstrip("abcdefghijklmnopqrstuvwxyz")
+    return int(number or 0) * _MINUTES.get(plain[len(number) :], 0), grain
 
 
 def _sum(counters: Mapping[str, int], names: tuple[str, ...]) -> str:
@@ -184,8 +194,19 @@ class State(Mapping[str, Any]):
         """Counters since the pipeline's beginning; ``None`` before its first flush."""
         return Ledger(self["totals"]) if self["totals"] else None
 
-    def _facts(self) -> list[tuple[str, Any]]:
-        return [(key, _short(value)) for key, value in self._held.items() if key != "totals" and value is not None]
+    def _facts(self) -> list[tuple[str, str]]:
+        held = self._held
+        facts = [("pipeline", held["pipeline"]), ("epoch", held["epoch"])]
+        if held["head"]:
+            facts += [("newest flush", held["head"]["n"]), ("time zone data", held["tzdata"])]
+            facts += [("read up to", _position(position)) for position in held["positions"]]
+        if held["watermark"] is not None:
+            facts.append(("watermark", _instant(held["watermark"])))
+        if held["read_under_way"]:
+            facts.append(("under way", "a read that the next run ends first"))
+        if held["unapplied"]:
+            facts.append(("not shown yet", f"{held['unapplied']} flushes: the next run applies them"))
+        return [(name, str(value)) for name, value in facts]
 
     def __repr__(self) -> str:
         books = f"\n{self.ledger!r}" if self.ledger else ""
@@ -193,8 +214,15 @@ class State(Mapping[str, Any]):
 
     def _repr_html_(self) -> str:
         books = self.ledger._repr_html_() if self.ledger else ""
-        return display.html(["state", ""], [(k, str(v)) for k, v in self._facts()], [False] * 2) + books
+        return display.html(["state", ""], self._facts(), [False] * 2) + books
 
 
-def _short(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+def _position(position: Mapping[str, Any]) -> str:
+    where = position["path"] or position["stream"]
+    return f"{where}: byte {position['at']:,}, row {position['row']:,}"
+
+
+def _instant(micros: int) -> str:
+    from datetime import UTC, datetime, timedelta
+
+    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=micros)).isoformat()

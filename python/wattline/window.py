@@ -95,10 +95,10 @@ def windows(
 
     ``data``: a path, a glob, a list of paths, a ``Table``, a ``Reader``, or anything with the Arrow PyCapsule
     interface. ``grains``: ``1min 5min 15min 30min 1h 2h 3h 6h 12h 24h 1d 1w 1mo 1q 1y``, anchored as ``1d@06:00``,
-    ``1w@sun``, ``1q@apr``, ``1y@apr``. ``schema``: as in ``read_csv``; for Arrow data ``time``, ``sensor``, ``measures``
-    and ``step`` say what the columns are where their types do not. ``tz``: IANA zone of the windows. ``aggregates``: a
-    list for all measures or a dictionary by measure, of ``count sum mean min max first last stddev energy``; by
-    default those of each measure's kind (energy in Wh).
+    ``1w@sun``, ``1q@apr``, ``1y@apr``. ``schema``: as in ``read_csv``; for Arrow data ``time``, ``sensor``,
+    ``measures`` and ``step`` say what the columns are where their types do not. ``tz``: IANA zone of the windows.
+    ``aggregates``: a list for all measures or a dictionary by measure, of ``count sum mean min max first last stddev
+    energy``; by default those of each measure's kind (energy in Wh).
 
     Each table has ``sensor_id, grain, window_start, window_end, window_label, readings, expected, missing, duplicates,
     estimated, first_reading, last_reading, revision, final`` and ``<measure>_<aggregate>``; times are microseconds in

@@ -1,7 +1,7 @@
 //! Several inputs as one dataset: each gets its own plan (delimiters and headers may differ), all
 //! give the same columns.
 
-use super::{Chunk, Chunks, CsvPlan, ReadOptions, SchemaChoice, read_table, resolve};
+use super::{Chunk, Chunks, CsvPlan, ReadOptions, SchemaChoice, read_table, replay, resolve};
 use crate::input::{self, Encoding, HEAD, InputSpec, Limits};
 use crate::ledger::Ledger;
 use crate::reject::Reject;
@@ -20,6 +20,7 @@ pub struct Dataset {
 }
 
 /// A dataset read whole.
+#[derive(Default)]
 pub struct Read {
     /// The rows, in order of inputs and lines.
     pub batches: Vec<RecordBatch>,
@@ -65,26 +66,44 @@ impl Dataset {
 
     /// Reads everything.
     pub fn read(self) -> Result<Read> {
-        let mut all = Read {
-            batches: Vec::new(),
-            rejects: Vec::new(),
-            ledger: Ledger::default(),
-        };
+        let mut all = Read::default();
         for (spec, plan) in self.inputs {
             let options = remaining(&self.options, all.ledger.rejected);
             let (batches, rejects, ledger) =
                 read_table(spec.open(&Limits::default())?, plan, &options)?;
             for batch in batches {
-                all.batches.push(
-                    batch
-                        .with_schema(self.columns.clone())
-                        .map_err(|e| unlike(&e))?,
-                );
+                all.batches.push(fitted(&self.columns, &batch)?);
             }
             all.rejects.extend(rejects);
             all.ledger.add(&ledger);
         }
         Ok(all)
+    }
+
+    /// Reads the mended records of a mend file in place of the inputs they came from.
+    pub fn replay(self, mend: &[u8]) -> Result<Read> {
+        let mut mended = replay::read(mend)?;
+        let mut all = Read::default();
+        for (spec, plan) in &self.inputs {
+            let Some(records) = mended.remove(&spec.name) else {
+                continue;
+            };
+            let replayed = replay::decode(plan, &records, &self.options)?;
+            for chunk in replayed.chunks {
+                all.batches.push(fitted(&self.columns, &chunk.batch)?);
+            }
+            all.rejects.extend(replayed.rejects);
+            all.ledger.add(&replayed.counters);
+        }
+        match mended.keys().next() {
+            None => Ok(all),
+            Some(other) => Err(Error::new(
+                Kind::Usage,
+                format!(
+                    "the mend file holds records of {other}, which is not among the files named; name it too"
+                ),
+            )),
+        }
     }
 
     /// Reads it piece by piece.
@@ -123,8 +142,7 @@ impl Scan {
                     self.rejected += chunk.counters.rejected;
                     self.rejects.extend(chunk.rejects);
                     if chunk.batch.num_rows() > 0 {
-                        let batch = chunk.batch.with_schema(self.dataset.columns.clone());
-                        return batch.map(Some).map_err(|e| unlike(&e));
+                        return fitted(&self.dataset.columns, &chunk.batch).map(Some);
                     }
                 }
             }
@@ -242,9 +260,67 @@ fn same_columns(first: (&str, &SchemaRef), this: (&str, &SchemaRef)) -> Result<(
     ))
 }
 
-fn unlike(error: &arrow_schema::ArrowError) -> Error {
-    Error::new(
-        Kind::Internal,
-        format!("a piece does not fit its table: {error}"),
-    )
+/// The batch under the dataset's columns: what an input says of itself (its dialect) differs.
+fn fitted(columns: &SchemaRef, batch: &RecordBatch) -> Result<RecordBatch> {
+    RecordBatch::try_new(columns.clone(), batch.columns().to_vec()).map_err(|e| {
+        Error::new(
+            Kind::Internal,
+            format!("a piece does not fit its table: {e}"),
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dataset(paths: &[&std::path::Path], only: Option<&[&str]>) -> Result<Dataset> {
+        let paths: Vec<String> = paths.iter().map(|p| p.display().to_string()).collect();
+        let only = only.map(|o| o.iter().map(|n| (*n).to_string()).collect::<Vec<_>>());
+        Dataset::open(
+            &paths,
+            SchemaChoice::Sniff,
+            only.as_deref(),
+            ReadOptions::default(),
+        )
+    }
+
+    #[test]
+    fn files_of_different_dialects_are_one_table_and_other_columns_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let [a, b, c] = ["a.csv", "b.csv", "c.csv"].map(|n| folder.path().join(n));
+        std::fs::write(&a, "n,word\n1,x\n2,y\n").unwrap();
+        std::fs::write(&b, "n;word\n3;z\n").unwrap();
+        std::fs::write(&c, "n;other\n3;z\n").unwrap();
+        let read = dataset(&[&a, &b], None).unwrap().read().unwrap();
+        assert_eq!(
+            read.batches
+                .iter()
+                .map(RecordBatch::num_rows)
+                .sum::<usize>(),
+            3
+        );
+        assert_eq!(read.ledger.records, 3);
+        let mut scan = dataset(&[&a, &b], None).unwrap().scan();
+        let mut rows = 0;
+        while let Some(batch) = scan.piece().unwrap() {
+            rows += batch.num_rows();
+        }
+        assert_eq!(rows, 3);
+        assert_eq!(dataset(&[&a, &c], None).err().unwrap().kind, Kind::Schema);
+    }
+
+    #[test]
+    fn only_the_columns_asked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.csv");
+        std::fs::write(&path, "n,word\n1,x\n2,y\n").unwrap();
+        let asked = dataset(&[&path], Some(&["word"])).unwrap();
+        assert_eq!(asked.columns().fields().len(), 1);
+        assert_eq!(asked.read().unwrap().batches[0].num_columns(), 1);
+        assert_eq!(
+            dataset(&[&path], Some(&["nope"])).err().unwrap().kind,
+            Kind::Schema
+        );
+    }
 }

@@ -216,6 +216,12 @@ impl<'a> Session<'a> {
 
     /// Events in, effects out, until the task is done.
     fn drive(&mut self, owned: Owned) -> Result<Outcome> {
+        if let Some(head) = &owned.head {
+            let report = &mut self.report;
+            report.totals = head.totals.clone();
+            report.positions = head.positions.clone();
+            (report.head, report.watermark) = (Some(head.id), head.watermark);
+        }
         let mut done = self.step(Event::Owned {
             owned,
             now: clock(),

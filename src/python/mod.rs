@@ -31,6 +31,7 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(schema::sniff, m)?)?;
     m.add_function(wrap_pyfunction!(reading::read_csv, m)?)?;
     m.add_function(wrap_pyfunction!(reading::scan_csv, m)?)?;
+    m.add_function(wrap_pyfunction!(reading::replay, m)?)?;
     m.add_class::<pipeline::PyControl>()?;
     m.add_class::<follow::Follow>()?;
     m.add_function(wrap_pyfunction!(pipeline::run, m)?)?;

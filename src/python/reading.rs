@@ -4,6 +4,7 @@ use super::schema::{Schema, choice};
 use super::table::Table;
 use super::{arrow, block, error};
 use crate::csv::{Dataset, ReadOptions, Scan};
+use crate::input;
 use crate::reject::{self, OnReject, Reject};
 use crate::schema::{self, METADATA_KEY};
 use crate::{Error, Kind, Result};
@@ -11,6 +12,7 @@ use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use pyo3::prelude::*;
 use pyo3::types::PyCapsule;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Opens a dataset: what both functions share.
@@ -59,6 +61,24 @@ pub(super) fn read_csv(
     let dataset = opened(py, paths, schema, columns, on_reject, max_rejects, threads)?;
     let names = dataset.columns();
     let read = block::block(py, move || dataset.read())?;
+    let rejects = Py::new(py, rejects_table(py, &read.rejects)?)?;
+    Ok(Table::new(names, read.batches).with_rejects(rejects))
+}
+
+/// Reads the mended records of a mend file.
+#[pyfunction]
+pub(super) fn replay(
+    py: Python<'_>,
+    mended: PathBuf,
+    paths: Vec<String>,
+    schema: Option<&Bound<'_, PyAny>>,
+) -> PyResult<Table> {
+    let dataset = opened(py, paths, schema, None, "collect", None, None)?;
+    let names = dataset.columns();
+    let read = block::block(py, move || {
+        let name = mended.display().to_string();
+        dataset.replay(&std::fs::read(&mended).map_err(|e| input::read_error(&name, e))?)
+    })?;
     let rejects = Py::new(py, rejects_table(py, &read.rejects)?)?;
     Ok(Table::new(names, read.batches).with_rejects(rejects))
 }

@@ -3,6 +3,7 @@
 use super::{block, error};
 use crate::csv::{self, Evidence, Hints, SchemaChoice, Sniffed};
 use crate::input;
+use crate::pipeline::schema_file;
 use crate::schema;
 use crate::{Error, Kind, Result};
 use pyo3::prelude::*;
@@ -49,11 +50,6 @@ impl Schema {
             .call_method1(how, told)?
             .extract()
     }
-}
-
-fn schema_file(path: &str) -> Result<schema::Schema> {
-    let text = std::fs::read_to_string(path).map_err(|e| input::read_error(path, e))?;
-    schema::Schema::from_toml(&text)
 }
 
 /// Python's keyword arguments as JSON.

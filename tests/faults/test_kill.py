@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from drive import GRAINS
 from oracle import Sent, complaints
 

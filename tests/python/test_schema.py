@@ -35,7 +35,7 @@ def test_columns_are_changed_by_name() -> None:
     changed = household.replace(columns={"voltage": {"unit": "kV"}})
     assert changed.columns["voltage"]["unit"] == "kV"
     assert changed.columns["global_intensity"] == household.columns["global_intensity"]
-    with pytest.raises(wl.SchemaError, match="no column 'nope'|no column \"nope\""):
+    with pytest.raises(wl.SchemaError, match=r'no column "nope"'):
         household.replace(columns={"nope": {}})
 
 

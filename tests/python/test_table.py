@@ -27,7 +27,7 @@ def test_every_library_reads_it_more_than_once(rows: wl.Table) -> None:
         assert rows.to_polars()["a"].to_list() == [1, 2, None]
         assert rows.to_pandas()["c"].tolist() == [0.5, 1.5, math.pi]
         assert arro3.core.Table.from_arrow(rows).num_rows == 3
-        assert duckdb.sql("select sum(a) from rows").fetchone() == (3,)
+        assert duckdb.sql("select sum(a) from rows").fetchall() == [(3,)]
 
 
 @pytest.mark.parametrize(

@@ -22,10 +22,9 @@ def rows(seed: int, steps: int = 900) -> list[tuple[str, datetime, float | None,
     dice = random.Random(seed)
     sensors = ["north", "south"]
     every = [(s, START + STEP * n) for n in range(steps) for s in sensors if dice.random() < 0.9]
-    return [
-        (s, t, None if dice.random() < 0.05 else dice.randrange(10_000) / 1000, dice.uniform(-1e6, 1e6) * 10 ** dice.randrange(-9, 9))
-        for s, t in every
-    ]  # fmt: skip
+    load = lambda: None if dice.random() < 0.05 else dice.randrange(10_000) / 1000  # noqa: E731
+    odd = lambda: dice.uniform(-1e6, 1e6) * 10 ** dice.randrange(-9, 9)  # noqa: E731
+    return [(s, t, load(), odd()) for s, t in every]
 
 
 def frame(readings: list[tuple[str, datetime, float | None, float]]) -> pa.Table:

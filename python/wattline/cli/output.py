@@ -6,7 +6,7 @@ import functools
 import os
 import sys
 from collections.abc import Callable
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import ParamSpec
 
@@ -21,7 +21,7 @@ FAILED, USAGE, BOOKS, INTERRUPTED = 1, 2, 3, 130
 P = ParamSpec("P")
 
 
-class Format(str, Enum):
+class Format(StrEnum):
     """How a table is printed."""
 
     table = "table"

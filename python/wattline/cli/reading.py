@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 
 import typer
 
-from ..errors import UsageError
-from ..reading import read_csv, sniff
+from .._native import Table
+from ..reading import read_csv, replay, sniff
 from ..source import simulate, write_uci
 from .output import FORMAT, OUT, Format, emit, guarded
 
@@ -16,7 +16,7 @@ SOURCES = typer.Argument(help="Files, globs, or - for standard input; .gz .zst .
 SCHEMA = typer.Option(None, "--schema", "-s", help="A preset (household) or a .toml file; without it: sniffed.")
 
 
-class OnReject(str, Enum):
+class OnReject(StrEnum):
     """What happens to a record that cannot be read."""
 
     raise_ = "raise"
@@ -37,7 +37,10 @@ def sniff_command(
 ) -> None:
     """Proposes a schema for a file, with its reasons and what the file cannot tell.
 
-    Example: wattline sniff meter.csv -o meter.toml
+    Examples:
+
+    \b
+    wattline sniff meter.csv -o meter.toml
     """
     found = sniff(source, delimiter=delimiter, order=order)  # type: ignore[arg-type]
     typer.echo(repr(found))
@@ -61,8 +64,8 @@ def read_command(
 
     Examples:
 
+    \b
     wattline read household.txt.gz -s household
-
     wattline read 'meters/*.csv' -s meter.toml -o meters.parquet
     """
     table = read_csv(
@@ -93,8 +96,8 @@ def simulate_command(
 
     Examples:
 
+    \b
     wattline simulate --sensors 3 --end 2026-02-01 -o houses.parquet
-
     wattline simulate --uci household.txt
     """
     if uci is not None:
@@ -106,9 +109,9 @@ def simulate_command(
 
 @guarded
 def rejects_command(
-    sources: list[str] | None = typer.Argument(None, help="The files that were read."),
+    sources: list[str] = SOURCES,
     schema: str | None = SCHEMA,
-    replay: Path | None = typer.Option(None, "--replay", help="A mended export: read its records as rows."),
+    replay_file: Path | None = typer.Option(None, "--replay", help="A mended export: read its records as rows."),
     max_rejects: int | None = MAX_REJECTS,
     format: Format = FORMAT,
     out: Path | None = OUT,
@@ -117,17 +120,22 @@ def rejects_command(
 
     Export, mend the column `raw` in an editor, replay:
 
+    \b
     wattline rejects meter.csv -s meter.toml -o mend.csv
-
     wattline rejects --replay mend.csv meter.csv -s meter.toml -o mended.parquet
     """
-    if not sources:
-        raise UsageError("name the files that were read")
+    if replay_file is not None:
+        table = replay(replay_file, sources, schema=schema)
+        emit(table, format, out)
+        typer.echo(f"{_left(table):,} records still cannot be read", err=True)
+        return
     table = read_csv(sources, schema=schema, on_reject="collect", max_rejects=max_rejects)
-    if replay is not None:
-        raise UsageError("replay is not available")
     if table.rejects is not None:
         emit(table.rejects, format, out)
+
+
+def _left(table: Table) -> int:
+    return 0 if table.rejects is None else len(table.rejects)
 
 
 def add_to(app: typer.Typer) -> None:

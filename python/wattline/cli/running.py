@@ -46,7 +46,10 @@ def windows_command(
 ) -> None:
     """Calendar windows of files, kept nowhere: printed, or written to a file.
 
-    Example: wattline windows household.txt.gz -o quarters.csv --schema household --grain 1q
+    Examples:
+
+    \b
+    wattline windows household.txt.gz -o quarters.csv --schema household --grain 1q
     """
     _windows(sources, format, out, quiet, options)
 
@@ -72,10 +75,9 @@ def run_command(
 
     Examples:
 
+    \b
     wattline run household.txt.gz --schema household --grain 1h --grain 1d --sink sqlite:///out.db
-
     wattline run pipeline.toml
-
     wattline run 'sim://?sensors=3' --grain 1min --sink live.db
     """
     _run(sources, now, quiet, json_, options)
@@ -93,7 +95,10 @@ def _check(sources: list[str], options: dict[str, Any]) -> None:
 def check_command(sources: list[str] = SOURCES, **options: Any) -> None:
     """Says what would run and what is wrong, before row one. Writes nothing.
 
-    Example: wattline check pipeline.toml
+    Examples:
+
+    \b
+    wattline check pipeline.toml
     """
     _check(sources, options)
 
@@ -112,7 +117,10 @@ def state_command(
 ) -> None:
     """Shows what a pipeline's home holds: epoch, newest flush, positions, counters.
 
-    Example: wattline state pipeline.toml
+    Examples:
+
+    \b
+    wattline state pipeline.toml
     """
     _state(sources, json_, options)
 
@@ -130,7 +138,10 @@ def _report(sources: list[str], options: dict[str, Any]) -> None:
 def report_command(sources: list[str] = SOURCES, **options: Any) -> None:
     """Prints the ledger of a stored pipeline, since its beginning.
 
-    Example: wattline report pipeline.toml
+    Examples:
+
+    \b
+    wattline report pipeline.toml
     """
     _report(sources, options)
 

@@ -1,0 +1,91 @@
+"""One definition of every option: signatures, stub, flags and the core agree."""
+
+import ast
+import inspect
+import json
+from pathlib import Path
+
+import wattline as wl
+from wattline import _native
+from wattline.cli import flags
+
+#: Options of `windows` that are not a pipeline's, and the other way round.
+OF_CALL = {"data", "progress"}
+OF_STORE = {"name", "source", "sinks", "flush_interval", "flush_rows", "take_over", "stream_name", "may_grow"}
+
+
+def core() -> dict[str, object]:
+    """Every option of the core with its default."""
+    return json.loads(_native.checked_spec("{}"))
+
+
+def signature(face: object) -> dict[str, inspect.Parameter]:
+    return dict(inspect.signature(face).parameters)  # type: ignore[arg-type]
+
+
+def test_the_pipeline_has_every_option_and_no_other() -> None:
+    assert set(signature(wl.Pipeline)) == set(core())
+
+
+def test_windows_has_those_of_a_run_that_keeps_nothing() -> None:
+    assert set(signature(wl.windows)) - OF_CALL == set(core()) - OF_STORE
+
+
+def test_the_flags_are_the_options() -> None:
+    assert set(flags.FLAGS) == set(core()) - {"source"}
+
+
+def test_defaults_are_those_of_the_core() -> None:
+    due = core()
+    for face in (wl.Pipeline, wl.windows):
+        for name, parameter in signature(face).items():
+            default = parameter.default
+            if default not in (inspect.Parameter.empty, None, ()) and name in due:
+                assert default == due[name], name
+
+
+def test_an_option_given_reaches_the_core() -> None:
+    given = {
+        "lateness": "30s",
+        "on_late": "correct",
+        "correct_for": "1d",
+        "idle": "5min",
+        "ahead": "2h",
+        "on_duplicate": "keep",
+        "on_conflict": "last",
+        "dedupe_for": "2h",
+        "on_repeated": "earliest",
+        "on_missing": "shift",
+        "on_reject": "collect",
+        "max_rejects": 7,
+        "flush_interval": "2s",
+        "flush_rows": 9,
+        "chunk_bytes": 70_000,
+        "waiting_rows": 8,
+        "spill_dir": "there",
+        "take_over": True,
+        "stream_name": "s",
+        "may_grow": True,
+        "tz": "Europe/Paris",
+        "time": "t",
+        "measures": ["m"],
+        "step": "1min",
+    }
+    held = json.loads(wl.Pipeline("x", source="a.csv", grains="1h", sensor="s", **given)._spec)
+    assert {name: held[name] for name in given} == given
+    assert held["grains"] == ["1h"]
+    assert held["sensor"] in ("s", ["s"])
+
+
+def test_the_stub_names_what_the_native_half_has() -> None:
+    tree = ast.parse((Path(wl.__file__).parent / "_native.pyi").read_text())
+    named = {node.name for node in tree.body if isinstance(node, (ast.ClassDef, ast.FunctionDef))}
+    held = {name for name in dir(_native) if not name.startswith("__")}
+    assert held - {"Batches"} == named
+
+
+def test_every_public_name_says_what_it_is() -> None:
+    for name in wl.__all__:
+        thing = getattr(wl, name)
+        if callable(thing) and name not in ("Table", "Schema", "Reader"):
+            assert inspect.getdoc(thing), name

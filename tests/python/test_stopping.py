@@ -1,0 +1,134 @@
+"""Ctrl-C, SIGTERM and stop() end a run at a decided flush and raise; what was decided stays."""
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+import wattline as wl
+from conftest import python
+
+LIVE = "sim://?sensors=2&start=2026-01-01&rate=20000x"
+
+RUN = """
+import sys, wattline as wl, signal
+made = wl.Pipeline("live", source={source!r}, grains=["1h"], sinks=sys.argv[1], flush_interval="50ms")
+{before}
+print("ready", flush=True)
+try:
+    made.run()
+except wl.Interrupted as error:
+    assert isinstance(error, KeyboardInterrupt)
+    print("interrupted", error.report.outcome, error.report.flushes > 0, signal.getsignal(signal.SIGTERM) == signal.SIG_DFL)
+"""
+
+
+def started(store: object, before: str = "") -> subprocess.Popen[str]:
+    code = RUN.format(source=LIVE, before=before)
+    run = subprocess.Popen([sys.executable, "-c", code, str(store)], stdout=subprocess.PIPE, text=True)
+    assert run.stdout is not None and run.stdout.readline() == "ready\n"
+    return run
+
+
+def wait_for_a_flush(store: object) -> None:
+    made = wl.Pipeline("live", source=LIVE, grains=["1h"], sinks=store)
+    for _ in range(200):
+        try:
+            if (made.state()["head"] or {}).get("n", 0) >= 2:
+                return
+        except wl.WattlineError:
+            pass
+        time.sleep(0.05)
+    raise AssertionError("no flush was decided")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_run_at_a_decided_flush(tmp_path, number: signal.Signals) -> None:
+    store = tmp_path / "live.db"
+    run = started(store)
+    wait_for_a_flush(store)
+    run.send_signal(number)
+    out, _ = run.communicate(timeout=30)
+    assert run.returncode == 0
+    assert out.startswith("interrupted interrupted True True"), out
+    held = wl.Pipeline("live", source=LIVE, grains=["1h"], sinks=store).state()
+    assert held.ledger["readings"] > 0
+
+
+def test_an_earlier_handler_is_called_and_comes_back(tmp_path) -> None:
+    store = tmp_path / "live.db"
+    run = started(store, "def mine(number, frame): print('mine', flush=True)\nsignal.signal(signal.SIGTERM, mine)")
+    wait_for_a_flush(store)
+    run.send_signal(signal.SIGTERM)
+    out, _ = run.communicate(timeout=30)
+    first, second = out.splitlines()
+    assert first == "mine"
+    assert second == "interrupted interrupted True False"
+
+
+def test_stop_from_another_thread(tmp_path) -> None:
+    made = wl.Pipeline("live", source=LIVE, grains=["1h"], sinks=tmp_path / "live.db", flush_interval="50ms")
+    timer = threading.Timer(0.7, made.stop)
+    timer.start()
+    with pytest.raises(wl.Interrupted) as caught:
+        made.run()
+    timer.join()
+    assert caught.value.report is not None
+    assert caught.value.report.outcome == "interrupted"
+    # A stopped run goes on where it was.
+    before = made.state()["head"]["n"]
+    threading.Timer(0.7, made.stop).start()
+    with pytest.raises(wl.Interrupted):
+        made.run()
+    assert made.state()["head"]["n"] > before
+
+
+def test_a_run_in_a_thread_leaves_signals_alone(tmp_path) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    made = wl.Pipeline("live", source=LIVE, grains=["1h"], sinks=tmp_path / "live.db", flush_interval="50ms")
+    caught: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            made.run()
+        except wl.Interrupted as error:
+            caught.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    time.sleep(0.5)
+    assert signal.getsignal(signal.SIGTERM) is before
+    made.stop()
+    thread.join(20)
+    assert not thread.is_alive() and len(caught) == 1
+
+
+def test_two_at_once_one_is_fenced(tmp_path) -> None:
+    store = tmp_path / "live.db"
+    run = started(store)
+    wait_for_a_flush(store)
+    try:
+        with pytest.raises(wl.Fenced, match="owned by"):
+            wl.Pipeline("live", source=LIVE, grains=["1h"], sinks=store).run()
+    finally:
+        run.send_signal(signal.SIGINT)
+        run.communicate(timeout=30)
+
+
+def test_ctrl_c_while_reading_a_pipe_that_stays_silent() -> None:
+    code = (
+        "import os, sys, signal, threading, wattline as wl\n"
+        "threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT)).start()\n"
+        "try:\n    wl.read_csv('-')\n"
+        "except KeyboardInterrupt:\n    print('stopped', flush=True); os._exit(0)\n"
+    )
+    silent = subprocess.Popen(["sleep", "60"], stdout=subprocess.PIPE)
+    try:
+        done = python(code, stdin=silent.stdout)
+    finally:
+        silent.kill()
+        silent.communicate()
+    assert done.stdout == "stopped\n", done.stderr
