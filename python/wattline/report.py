@@ -162,6 +162,8 @@ class Finding(NamedTuple):
 class Findings(tuple[Finding, ...]):
     """What ``check`` found, in order; ``ok`` says whether a run would start."""
 
+    __slots__ = ()
+
     @property
     def ok(self) -> bool:
         """Whether there is no error."""

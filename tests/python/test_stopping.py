@@ -22,7 +22,8 @@ try:
     made.run()
 except wl.Interrupted as error:
     assert isinstance(error, KeyboardInterrupt)
-    print("interrupted", error.report.outcome, error.report.flushes > 0, signal.getsignal(signal.SIGTERM) == signal.SIG_DFL)
+    after = signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    print("interrupted", error.report.outcome, error.report.flushes > 0, after)
 """
 
 

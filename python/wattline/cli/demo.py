@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -24,8 +25,10 @@ QUARTERS = """
 
 @guarded
 def demo_command(
-    file: Path | None = typer.Argument(None, help="A household file; without it 47 simulated months are written."),
-    out: Path = typer.Option(Path("out"), "--out", "-o", help="Folder for the stores."),
+    file: Annotated[
+        Path | None, typer.Argument(help="A household file; without it 47 simulated months are written.")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the stores.")] = Path("out"),
 ) -> None:
     """Reads one household, computes seven grains in one pass into SQLite and Parquet, and shows the result.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -54,8 +54,8 @@ def parameters(names: list[str]) -> list[inspect.Parameter]:
 
 
 def _parameter(name: str, kind: Any, flag: str | None, said: str) -> inspect.Parameter:
-    option = typer.Option(None, flag or "--" + name.replace("_", "-"), help=said)
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=option, annotation=kind | None)
+    option = Annotated[kind | None, typer.Option(flag or "--" + name.replace("_", "-"), help=said)]
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=option)
 
 
 def of_pipeline() -> list[str]:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import ParamSpec
+from typing import Annotated, ParamSpec
 
 import typer
 
@@ -29,8 +29,10 @@ class Format(StrEnum):
     json = "json"
 
 
-FORMAT = typer.Option(Format.table, "--format", "-f", help="How it is printed; json: one object a line.")
-OUT = typer.Option(None, "--out", "-o", help="Write to this file instead: .csv .json .parquet .arrow.")
+FormatOption = Annotated[Format, typer.Option("--format", "-f", help="How it is printed; json: one object a line.")]
+OutOption = Annotated[
+    Path | None, typer.Option("--out", "-o", help="Write to this file instead: .csv .json .parquet .arrow.")
+]
 
 
 def guarded(command: Callable[P, None]) -> Callable[P, None]:

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from .._native import Table
 from ..reading import read_csv, replay, sniff
 from ..source import simulate, write_uci
-from .output import FORMAT, OUT, Format, emit, guarded
+from .output import Format, FormatOption, OutOption, emit, guarded
 
-SOURCES = typer.Argument(help="Files, globs, or - for standard input; .gz .zst .zip are unpacked.")
-SCHEMA = typer.Option(None, "--schema", "-s", help="A preset (household) or a .toml file; without it: sniffed.")
+Sources = Annotated[
+    list[str], typer.Argument(help="Files, globs, or - for standard input; .gz .zst .zip are unpacked.")
+]
+SchemaOption = Annotated[
+    str | None, typer.Option("--schema", "-s", help="A preset (household) or a .toml file; without it: sniffed.")
+]
+MaxRejects = Annotated[int | None, typer.Option("--max-rejects", help="More rejects than this fail in any case.")]
 
 
 class OnReject(StrEnum):
@@ -24,16 +30,14 @@ class OnReject(StrEnum):
     skip = "skip"
 
 
-ON_REJECT = typer.Option(OnReject.raise_, "--on-reject", help="A record that cannot be read: raise, collect or skip.")
-MAX_REJECTS = typer.Option(None, "--max-rejects", help="More rejects than this fail in any case.")
-
-
 @guarded
 def sniff_command(
-    source: str = typer.Argument(help="A file, or - for standard input."),
-    delimiter: str | None = typer.Option(None, "--delimiter", "-d", help="Taken as given."),
-    order: str | None = typer.Option(None, "--order", help="Of day, month and year: dmy, mdy or ymd."),
-    out: Path | None = typer.Option(None, "--out", "-o", help="Write the proposal as TOML, to be edited and used."),
+    source: Annotated[str, typer.Argument(help="A file, or - for standard input.")],
+    delimiter: Annotated[str | None, typer.Option("--delimiter", "-d", help="Taken as given.")] = None,
+    order: Annotated[str | None, typer.Option("--order", help="Of day, month and year: dmy, mdy or ymd.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Write the proposal as TOML, to be edited and used.")
+    ] = None,
 ) -> None:
     """Proposes a schema for a file, with its reasons and what the file cannot tell.
 
@@ -51,14 +55,18 @@ def sniff_command(
 
 @guarded
 def read_command(
-    sources: list[str] = SOURCES,
-    schema: str | None = SCHEMA,
-    columns: list[str] | None = typer.Option(None, "--column", "-c", help="Only this column; may be repeated."),
-    on_reject: OnReject = ON_REJECT,
-    max_rejects: int | None = MAX_REJECTS,
-    threads: int | None = typer.Option(None, "--threads", help="By default all cores."),
-    format: Format = FORMAT,
-    out: Path | None = OUT,
+    sources: Sources,
+    schema: SchemaOption = None,
+    columns: Annotated[
+        list[str] | None, typer.Option("--column", "-c", help="Only this column; may be repeated.")
+    ] = None,
+    on_reject: Annotated[
+        OnReject, typer.Option("--on-reject", help="A record that cannot be read: raise, collect or skip.")
+    ] = OnReject.raise_,
+    max_rejects: MaxRejects = None,
+    threads: Annotated[int | None, typer.Option("--threads", help="By default all cores.")] = None,
+    format: FormatOption = Format.table,
+    out: OutOption = None,
 ) -> None:
     """Reads text files into a typed table: prints its head, or all of it as CSV or JSON, or writes a file.
 
@@ -83,14 +91,16 @@ def read_command(
 
 @guarded
 def simulate_command(
-    sensors: int = typer.Option(1, "--sensors", help="Houses."),
-    start: str = typer.Option("2026-01-01", "--start", help="First instant, ISO 8601."),
-    end: str = typer.Option("2026-01-02", "--end", help="End, not included."),
-    step: str = typer.Option("1min", "--step", help="One reading in this time."),
-    seed: int = typer.Option(1, "--seed", help="The same seed gives the same readings."),
-    uci: Path | None = typer.Option(None, "--uci", help="Write 47 months of one house in the UCI layout, only that."),
-    format: Format = FORMAT,
-    out: Path | None = OUT,
+    sensors: Annotated[int, typer.Option("--sensors", help="Houses.")] = 1,
+    start: Annotated[str, typer.Option("--start", help="First instant, ISO 8601.")] = "2026-01-01",
+    end: Annotated[str, typer.Option("--end", help="End, not included.")] = "2026-01-02",
+    step: Annotated[str, typer.Option("--step", help="One reading in this time.")] = "1min",
+    seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same readings.")] = 1,
+    uci: Annotated[
+        Path | None, typer.Option("--uci", help="Write 47 months of one house in the UCI layout, only that.")
+    ] = None,
+    format: FormatOption = Format.table,
+    out: OutOption = None,
 ) -> None:
     """Readings of simulated houses: base load, cooking and laundry peaks, seasons, nights.
 
@@ -109,12 +119,14 @@ def simulate_command(
 
 @guarded
 def rejects_command(
-    sources: list[str] = SOURCES,
-    schema: str | None = SCHEMA,
-    replay_file: Path | None = typer.Option(None, "--replay", help="A mended export: read its records as rows."),
-    max_rejects: int | None = MAX_REJECTS,
-    format: Format = FORMAT,
-    out: Path | None = OUT,
+    sources: Sources,
+    schema: SchemaOption = None,
+    replay_file: Annotated[
+        Path | None, typer.Option("--replay", help="A mended export: read its records as rows.")
+    ] = None,
+    max_rejects: MaxRejects = None,
+    format: FormatOption = Format.table,
+    out: OutOption = None,
 ) -> None:
     """Exports the records that cannot be read, and reads them once they are mended.
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
 from .. import windows
 from ..errors import UsageError
 from .flags import given, of_pipeline, of_windows, pipeline, with_flags
-from .output import FAILED, FORMAT, OUT, Format, emit, guarded
+from .output import FAILED, Format, FormatOption, OutOption, emit, guarded
 
-SOURCES = typer.Argument(help="Files, globs, - or sim://...; or one pipeline.toml.")
-QUIET = typer.Option(False, "--quiet", "-q", help="No progress.")
-NOW = typer.Option(False, "--now", help="End an unbounded source at what there is now.")
+Sources = Annotated[list[str], typer.Argument(help="Files, globs, - or sim://...; or one pipeline.toml.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+Now = Annotated[bool, typer.Option("--now", help="End an unbounded source at what there is now.")]
 
 
 @guarded
@@ -38,10 +38,10 @@ def _windows(sources: list[str], format: Format, out: Path | None, quiet: bool, 
 
 @with_flags(of_windows())
 def windows_command(
-    sources: list[str] = SOURCES,
-    format: Format = FORMAT,
-    out: Path | None = OUT,
-    quiet: bool = QUIET,
+    sources: Sources,
+    format: FormatOption = Format.table,
+    out: OutOption = None,
+    quiet: Quiet = False,
     **options: Any,
 ) -> None:
     """Calendar windows of files, kept nowhere: printed, or written to a file.
@@ -63,10 +63,10 @@ def _run(sources: list[str], now: bool, quiet: bool, json_: bool, options: dict[
 
 @with_flags(of_pipeline())
 def run_command(
-    sources: list[str] = SOURCES,
-    now: bool = NOW,
-    quiet: bool = QUIET,
-    json_: bool = typer.Option(False, "--json", help="Print the report as one JSON object."),
+    sources: Sources,
+    now: Now = False,
+    quiet: Quiet = False,
+    json_: Annotated[bool, typer.Option("--json", help="Print the report as one JSON object.")] = False,
     **options: Any,
 ) -> None:
     """Runs a pipeline: reads, computes windows, commits them exactly once, and prints the books.
@@ -92,7 +92,7 @@ def _check(sources: list[str], options: dict[str, Any]) -> None:
 
 
 @with_flags(of_pipeline())
-def check_command(sources: list[str] = SOURCES, **options: Any) -> None:
+def check_command(sources: Sources, **options: Any) -> None:
     """Says what would run and what is wrong, before row one. Writes nothing.
 
     Examples:
@@ -111,8 +111,8 @@ def _state(sources: list[str], json_: bool, options: dict[str, Any]) -> None:
 
 @with_flags(of_pipeline())
 def state_command(
-    sources: list[str] = SOURCES,
-    json_: bool = typer.Option(False, "--json", help="One JSON object."),
+    sources: Sources,
+    json_: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
     **options: Any,
 ) -> None:
     """Shows what a pipeline's home holds: epoch, newest flush, positions, counters.
@@ -135,7 +135,7 @@ def _report(sources: list[str], options: dict[str, Any]) -> None:
 
 
 @with_flags(of_pipeline())
-def report_command(sources: list[str] = SOURCES, **options: Any) -> None:
+def report_command(sources: Sources, **options: Any) -> None:
     """Prints the ledger of a stored pipeline, since its beginning.
 
     Examples:
