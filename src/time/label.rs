@@ -11,7 +11,7 @@
 //! | `1y`, `1y@apr` | `2007`, `2007@apr` (the year that begins in April 2007) |
 
 use super::calendar::{Calendar, edge};
-use super::civil::{iso_date, iso_week, iso_year};
+use super::civil::{civil_from_days, iso_date, iso_week, iso_year};
 use super::grain::Rule;
 use super::{DAY, HOUR, MAX, MIN, MINUTE, SECOND};
 
@@ -35,12 +35,45 @@ impl Calendar {
         let offset = self.zone().offset_at(start);
         let local = start + offset;
         let (days, time) = (local.div_euclid(DAY), local.rem_euclid(DAY));
+        let utc = offset == 0 && self.zone().fixed_offset().is_some();
+        if let Some(text) = plain_label(days, time, (!utc).then_some(offset)) {
+            return text;
+        }
         let zone = match offset {
-            0 if self.zone().fixed_offset().is_some() => "Z".to_string(),
+            0 if utc => "Z".to_string(),
             _ => offset_text(offset),
         };
         format!("{}T{}{zone}", iso_date(days), hours(time))
     }
+}
+
+/// The usual case, digit by digit: there are as many labels as windows. `None`: years of more
+/// than four digits, seconds.
+fn plain_label(days: i64, time: i64, offset: Option<i64>) -> Option<String> {
+    let (year, month, day) = civil_from_days(days);
+    let away = offset.unwrap_or(0);
+    if !(0..=9999).contains(&year) || time % MINUTE != 0 || away % MINUTE != 0 {
+        return None;
+    }
+    let mut text = String::with_capacity(22);
+    let mut put = |mark: &str, n: i64| {
+        text.push_str(mark);
+        text.push(char::from(b'0' + (n / 10) as u8));
+        text.push(char::from(b'0' + (n % 10) as u8));
+    };
+    put("", year / 100);
+    put("", year % 100);
+    put("-", i64::from(month));
+    put("-", i64::from(day));
+    put("T", time / HOUR);
+    put(":", time % HOUR / MINUTE);
+    if offset.is_some() {
+        put(if away < 0 { "-" } else { "+" }, away.abs() / HOUR);
+        put(":", away.abs() % HOUR / MINUTE);
+    } else {
+        text.push('Z');
+    }
+    Some(text)
 }
 
 /// The unit's name without its anchor.

@@ -39,7 +39,10 @@ impl Output<'_> {
         let cells = self.plan.cells.iter();
         let measures = cells.flat_map(|c| c.aggregates.iter().map(move |a| Job::Measure(c, *a)));
         let jobs: Vec<Job> = fixed.chain(measures).collect();
+        let expected: Vec<Option<i64>> = self.list.iter().map(|row| self.expected(*row)).collect();
         let column = |job: &Job| match job {
+            Job::Fixed(6) => Arc::new(Int64Array::from(expected.clone())) as ArrayRef,
+            Job::Fixed(7) => self.missing(&expected),
             Job::Fixed(at) => self.fixed(*at),
             Job::Measure(cell, aggregate) => self.measure(cell, *aggregate),
         };
@@ -65,8 +68,6 @@ impl Output<'_> {
             3 => self.instants(head::END, false),
             4 => self.labels(),
             5 => self.integers(|row| self.word(row, head::READINGS)),
-            6 => self.optional(|row| self.expected(row)),
-            7 => self.optional(|row| self.missing(row)),
             8 => self.integers(|row| self.word(row, head::DUPLICATES)),
             9 => self.integers(|row| self.word(row, head::ESTIMATED)),
             10 => self.instants(head::FIRST, true),
@@ -86,10 +87,6 @@ impl Output<'_> {
     fn integers(&self, of: impl Fn(u32) -> i64) -> ArrayRef {
         let values: Vec<i64> = self.list.iter().map(|row| of(*row)).collect();
         Arc::new(Int64Array::from(values))
-    }
-
-    fn optional(&self, of: impl Fn(u32) -> Option<i64>) -> ArrayRef {
-        Arc::new(self.list.iter().map(|row| of(*row)).collect::<Int64Array>())
     }
 
     /// A time of the head; null in windows without a reading where `seen`.
@@ -162,9 +159,12 @@ impl Output<'_> {
     }
 
     /// Slots without a value.
-    fn missing(&self, row: u32) -> Option<i64> {
-        self.expected(row)
-            .map(|expected| (expected - self.rows.filled(row)).max(0))
+    fn missing(&self, expected: &[Option<i64>]) -> ArrayRef {
+        let rows = self.list.iter().zip(expected);
+        let missing = |(row, expected): (&u32, &Option<i64>)| {
+            expected.map(|expected| (expected - self.rows.filled(*row)).max(0))
+        };
+        Arc::new(rows.map(missing).collect::<Int64Array>())
     }
 
     fn measure(&self, cell: &Cell, aggregate: Aggregate) -> ArrayRef {

@@ -536,7 +536,11 @@ impl Open {
     /// Whether an open window ends after `from` and not after `to`.
     pub fn ends_within(&self, from: i64, to: i64) -> bool {
         use std::ops::Bound::{Excluded, Included};
-        from < to && self.grains.iter().any(|g| g.due.range((Excluded(from), Included(to))).next().is_some())
+        from < to
+            && self
+                .grains
+                .iter()
+                .any(|g| g.due.range((Excluded(from), Included(to))).next().is_some())
     }
 
     /// Number of windows held of each grain (plan order): open, and kept for corrections.
