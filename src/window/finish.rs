@@ -8,15 +8,17 @@ use crate::{Error, Kind, Result};
 use arrow_array::builder::StringBuilder;
 use arrow_array::types::Int32Type;
 use arrow_array::{
-    ArrayRef, BooleanArray, DictionaryArray, Float64Array, Int32Array, Int64Array, RecordBatch,
-    StringArray, TimestampMicrosecondArray,
+    Array, ArrayRef, BooleanArray, DictionaryArray, Float64Array, Int32Array, Int64Array,
+    RecordBatch, StringArray, TimestampMicrosecondArray,
 };
 use arrow_buffer::{NullBuffer, ScalarBuffer};
+use arrow_select::concat::concat;
 use hashbrown::HashMap;
 use rayon::prelude::*;
 use std::sync::Arc;
 
 /// Partials to be written: rows of one grain, in order.
+#[derive(Clone, Copy)]
 pub(crate) struct Output<'a> {
     pub plan: &'a Plan,
     pub grain: usize,
@@ -26,58 +28,75 @@ pub(crate) struct Output<'a> {
     pub last: bool,
 }
 
-/// What makes a column.
-enum Job<'a> {
-    Fixed(usize),
-    Measure(&'a Cell, Aggregate),
-}
+/// Rows finished at a time: their partials stay in cache while all columns are made.
+const BLOCK: usize = 512;
 
 impl Output<'_> {
-    /// The table. Columns are made in parallel where the caller is on a pool of its own.
+    /// The table. Blocks of rows are finished in parallel where the caller is on a pool of its own.
     pub fn batch(&self) -> Result<RecordBatch> {
-        let fixed = (0..14).map(Job::Fixed);
-        let cells = self.plan.cells.iter();
-        let measures = cells.flat_map(|c| c.aggregates.iter().map(move |a| Job::Measure(c, *a)));
-        let jobs: Vec<Job> = fixed.chain(measures).collect();
-        let expected: Vec<Option<i64>> = self.list.iter().map(|row| self.expected(*row)).collect();
-        let column = |job: &Job| match job {
-            Job::Fixed(6) => Arc::new(Int64Array::from(expected.clone())) as ArrayRef,
-            Job::Fixed(7) => self.missing(&expected),
-            Job::Fixed(at) => self.fixed(*at),
-            Job::Measure(cell, aggregate) => self.measure(cell, *aggregate),
-        };
-        let columns: Vec<ArrayRef> =
-            match self.list.len() > 4096 && rayon::current_thread_index().is_some() {
-                true => jobs.par_iter().map(column).collect(),
-                false => jobs.iter().map(column).collect(),
+        let blocks: Vec<Vec<ArrayRef>> =
+            match self.list.len() > 4 * BLOCK && rayon::current_thread_index().is_some() {
+                true => self
+                    .list
+                    .par_chunks(BLOCK)
+                    .map(|list| self.part(list).columns())
+                    .collect(),
+                false => self
+                    .list
+                    .chunks(BLOCK)
+                    .map(|list| self.part(list).columns())
+                    .collect(),
             };
-        RecordBatch::try_new(self.plan.schema(), columns).map_err(|e| {
+        let internal = |e| {
             Error::new(
                 Kind::Internal,
                 "window columns do not fit their table; please report it",
             )
             .because(e)
-        })
+        };
+        let mut columns = vec![self.sensors(), self.grain()];
+        let width = blocks.first().map_or(0, Vec::len);
+        for at in 0..width {
+            let parts: Vec<&dyn Array> = blocks
+                .iter()
+                .filter_map(|b| b.get(at))
+                .map(|a| a.as_ref())
+                .collect();
+            columns.push(concat(&parts).map_err(internal)?);
+        }
+        RecordBatch::try_new(self.plan.schema(), columns).map_err(internal)
     }
 
-    fn fixed(&self, at: usize) -> ArrayRef {
-        match at {
-            0 => self.sensors(),
-            1 => self.grain(),
-            2 => self.instants(head::START, false),
-            3 => self.instants(head::END, false),
-            4 => self.labels(),
-            5 => self.integers(|row| self.word(row, head::READINGS)),
-            8 => self.integers(|row| self.word(row, head::DUPLICATES)),
-            9 => self.integers(|row| self.word(row, head::ESTIMATED)),
-            10 => self.instants(head::FIRST, true),
-            11 => self.instants(head::LAST, true),
-            12 => {
-                let revision = |row: &u32| (self.rows.get(*row, head::SENSOR) >> 32) as i32;
-                Arc::new(self.list.iter().map(revision).collect::<Int32Array>())
-            }
-            _ => Arc::new(BooleanArray::from(vec![self.last; self.list.len()])),
+    fn part<'b>(&'b self, list: &'b [u32]) -> Output<'b> {
+        Output { list, ..*self }
+    }
+
+    /// All columns but the sensor and the grain.
+    fn columns(&self) -> Vec<ArrayRef> {
+        let expected: Vec<Option<i64>> = self.list.iter().map(|row| self.expected(*row)).collect();
+        let mut columns: Vec<ArrayRef> = vec![
+            self.instants(head::START, false),
+            self.instants(head::END, false),
+            self.labels(),
+            self.integers(|row| self.word(row, head::READINGS)),
+            Arc::new(Int64Array::from(expected.clone())),
+            self.missing(&expected),
+            self.integers(|row| self.word(row, head::DUPLICATES)),
+            self.integers(|row| self.word(row, head::ESTIMATED)),
+            self.instants(head::FIRST, true),
+            self.instants(head::LAST, true),
+            self.revisions(),
+            Arc::new(BooleanArray::from(vec![self.last; self.list.len()])),
+        ];
+        for cell in &self.plan.cells {
+            columns.extend(cell.aggregates.iter().map(|a| self.measure(cell, *a)));
         }
+        columns
+    }
+
+    fn revisions(&self) -> ArrayRef {
+        let revision = |row: &u32| (self.rows.get(*row, head::SENSOR) >> 32) as i32;
+        Arc::new(self.list.iter().map(revision).collect::<Int32Array>())
     }
 
     fn word(&self, row: u32, at: usize) -> i64 {
