@@ -25,6 +25,7 @@ mod ladder;
 mod open;
 mod plan;
 mod rows;
+mod scan;
 mod slots;
 mod watermark;
 
