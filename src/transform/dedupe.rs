@@ -22,7 +22,8 @@ use crate::{Error, Kind, Result};
 use arrow_array::Array;
 use arrow_buffer::{BooleanBuffer, BooleanBufferBuilder};
 use hashbrown::HashMap;
-use sensors::{NEVER, Sensors, span};
+use sensors::{NEVER, Sensors, extent, sorted};
+use std::ops::Range;
 
 /// Policy for readings equal in sensor, time and values.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -115,8 +116,9 @@ impl Dedupe {
     }
 
     /// Notes how far a bounded read reads each sensor; gives the rows that an earlier read may have counted.
-    pub fn behind(&mut self, readings: &Readings) -> Option<BooleanBuffer> {
-        self.sensors.read(readings)
+    /// `ordered` as in [`Dedupe::find`].
+    pub fn behind(&mut self, readings: &Readings, ordered: bool) -> Option<BooleanBuffer> {
+        self.sensors.read(readings, ordered)
     }
 
     /// A bounded read ended: its readings are those of an earlier read from now on.
@@ -137,7 +139,7 @@ impl Dedupe {
         ordered: bool,
         reach: Reach,
     ) -> Result<Found> {
-        let (least, most) = span(readings.time.iter().copied());
+        let (least, most) = extent(readings, ordered);
         let quick = ordered && least > self.newest;
         let keep_from = match reach {
             Reach::Read(low) => low,
@@ -154,6 +156,7 @@ impl Dedupe {
                     look_to,
                     keep_from,
                     reach,
+                    sorted: sorted(readings, ordered),
                 },
                 &mut found,
             )?;
@@ -173,7 +176,7 @@ impl Dedupe {
         let n = readings.len();
         let (mut duplicates, mut conflicts) = (Marks::new(n), Marks::new(n));
         let mut floor = Floor::new(walk.reach, self.floor);
-        for i in 0..n {
+        for i in walk.rows(&readings.time) {
             let time = readings.time[i];
             let back_to = floor.at(readings, i);
             let looks = time <= walk.look_to;
@@ -290,6 +293,21 @@ struct Walk {
     /// Rows from this time on are remembered.
     keep_from: i64,
     reach: Reach,
+    /// The rows are in order of time.
+    sorted: bool,
+}
+
+impl Walk {
+    /// The rows worth a look: of rows in order of time the first and the last ones.
+    fn rows(&self, times: &[i64]) -> std::iter::Chain<Range<usize>, Range<usize>> {
+        let n = times.len();
+        if !self.sorted {
+            return (0..n).chain(n..n);
+        }
+        let head = times.partition_point(|t| *t <= self.look_to);
+        let tail = times.partition_point(|t| *t < self.keep_from).max(head);
+        (0..head).chain(tail..n)
+    }
 }
 
 enum Met {

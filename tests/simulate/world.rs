@@ -6,13 +6,13 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int32Type, Int64Type, TimestampMicrosecondType};
 use arrow_array::{Array, Float64Array, RecordBatch};
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use wattline::flush::{Extent, Flush, FlushId, Head, Position, ReadPlan};
 use wattline::ledger::Ledger;
 use wattline::pipeline::task::{Effect, Event, Outcome, Task};
 use wattline::schema::{Readings, RowIds, SensorKeys, Step};
 use wattline::sink::Owned;
-use wattline::source::{Order, SourceBatch};
+use wattline::source::{Order, Prepare, SourceBatch};
 
 /// A defect put in on purpose.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -60,6 +60,7 @@ pub struct World {
     broken: Broken,
     now: i64,
     zombies: Vec<(u64, Effect)>,
+    prepare: Prepare,
     pub decides: u64,
     /// Crashes, stops and lost answers happen.
     pub trouble: bool,
@@ -98,6 +99,7 @@ struct Reading {
 
 impl World {
     pub fn new(s: Scenario, dice: Dice, broken: Broken) -> World {
+        let prepare = Task::prepare(&s.config(String::new(), Order::Scanned));
         let stores = (0..s.sinks).map(|_| Store::default()).collect();
         World {
             s,
@@ -108,6 +110,7 @@ impl World {
             broken,
             now: BASE,
             zombies: Vec::new(),
+            prepare,
             decides: 0,
             trouble: true,
         }
@@ -417,7 +420,7 @@ impl World {
     ) -> Result<SourceBatch> {
         let readings = readings(&self.s.rows[from..to], from);
         let delta = match self.dice.one_in(2) {
-            true => Some(Task::prepare(&self.s.config(String::new(), Order::Scanned))(&readings)),
+            true => Some((self.prepare)(&readings)),
             false => None,
         };
         let n = (to - from) as u64;
@@ -556,12 +559,16 @@ impl World {
 }
 
 fn readings(rows: &[Row], from: usize) -> Readings {
-    let names: Vec<Arc<str>> = (0..3).map(|i| format!("s{i}").into()).collect();
+    static NAMES: OnceLock<Arc<[Arc<str>]>> = OnceLock::new();
+    let names = NAMES.get_or_init(|| ["s0", "s1", "s2"].map(Arc::from).into());
     Readings {
         measures: measures(),
-        sensors: SensorKeys::Coded {
-            codes: rows.iter().map(|r| r.sensor as u32).collect(),
-            names: names.into(),
+        sensors: match rows.iter().all(|r| r.sensor == rows[0].sensor) {
+            true => SensorKeys::Constant(names[rows[0].sensor].clone()),
+            false => SensorKeys::Coded {
+                codes: rows.iter().map(|r| r.sensor as u32).collect(),
+                names: names.clone(),
+            },
         },
         time: rows.iter().map(|r| r.time).collect(),
         values: vec![Float64Array::from_iter(

@@ -106,7 +106,8 @@ impl Live {
         if !c.bounded || readings.is_empty() {
             return Ok((readings, delta));
         }
-        let Some(behind) = self.dedupe.behind(&readings) else {
+        let ordered = delta.as_ref().is_some_and(|d| d.stats().strictly_ordered);
+        let Some(behind) = self.dedupe.behind(&readings, ordered) else {
             return Ok((readings, delta));
         };
         let aside = select(&readings, &behind)?;

@@ -64,12 +64,12 @@ impl Sensors {
 
     /// Notes how far the batch reads each sensor; gives the rows at or before the sensor's greatest time
     /// of an earlier read, if there are any.
-    pub(super) fn read(&mut self, readings: &Readings) -> Option<BooleanBuffer> {
+    pub(super) fn read(&mut self, readings: &Readings, ordered: bool) -> Option<BooleanBuffer> {
         let rows = self.rows(readings);
         let mut behind = false;
         match &rows {
             Rows::One(s) => {
-                let (least, most) = span(readings.time.iter().copied());
+                let (least, most) = extent(readings, ordered);
                 behind = least <= self.before[*s as usize];
                 self.advance(*s, most);
             }
@@ -120,7 +120,18 @@ impl Sensors {
     }
 }
 
-/// Least and greatest of some times.
-pub(super) fn span(times: impl Iterator<Item = i64>) -> (i64, i64) {
+/// Whether the rows are in order of time, if each sensor's are.
+pub(super) fn sorted(readings: &Readings, ordered: bool) -> bool {
+    ordered && matches!(readings.sensors, SensorKeys::Constant(_))
+}
+
+/// Least and greatest time.
+pub(super) fn extent(readings: &Readings, ordered: bool) -> (i64, i64) {
+    if sorted(readings, ordered)
+        && let (Some(first), Some(last)) = (readings.time.first(), readings.time.last())
+    {
+        return (*first, *last);
+    }
+    let times = readings.time.iter().copied();
     times.fold((i64::MAX, NEVER), |(a, b), t| (a.min(t), b.max(t)))
 }

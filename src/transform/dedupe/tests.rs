@@ -156,19 +156,25 @@ fn a_stream_looks_back_from_the_watermark_row_by_row() {
 #[test]
 fn an_earlier_read_is_remembered_by_sensor_and_time_only() {
     let mut d = fresh();
-    assert!(d.behind(&readings(&[("a", 5, V), ("b", 3, V)])).is_none());
     assert!(
-        d.behind(&readings(&[("a", 2, V)])).is_none(),
+        d.behind(&readings(&[("a", 5, V), ("b", 3, V)]), false)
+            .is_none()
+    );
+    assert!(
+        d.behind(&readings(&[("a", 2, V)]), false).is_none(),
         "the same read"
     );
     d.end_read();
-    let behind = d.behind(&readings(&[
-        ("a", 5, V),
-        ("a", 6, V),
-        ("b", 4, V),
-        ("b", 1, V),
-        ("c", 0, V),
-    ]));
+    let behind = d.behind(
+        &readings(&[
+            ("a", 5, V),
+            ("a", 6, V),
+            ("b", 4, V),
+            ("b", 1, V),
+            ("c", 0, V),
+        ]),
+        false,
+    );
     assert_eq!(behind.unwrap().set_indices().collect::<Vec<_>>(), [0, 3]);
 }
 
@@ -177,10 +183,10 @@ fn what_is_saved_is_restored() {
     let (mut d, mut other) = (fresh(), fresh());
     let all = Reach::Read(0);
     find(&mut d, &[("a", 1, V), ("a", 1, W), ("b", 2, V)], all);
-    d.behind(&readings(&[("a", 7, V)]));
+    d.behind(&readings(&[("a", 7, V)]), false);
     other.restore(&d.save_all()).unwrap();
     find(&mut d, &[("c", 3, V)], all);
-    d.behind(&readings(&[("c", 9, V)]));
+    d.behind(&readings(&[("c", 9, V)]), false);
     other.restore(&d.save_changes()).unwrap();
     let again = [
         ("a", 1, V),
@@ -193,7 +199,7 @@ fn what_is_saved_is_restored() {
     d.end_read();
     other.restore(&d.save_changes()).unwrap();
     let late = other
-        .behind(&readings(&[("a", 7, V), ("c", 9, V), ("a", 8, V)]))
+        .behind(&readings(&[("a", 7, V), ("c", 9, V), ("a", 8, V)]), false)
         .unwrap();
     assert_eq!(late.count_set_bits(), 2);
 }
@@ -202,7 +208,7 @@ fn what_is_saved_is_restored() {
 fn damaged_state_is_an_error() {
     let mut d = fresh();
     find(&mut d, &[("a", 1, V), ("b", 2, V)], Reach::Read(0));
-    d.behind(&readings(&[("a", 7, V)]));
+    d.behind(&readings(&[("a", 7, V)]), false);
     let bytes = d.save_all();
     for cut in 0..bytes.len() {
         assert!(fresh().restore(&bytes[..cut]).is_err(), "cut at {cut}");
