@@ -9,28 +9,64 @@ Nothing lost, nothing counted twice, and books that show it.
 """
 
 from ._native import Reader, Schema, Table, __version__
-from .errors import (
-    AmbiguousDates,
-    AmbiguousZone,
-    DataLost,
-    EndpointError,
-    Fenced,
-    Interrupted,
-    LedgerError,
-    NotFound,
-    RejectLimit,
-    SchemaError,
-    SpecChanged,
-    TimedOut,
-    UsageError,
-    WattlineError,
-)
-from .pipeline import Pipeline
-from .reading import read_csv, replay, scan_csv, sniff
-from .report import Finding, Findings, Ledger, Report, State
-from .sink import Parquet, Sink, Sqlite
-from .source import simulate
-from .window import Windows, windows
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .errors import (
+        AmbiguousDates,
+        AmbiguousZone,
+        DataLost,
+        EndpointError,
+        Fenced,
+        Interrupted,
+        LedgerError,
+        NotFound,
+        RejectLimit,
+        SchemaError,
+        SpecChanged,
+        TimedOut,
+        UsageError,
+        WattlineError,
+    )
+    from .pipeline import Pipeline
+    from .reading import read_csv, replay, scan_csv, sniff
+    from .report import (
+        Finding,
+        Findings,
+        Ledger,
+        Report,
+        State,
+    )
+    from .sink import Parquet, Sink, Sqlite
+    from .source import simulate
+    from .window import Windows, windows
+
+# Everything else is imported when it is first used, so that `import wattline` costs little.
+_ROOMS = {
+    "errors": [
+        "AmbiguousDates",
+        "AmbiguousZone",
+        "DataLost",
+        "EndpointError",
+        "Fenced",
+        "Interrupted",
+        "LedgerError",
+        "NotFound",
+        "RejectLimit",
+        "SchemaError",
+        "SpecChanged",
+        "TimedOut",
+        "UsageError",
+        "WattlineError",
+    ],
+    "pipeline": ["Pipeline"],
+    "reading": ["read_csv", "replay", "scan_csv", "sniff"],
+    "report": ["Finding", "Findings", "Ledger", "Report", "State"],
+    "sink": ["Parquet", "Sink", "Sqlite"],
+    "source": ["simulate"],
+    "window": ["Windows", "windows"],
+}
+_ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 
 __all__ = [
     "AmbiguousDates",
@@ -68,3 +104,18 @@ __all__ = [
     "sniff",
     "windows",
 ]
+
+
+def __getattr__(name: str) -> object:
+    room = _ROOM_OF.get(name)
+    if room is None:
+        raise AttributeError(f"module 'wattline' has no attribute {name!r}")
+    from importlib import import_module
+
+    found: object = getattr(import_module(f"wattline.{room}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

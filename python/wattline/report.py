@@ -127,7 +127,7 @@ class Report:
     def _facts(self) -> list[tuple[str, str]]:
         s = self._summary
         facts = [("source", s["source"]), ("took", display.duration(self.seconds)), ("flushes", f"{s['flushes']:,}")]
-        facts += [("written", f"{sink['rows']:,} rows to {sink['sink']}") for sink in s["sinks"]]
+        facts += [("written", f"{k['rows']:,} rows to {k['sink']}") for k in s["sinks"] if k["sink"] != "memory:"]
         if s["undecided"]:
             facts.append(("undecided", f"flush {s['undecided']['n']}: the next run settles it"))
         if len(self.rejects):
