@@ -27,6 +27,12 @@ class Table:
     def schema(self) -> Schema | None: ...
     @property
     def rejects(self) -> Table | None: ...
+    def select(self, *names: str) -> Table:
+        """The same rows, only these columns, in this order."""
+
+    def rows(self) -> list[tuple[Any, ...]]:
+        """All rows, one tuple each: numbers, texts, ``datetime`` in UTC, ``date``, ``time``, ``None``."""
+
     def to_arrow(self) -> Any:
         """The rows as a ``pyarrow.Table``, without a copy."""
 

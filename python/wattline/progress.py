@@ -39,7 +39,7 @@ def _notebook() -> bool:
 def words(control: Control, seconds: float) -> str:
     """One line: share of the bytes, readings, rejects, rate."""
     done, total, readings, rejects, flushes = control.progress()
-    share = f"{100 * done / total:3.0f}%  " if total else ""
+    share = f"{min(100, 100 * done // total):3}%  " if total else ""
     bad = f", {rejects:,} rejects" if rejects else ""
     rate = readings / seconds if seconds > 0 else 0.0
     return f"{share}{readings:,} readings{bad}, {flushes:,} flushes, {rate / 1e6:.1f} M/s"

@@ -15,6 +15,7 @@ mod error;
 mod follow;
 mod pipeline;
 mod reading;
+mod rows;
 mod schema;
 mod source;
 mod table;

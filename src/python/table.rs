@@ -1,13 +1,15 @@
 //! `Table`: batches in memory, shared with any Arrow library without a copy.
 
 use super::reading::schema_in;
+use super::rows::rows;
 use super::schema::Schema;
 use super::{arrow, block, error};
 use crate::codec::{self, text};
+use crate::{Error, Kind};
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyCapsule, PyTuple};
+use pyo3::types::{PyBytes, PyCapsule, PyList, PyTuple};
 
 /// What a table is made from again: its bytes, its rejects.
 type Pickled<'py> = (Bound<'py, PyBytes>, Option<Py<Table>>);
@@ -34,6 +36,12 @@ impl Table {
     pub(super) fn with_rejects(mut self, rejects: Py<Table>) -> Self {
         self.rejects = Some(rejects);
         self
+    }
+
+    fn lacks(&self, py: Python<'_>, name: &str) -> PyErr {
+        let there = self.column_names().join(", ");
+        let message = format!("the table has no column {name:?}; it has {there}");
+        error::exception(py, &Error::new(Kind::Usage, message))
     }
 
     fn shown(&self, py: Python<'_>, how: &str) -> PyResult<String> {
@@ -80,6 +88,35 @@ impl Table {
     #[getter]
     fn schema(&self) -> Option<Schema> {
         schema_in(&self.columns)
+    }
+
+    /// The same rows, only these columns, in this order.
+    #[pyo3(signature = (*names))]
+    fn select(&self, py: Python<'_>, names: Vec<String>) -> PyResult<Table> {
+        let place = |name: &String| {
+            self.columns
+                .index_of(name)
+                .map_err(|_| self.lacks(py, name))
+        };
+        let places = names.iter().map(place).collect::<PyResult<Vec<_>>>()?;
+        let unfit = |e| {
+            error::exception(
+                py,
+                &Error::new(Kind::Internal, format!("columns were not taken: {e}")),
+            )
+        };
+        let columns = self.columns.project(&places).map_err(unfit)?;
+        let some = self
+            .batches
+            .iter()
+            .map(|b| b.project(&places))
+            .collect::<std::result::Result<_, _>>();
+        Ok(Table::new(columns.into(), some.map_err(unfit)?))
+    }
+
+    /// All rows, one tuple each.
+    fn rows<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        rows(py, &self.batches)
     }
 
     /// Records that could not be read.

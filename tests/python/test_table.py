@@ -89,3 +89,27 @@ def test_the_preview_shows_types_units_and_nulls(household: wl.Table) -> None:
 def test_what_is_no_data_is_refused_in_words() -> None:
     with pytest.raises((TypeError, ValueError), match="__arrow_c"):
         wl.Table(3)
+
+
+def test_rows_without_any_arrow_library() -> None:
+    from datetime import UTC, date, datetime, time
+
+    stamp = datetime(2026, 3, 29, 1, 30, 0, 250, UTC)
+    columns = {
+        "stamp": pa.array([stamp, None], pa.timestamp("us", "UTC")),
+        "naive": pa.array([stamp.replace(tzinfo=None), None], pa.timestamp("us")),
+        "day": pa.array([date(2026, 3, 29), None]),
+        "time": pa.array([time(1, 30, 0, 250), None], pa.time64("us")),
+        "word": pa.array(["x", None]).dictionary_encode(),
+        "flag": [True, None],
+        "small": pa.array([7, None], pa.int16()),
+        "float": [0.1, None],
+    }
+    table = wl.Table(pa.table(columns))
+    first, second = table.rows()
+    assert first == (stamp, stamp.replace(tzinfo=None), date(2026, 3, 29), time(1, 30, 0, 250), "x", True, 7, 0.1)
+    assert first[0].tzinfo is not None
+    assert second == (None,) * 8
+    assert table.select("small", "word").rows() == [(7, "x"), (None, None)]
+    with pytest.raises(wl.UsageError, match="no column"):
+        table.select("nope")
