@@ -312,7 +312,8 @@ def bench_sensors(path: Path, rounds: int, folder: Path) -> list[str]:
         "### A million sensors, hourly windows open, one measure",
         "",
         f"{float(rate):,.0f} readings a second into SQLite; {float(each):.0f} bytes of peak memory a sensor "
-        f"(partials, names, the flush that writes a million rows); {float(spent):.1f} s; stages in seconds: {stages.strip()}",
+        f"(partials, names, the flush that writes a million rows); {float(spent):.1f} s; "
+        f"stages in seconds: {stages.strip()}",
         "",
     ]
 
@@ -333,7 +334,8 @@ BENCHES = {
 
 
 def machine() -> str:
-    model = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "?")
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "?")
     versions = ", ".join(f"{name} {version(name)}" for name in ["wattline", *PEERS])
     return (
         f"{model}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}; {versions}; "

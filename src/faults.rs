@@ -11,12 +11,10 @@
 //! Defects: `early_position` (positions move before the decision), `no_epoch` (a stale owner is
 //! not refused), `in_place` (stored state is overwritten in place).
 
-use crate::Result;
-
 /// Passes a named point: acts if `WATTLINE_FAULT` names it and this is the pass it names.
 #[cfg(not(feature = "faults"))]
 #[inline(always)]
-pub fn point(_name: &str) -> Result<()> {
+pub fn point(_name: &str) -> crate::Result<()> {
     Ok(())
 }
 
@@ -88,6 +86,8 @@ mod armed {
         unsafe {
             libc::kill(libc::getpid(), number);
         }
+        // Another thread may take the signal: this one must not pass the point meanwhile.
+        std::thread::sleep(std::time::Duration::from_millis(300));
     }
 
     #[cfg(test)]

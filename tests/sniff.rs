@@ -151,7 +151,8 @@ fn household(layout: &Layout, first: (u32, u32, u32)) -> Schema {
 
 #[test]
 fn every_household_layout_is_the_preset() {
-    let dates: [(fn(u32, u32, u32) -> String, DateOrder); 4] = [
+    type Written = fn(u32, u32, u32) -> String;
+    let dates: [(Written, DateOrder); 4] = [
         (|y, m, d| format!("{d}/{m}/{y}"), DateOrder::Dmy),
         (|y, m, d| format!("{d:02}/{m:02}/{y}"), DateOrder::Dmy),
         (|y, m, d| format!("{d}/{m}/{:02}", y % 100), DateOrder::Dmy),

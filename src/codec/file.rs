@@ -140,7 +140,7 @@ mod tests {
         );
         let (_, read) =
             arrow::decode(std::fs::File::open(folder.path().join("t.arrow")).unwrap()).unwrap();
-        assert_eq!(read, [batch.clone()]);
+        assert_eq!(read, std::slice::from_ref(&batch));
         let error = write(
             &folder.path().join("t.xls"),
             None,

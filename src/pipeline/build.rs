@@ -309,20 +309,19 @@ fn sorted(grains: &[Grain]) -> Vec<Grain> {
 
 /// The measures with the aggregates that are asked for.
 fn measures(found: &[Measure], spec: &Spec) -> Result<Arc<[Measure]>> {
-    if let Some(AggregatesSpec::By(by)) = &spec.aggregates {
-        if let Some(unknown) = by
+    if let Some(AggregatesSpec::By(by)) = &spec.aggregates
+        && let Some(unknown) = by
             .keys()
             .find(|name| !found.iter().any(|m| &m.name == *name))
-        {
-            let names: Vec<&str> = found.iter().map(|m| m.name.as_str()).collect();
-            return Err(Error::new(
-                Kind::Schema,
-                format!(
-                    "aggregates are asked for {unknown:?}, which is no measure; there are {}",
-                    names.join(", ")
-                ),
-            ));
-        }
+    {
+        let names: Vec<&str> = found.iter().map(|m| m.name.as_str()).collect();
+        return Err(Error::new(
+            Kind::Schema,
+            format!(
+                "aggregates are asked for {unknown:?}, which is no measure; there are {}",
+                names.join(", ")
+            ),
+        ));
     }
     found
         .iter()

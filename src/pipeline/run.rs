@@ -15,7 +15,7 @@ use crate::ledger::Ledger;
 use crate::metrics::Metrics;
 use crate::sink::{Claim, Owned, What};
 use crate::source::{Order, SourceBatch};
-use crate::{Error, Kind, Result};
+use crate::{Error, Kind, Result, runtime};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -158,6 +158,7 @@ struct Session<'a> {
     parts: &'a Parts,
     control: &'a Arc<Control>,
     task: Task,
+    pool: Arc<rayon::ThreadPool>,
     sender: Sender<Message>,
     messages: Receiver<Message>,
     jobs: Option<Sender<Job>>,
@@ -200,6 +201,7 @@ impl<'a> Session<'a> {
             parts,
             control,
             task,
+            pool: runtime::pool()?,
             sender,
             messages,
             jobs: Some(jobs),
@@ -326,11 +328,20 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// Events that may close many windows are stepped inside the pool, which finishes columns side by side.
+    fn effects(&mut self, event: Event) -> Vec<Effect> {
+        let task = &mut self.task;
+        match event {
+            Event::Batch { .. } | Event::EndOfRead { .. } => self.pool.install(|| task.step(event)),
+            _ => task.step(event),
+        }
+    }
+
     /// One event through the task; its effects carried out. `Some`: the task is done.
     fn step(&mut self, event: Event) -> Result<Option<Outcome>> {
         self.note(&event);
         let mut done = None;
-        for effect in self.task.step(event) {
+        for effect in self.effects(event) {
             match effect {
                 Effect::Done(how) => done = Some(how),
                 Effect::Fail(error) => return Err(error),

@@ -286,11 +286,10 @@ impl Task {
     /// The defect that the fault tests must notice.
     fn move_early(&mut self, batch: &SourceBatch, out: &mut Vec<Effect>) -> Result<()> {
         let live = self.live.as_mut().ok_or_else(lost)?;
-        if live.gather.changed {
-            live.gather.positions = batch.after.clone();
-            self.send(out)?;
-        }
-        Ok(())
+        live.gather.positions = batch.after.clone();
+        live.gather.read = batch.read.clone();
+        live.gather.changed = true;
+        self.send(out)
     }
 
     /// An optimistic read decides nothing before its end, so it must fit in memory.

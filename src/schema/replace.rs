@@ -83,7 +83,6 @@ fn columns(old: Value, change: Value) -> Result<Value> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::schema::preset;
 
     #[test]
