@@ -50,7 +50,7 @@ def pyarrow_read(path: Path) -> Any:
 
 DUCK_READ = """
     select strptime("Date" || ' ' || "Time", '%d/%m/%Y %H:%M:%S') as time, * exclude ("Date", "Time")
-    from read_csv('{path}', delim=';', header=true, nullstr='?', auto_detect=false, columns={columns})
+    from read_csv('{path}', delim=';', header=true, nullstr=['?', ''], auto_detect=false, columns={columns})
 """
 
 
