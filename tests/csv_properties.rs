@@ -351,4 +351,30 @@ proptest! {
         let want: Vec<_> = numbers.iter().map(|n| n.parse::<f64>().unwrap().to_bits()).collect();
         prop_assert_eq!(got, want);
     }
+
+    #[test]
+    fn quotes_around_a_field_change_nothing(
+        rows in prop::collection::vec(("-?[0-9]{0,4}(\\.[0-9]{0,3})?|\\?|x", "[0-9]{1,4}", "[a-c]{0,3}"), 1..60),
+        columns in prop::array::uniform3(any::<bool>()),
+        others in prop::collection::vec(any::<prop::sample::Index>(), 0..3),
+    ) {
+        let others: Vec<usize> = others.iter().map(|i| i.index(rows.len())).collect();
+        let (mut bare, mut quoted) = ("f;i;t\n".to_string(), "f;i;t\n".to_string());
+        for (r, (f, i, t)) in rows.iter().enumerate() {
+            bare += &format!("{f};{i};{t}\n");
+            let field = |c: usize, t: &str| match columns[c] ^ others.contains(&r) {
+                true => format!("\"{t}\""),
+                false => t.to_string(),
+            };
+            quoted += &format!("{};{};{}\n", field(0, f), field(1, i), field(2, t));
+        }
+        let read = |text: &str, quote| {
+            let plan = Arc::new(CsvPlan::compile(&schema(quote, None), text.as_bytes()).unwrap());
+            fast_read(at(text.as_bytes()), &plan, &options(1 << 20, 1))
+        };
+        let (want, same, got) = (read(&bare, None), read(&bare, Some('"')), read(&quoted, Some('"')));
+        prop_assert_eq!(&same, &want);
+        prop_assert_eq!(got.rows, want.rows);
+        prop_assert_eq!(got.rejects.len(), want.rejects.len());
+    }
 }

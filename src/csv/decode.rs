@@ -74,7 +74,7 @@ impl<'a> Rows<'a> {
             stride: cutter.stride,
             count: cutter.rows,
             width: plan.width,
-            quote: plan.cut.quote,
+            quote: plan.cut.quote.filter(|_| cutter.quoted),
         }
     }
 
@@ -100,9 +100,17 @@ impl<'a> Rows<'a> {
         (start, end)
     }
 
-    /// The column for the wide loops, which know nothing of quotes.
+    /// The column for the wide loops, unless it seems to be quoted: to them a quoted field is one
+    /// that is not simple.
     fn wide(&self, field: usize) -> Option<wide::Column<'a>> {
-        self.quote.is_none().then_some(wide::Column {
+        let fits = match self.quote {
+            None => true,
+            Some(q @ (b'"' | b'\'')) => {
+                self.count > 0 && self.bytes.get(self.raw::<false>(0, field).0) != Some(&q)
+            }
+            Some(_) => false,
+        };
+        fits.then_some(wide::Column {
             bytes: self.bytes,
             ends: self.ends,
             stride: self.stride,
@@ -300,18 +308,23 @@ impl Building {
 
 fn floats(out: &mut Vec<f64>, side: &mut Side<'_>, min: f64, max: f64) {
     let (rows, decimal, quick) = (side.rows, side.marks.decimal, !side.nulls.first);
-    let mut done = 0;
-    if let Some(column) = rows.wide(side.output.field).filter(|_| quick) {
-        let want = wide::Float { decimal, min, max };
-        done = wide::floats(column, want, out, |r| slow_float(side, r, min, max));
-    }
-    by_span!(rows, side.output.field, span => out.extend((done..rows.count).map(|r| {
-        let (start, end) = span(r);
-        match number::short_float(rows.bytes, start, end, decimal) {
-            Some(v) if quick && v >= min && v <= max => v,
-            _ => slow_float(side, r, min, max),
+    let column = rows.wide(side.output.field).filter(|_| quick);
+    by_span!(rows, side.output.field, span => {
+        let mut one = |r: usize| {
+            let (start, end) = span(r);
+            match number::short_float(rows.bytes, start, end, decimal) {
+                Some(v) if quick && v >= min && v <= max => v,
+                _ => slow_float(side, r, min, max),
+            }
+        };
+        let mut done = 0;
+        if let Some(column) = column {
+            let want = wide::Float { decimal, min, max };
+            let other: &mut dyn FnMut(usize) -> f64 = &mut one;
+            done = wide::floats(column, want, out, other);
         }
-    })));
+        out.extend((done..rows.count).map(one))
+    });
 }
 
 #[inline(never)]
