@@ -76,9 +76,10 @@ def _sum(counters: Mapping[str, int], names: tuple[str, ...]) -> str:
 class Report:
     """What a run did.
 
-    ``ledger``: counters of this run; ``totals``: of the pipeline since its beginning; ``timings``: seconds by stage,
-    summed over threads; ``seconds``: wall time; ``outcome``: ``done``, ``interrupted`` or ``running``; ``rejects``:
-    the first rejects, a ``Table``. ``summary()`` is a small JSON dictionary.
+    ``ledger``: counters of this run; ``totals``: of the pipeline since its beginning; ``timings``: seconds by stage
+    (``read`` with decoding, ``windows``, ``decide``, ``apply``), which overlap; ``seconds``: wall time; ``outcome``:
+    ``done``, ``interrupted`` or ``running``; ``rejects``: the first rejects, a ``Table``. ``summary()`` is a small
+    JSON dictionary.
     """
 
     def __init__(self, summary: str, rejects: Table) -> None:
@@ -107,7 +108,7 @@ class Report:
 
     @property
     def timings(self) -> dict[str, float]:
-        """Seconds by stage, summed over threads."""
+        """Seconds by stage; stages overlap."""
         return dict(self._summary["stages"])
 
     @property

@@ -186,6 +186,7 @@ fn unwritten(error: std::io::Error) -> Error {
         Kind::Endpoint,
         format!("the rows could not be written: {error}"),
     )
+    .because(error)
 }
 
 #[cfg(test)]

@@ -6,10 +6,11 @@
 use super::run::Message;
 use crate::source::{Poll, Reader, SourceBatch};
 use crate::{Result, faults, runtime};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long a reader waits for a batch before it looks whether it shall end.
 const WAIT: Duration = Duration::from_millis(50);
@@ -20,6 +21,8 @@ pub(super) struct Budget {
     limit: usize,
     state: Mutex<State>,
     changed: Condvar,
+    /// Nanoseconds the reader waited for batches: reading, decoding, accumulating.
+    read: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -34,6 +37,7 @@ impl Budget {
             limit,
             state: Mutex::default(),
             changed: Condvar::new(),
+            read: AtomicU64::new(0),
         })
     }
 
@@ -66,6 +70,11 @@ impl Budget {
         self.changed.notify_all();
     }
 
+    /// How long the reader waited for its source.
+    pub(super) fn spent(&self) -> Duration {
+        Duration::from_nanos(self.read.load(Relaxed))
+    }
+
     fn over(&self) -> bool {
         self.lock().quit
     }
@@ -85,9 +94,11 @@ pub(super) fn start(
 ) -> Result<JoinHandle<()>> {
     runtime::spawn("reader", move || {
         while !budget.over() {
-            let polled = reader
-                .next(WAIT)
-                .and_then(|polled| faults::point("after_read").map(|()| polled));
+            let began = Instant::now();
+            let polled = reader.next(WAIT);
+            let waited = began.elapsed().as_nanos();
+            budget.read.fetch_add(waited as u64, Relaxed);
+            let polled = polled.and_then(|polled| faults::point("after_read").map(|()| polled));
             let (message, last) = match polled {
                 Ok(Poll::Idle) => continue,
                 Ok(Poll::End) => (Message::End, true),

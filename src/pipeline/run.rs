@@ -259,6 +259,8 @@ impl<'a> Session<'a> {
     fn take(&mut self, message: Message) -> Result<Option<Outcome>> {
         match message {
             Message::Failed(error) => Err(error),
+            // Asked to stop: what the reader had under way is left for the next run.
+            Message::Batch(..) | Message::End if self.stop_seen.is_some() => Ok(None),
             Message::Batch(batch, bytes) if self.paused || !self.held.is_empty() => {
                 self.held.push_back((batch, bytes));
                 Ok(None)
@@ -454,7 +456,8 @@ impl<'a> Session<'a> {
         self.fill();
         self.quit_reader();
         self.jobs = None;
-        if let Some((thread, _)) = self.source.take() {
+        if let Some((thread, budget)) = self.source.take() {
+            self.report.stages.add("read", budget.spent());
             // A reader that waits for a pipe ends with its next byte; it is not waited for.
             if thread.is_finished() || self.stop_seen.is_none() {
                 drop(thread.join());

@@ -299,9 +299,12 @@ fn wrong(what: &str) -> Error {
         .filter(|line| !line.is_empty())
         .collect::<Vec<_>>()
         .join(" ");
+    // JSON here was made by a program: its one line and its columns tell nobody anything.
+    let told = first.rsplit_once(" at line 1 column ");
+    let told = told.map_or(first.as_str(), |(told, _)| told);
     Error::new(
         Kind::Usage,
-        format!("the pipeline's definition cannot be read: {first}"),
+        format!("the pipeline's definition cannot be read: {told}"),
     )
 }
 

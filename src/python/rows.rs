@@ -9,10 +9,12 @@ use arrow_array::temporal_conversions::{
 use arrow_array::types::{
     Date32Type, Float64Type, Int64Type, Time64MicrosecondType, TimestampMicrosecondType,
 };
-use arrow_array::{Array, ArrayRef, RecordBatch};
+use arrow_array::{Array, ArrayRef, RecordBatch, StringArray};
+use arrow_cast::display::array_value_to_string;
 use arrow_schema::{ArrowError, DataType, TimeUnit};
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
+use std::sync::Arc;
 
 /// All rows, one tuple each: numbers, texts, `datetime` in UTC, `date`, `time`, `None`.
 pub(super) fn rows<'py>(py: Python<'py>, batches: &[RecordBatch]) -> PyResult<Bound<'py, PyList>> {
@@ -43,9 +45,23 @@ fn plain(py: Python<'_>, column: &ArrayRef) -> PyResult<ArrayRef> {
         DataType::Date32 | DataType::Date64 => DataType::Date32,
         DataType::Time32(_) | DataType::Time64(_) => DataType::Time64(TimeUnit::Microsecond),
         DataType::Timestamp(_, zone) => DataType::Timestamp(TimeUnit::Microsecond, zone.clone()),
-        _ => DataType::Utf8,
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => DataType::Utf8,
+        DataType::Dictionary(_, values) if values.is_string() => DataType::Utf8,
+        _ => return texts(column).map_err(|e| unfit(py, &e)),
     };
     arrow_cast::cast(column, &wanted).map_err(|e| unfit(py, &e))
+}
+
+/// Anything else as a preview shows it.
+fn texts(column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+    let text = |i| {
+        let missing = column.logical_nulls().is_some_and(|n| n.is_null(i));
+        (!missing)
+            .then(|| array_value_to_string(column, i))
+            .transpose()
+    };
+    let texts: StringArray = (0..column.len()).map(text).collect::<Result<_, _>>()?;
+    Ok(Arc::new(texts))
 }
 
 fn cell(py: Python<'_>, column: &ArrayRef, row: usize) -> PyResult<Py<PyAny>> {

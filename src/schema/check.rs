@@ -255,7 +255,10 @@ fn one_line(error: &impl std::fmt::Display) -> String {
         .map(str::trim)
         .filter(|l| !l.is_empty())
         .collect();
-    lines.join(" ")
+    let line = lines.join(" ");
+    // JSON here was made by a program: its one line and its columns tell nobody anything.
+    let told = line.rsplit_once(" at line 1 column ");
+    told.map_or(line.clone(), |(told, _)| told.to_string())
 }
 
 fn check_duration(text: &str) -> Result<()> {

@@ -133,3 +133,23 @@ def test_ctrl_c_while_reading_a_pipe_that_stays_silent() -> None:
         silent.kill()
         silent.communicate()
     assert done.stdout == "stopped\n", done.stderr
+
+
+@pytest.mark.parametrize("source", [LIVE, "sim://?sensors=2&start=2026-01-01&end=2026-07-01"])
+def test_stopped_anywhere_the_books_of_the_stops_add_up(tmp_path, source: str) -> None:
+    """Stopped again and again at odd moments: never an error, and nothing counted twice."""
+    made = wl.Pipeline(
+        "odd", source=source, grains=["1h"], sinks=tmp_path / "odd.db", flush_interval="20ms", flush_rows=500
+    )
+    counted = 0
+    for i in range(8):
+        timer = threading.Timer(0.02 * i, made.stop)
+        timer.start()
+        try:
+            report = made.run()
+        except wl.Interrupted as error:
+            assert error.report is not None
+            report = error.report
+        timer.join()
+        counted += report.ledger["readings"]
+        assert report.totals["readings"] == counted

@@ -113,3 +113,8 @@ def test_rows_without_any_arrow_library() -> None:
     assert table.select("small", "word").rows() == [(7, "x"), (None, None)]
     with pytest.raises(wl.UsageError, match="no column"):
         table.select("nope")
+
+
+def test_rows_of_unusual_types_are_texts() -> None:
+    columns = {"list": [[1, 2], None], "struct": [{"x": 1}, None], "bytes": [b"\xff", None], "nothing": [None, None]}
+    assert wl.Table(pa.table(columns)).rows() == [("[1, 2]", "{x: 1}", "ff", None), (None,) * 4]

@@ -83,7 +83,7 @@ def _spent(report: Report) -> str:
     longest = max((seconds for _, seconds in stages), default=0.0) or 1.0
     rows = [[stage, display.duration(s), "█" * round(30 * s / longest)] for stage, s in stages]
     head = ["stage", "time", ""]
-    title = f"where the time went (stages summed over threads; {display.duration(report.seconds)} in all)"
+    title = f"where the time went (stages overlap; {display.duration(report.seconds)} in all)"
     return f"{title}\n{display.grid(head, rows, [False, True, False])}"
 
 

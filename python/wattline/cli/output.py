@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 import sys
@@ -43,17 +44,23 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
         try:
             command(*args, **kwargs)
         except BrokenPipeError:
-            # The reader of our output went away (`| head`): nothing more to say.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(FAILED) from None
         except KeyboardInterrupt as error:
             complain(str(error) or "interrupted")
             raise typer.Exit(INTERRUPTED) from None
         except WattlineError as error:
+            if _reader_left(error):
+                raise typer.Exit(FAILED) from None
             complain(str(error), getattr(error, "__notes__", []))
             raise typer.Exit(_code(error)) from None
 
     return run
+
+
+def _reader_left(error: WattlineError) -> bool:
+    """Whether the reader of our output went away (`| head`): nothing more to say then."""
+    return any(f"os error {errno.EPIPE}" in note for note in getattr(error, "__notes__", []))
 
 
 def _code(error: WattlineError) -> int:
