@@ -142,14 +142,23 @@ def test_stopped_anywhere_the_books_of_the_stops_add_up(tmp_path, source: str) -
         "odd", source=source, grains=["1h"], sinks=tmp_path / "odd.db", flush_interval="20ms", flush_rows=500
     )
     counted = 0
-    for i in range(8):
-        timer = threading.Timer(0.02 * i, made.stop)
-        timer.start()
+    for i in range(1, 9):
+        over = threading.Event()
+
+        def stop(after: float = 0.02 * i, over: threading.Event = over) -> None:
+            # A stop before the run has begun stops nothing: it is asked for until the run is over.
+            while not over.wait(after):
+                made.stop()
+
+        stopper = threading.Thread(target=stop)
+        stopper.start()
         try:
             report = made.run()
         except wl.Interrupted as error:
             assert error.report is not None
             report = error.report
-        timer.join()
+        finally:
+            over.set()
+            stopper.join()
         counted += report.ledger["readings"]
         assert report.totals["readings"] == counted
