@@ -11,7 +11,7 @@ export CARGO_TARGET_DIR ?= $(CURDIR)/target
 SOURCES := $(shell find src presets -type f) Cargo.toml Cargo.lock pyproject.toml
 PYTHON_SOURCES := $(shell find python -name '*.py' -o -name '*.pyi')
 
-.PHONY: help system run test test-rust test-python test-faults fuzz lint bench wheel clean
+.PHONY: help system run histories test test-rust test-python test-faults fuzz lint bench wheel clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -44,8 +44,14 @@ run: $(VENV)/.wheel ## the main job: FILE=path for your own file
 
 test: test-rust test-python test-faults fuzz ## every test
 
+# Random histories of the task in `make test`; `make histories` runs a million.
+export WATTLINE_HISTORIES ?= 60000
+
 test-rust: | system
 	cargo test --release --quiet
+
+histories: | system ## a million random histories of the task against the model
+	WATTLINE_HISTORIES=1000000 cargo test --release --test simulate
 
 test-python: $(VENV)/.dev
 	$(PY) -m pytest tests/python

@@ -13,7 +13,7 @@ for name in reader sniffer times partials; do
   for kept in fuzz/crashes/"$name"/*; do
     [ -e "$kept" ] && "$target/release/$name" "$kept" >/dev/null 2>&1 || { [ ! -e "$kept" ] || { echo "fuzz $name: $kept still fails"; exit 1; }; }
   done
-  "$target/release/$name" -max_total_time="$seconds" -rss_limit_mb=2048 -timeout=10 -max_len=65536 -print_final_stats=0 \
+  "$target/release/$name" -seed="${FUZZ_SEED:-1}" -max_total_time="$seconds" -rss_limit_mb=2048 -timeout=10 -max_len=65536 -print_final_stats=0 \
     -artifact_prefix="fuzz/crashes/$name/" "fuzz/corpus/$name" >"$target/fuzz-$name.log" 2>&1 \
     || { tail -40 "$target/fuzz-$name.log"; exit 1; }
   echo "fuzz $name: $(grep -c . <(ls "fuzz/corpus/$name")) inputs, $(grep -oE '^#[0-9]+' "$target/fuzz-$name.log" | tail -1 | tr -d '#') runs, no crash"

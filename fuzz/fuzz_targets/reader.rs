@@ -3,18 +3,16 @@
 
 use libfuzzer_sys::fuzz_target;
 use std::sync::Arc;
-use wattline::csv::{Chunks, CsvPlan, ReadOptions, SchemaChoice, Start, resolve};
-use wattline::input::{Bytes, Head, Opened};
+use wattline::csv::{Chunks, CsvPlan, ReadOptions, SchemaChoice, resolve};
+use wattline::input::{Head, InputSpec, Limits};
 use wattline::reject::OnReject;
 
 type Seen = (u64, u64, u64, u64);
 
 fn read(data: &[u8], plan: &Arc<CsvPlan>, chunk_bytes: usize) -> Option<Seen> {
-    let input = Opened {
-        name: "fuzz".into(),
-        path: None,
-        bytes: Bytes::Stream(Box::new(std::io::Cursor::new(data.to_vec()))),
-    };
+    let input = InputSpec::memory("fuzz", data)
+        .open(&Limits::default())
+        .ok()?;
     let options = ReadOptions {
         on_reject: OnReject::Collect,
         max_rejects: u64::MAX,
@@ -23,8 +21,7 @@ fn read(data: &[u8], plan: &Arc<CsvPlan>, chunk_bytes: usize) -> Option<Seen> {
         max_line_bytes: 1 << 12,
         ..ReadOptions::default()
     };
-    let mut chunks =
-        Chunks::open(input, plan.clone(), options, Start::default(), Arc::new(Ok)).ok()?;
+    let mut chunks = Chunks::open(input, plan.clone(), &options, None, Arc::new(Ok)).ok()?;
     let mut seen = (0, 0, 0, 0);
     while let Some(chunk) = chunks.next().ok()? {
         let books = &chunk.counters;

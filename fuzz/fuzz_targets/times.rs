@@ -3,7 +3,8 @@
 
 use libfuzzer_sys::fuzz_target;
 use wattline::schema::DateOrder;
-use wattline::time::{Calendar, Grain, Layout, Parsed, Zone, duration, time_of_day};
+use wattline::time::parse::{Layout, Parsed, time_of_day};
+use wattline::time::{Calendar, Grain, Zone, duration};
 
 const ZONES: [&str; 4] = ["UTC", "Europe/Paris", "Australia/Lord_Howe", "Pacific/Apia"];
 
@@ -19,7 +20,8 @@ fuzz_target!(|data: &[u8]| {
     let half = data.len() / 2;
     for order in [None, Some(DateOrder::Dmy), Some(DateOrder::Mdy)] {
         let layout = Layout::new(order);
-        let _ = layout.date_and_time(&data[..half], &data[half..]);
+        let _ = layout.date(&data[..half]);
+        let _ = time_of_day(&data[half..]);
         if let Ok(Parsed::Local(at) | Parsed::Utc(at)) = layout.stamp(data) {
             for zone in ZONES {
                 window("1h", zone, at);
