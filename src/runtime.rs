@@ -2,6 +2,9 @@
 //! forgets the parent's pool (its threads do not exist there) and makes its own; the old one is
 //! never joined.
 
+#[cfg(any(feature = "cassandra", feature = "postgres"))]
+pub mod waiting;
+
 use crate::{Error, Kind, Result};
 use std::sync::{Arc, Mutex, PoisonError};
 
