@@ -8,7 +8,7 @@
 //! | [`error`] | anything that went wrong | one `Error`: kind, where, retryable |
 //! | [`faults`] | the name of a point | a fault on request, in tests only |
 //! | [`runtime`] | work | threads and pools, made here only |
-//! | [`ledger`], [`reject`], [`flush`], [`metrics`] | – | plain types and their encodings |
+//! | [`ledger`], [`reject`], [`flush`], [`metrics`], [`secret`] | – | plain types and their encodings |
 //! | [`schema`] | a declaration, a preset | columns, measures, the canonical batch [`schema::Readings`] |
 //! | [`time`] | text, instants | parsed stamps, zones, grains, calendar edges; pure |
 //! | [`input`] | paths, globs, stdin | unpacked bytes, fingerprints |
@@ -36,6 +36,7 @@ pub mod pipeline;
 pub mod reject;
 pub mod runtime;
 pub mod schema;
+pub mod secret;
 pub mod sink;
 pub mod source;
 pub mod time;

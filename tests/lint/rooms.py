@@ -5,7 +5,7 @@ import re
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2] / "src"
-LEAVES = ["error", "faults", "runtime", "ledger", "reject", "flush", "metrics"]
+LEAVES = ["error", "faults", "runtime", "ledger", "reject", "flush", "metrics", "secret"]
 ORDER = [*LEAVES, "schema", "time", "input", "csv", "codec", "transform", "window", "source", "sink", "pipeline"]
 # Leaves may use each other; `schema` names zones and grains of `time` when it checks a declaration.
 ALLOWED = {("schema", "time")}
