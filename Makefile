@@ -11,7 +11,7 @@ export CARGO_TARGET_DIR ?= $(CURDIR)/target
 SOURCES := $(shell find src presets -type f) Cargo.toml Cargo.lock pyproject.toml
 PYTHON_SOURCES := $(shell find python -name '*.py' -o -name '*.pyi')
 
-.PHONY: help system run histories test test-rust test-python test-faults fuzz lint bench wheel clean
+.PHONY: help system run histories test test-rust test-python test-services test-faults fuzz lint bench services services-down wheel clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -42,7 +42,7 @@ wheel: $(VENV)/.wheel ## builds the wheel and installs it into .venv
 run: $(VENV)/.wheel ## the main job: FILE=path for your own file
 	@$(VENV)/bin/wattline demo $(FILE)
 
-test: test-rust test-python test-faults fuzz ## every test
+test: test-rust test-python test-services test-faults fuzz ## every test
 
 # Random histories of the task in `make test`; `make histories` runs a million.
 export WATTLINE_HISTORIES ?= 60000
@@ -55,6 +55,15 @@ histories: | system ## a million random histories of the task against the model
 
 test-python: $(VENV)/.dev
 	$(PY) -m pytest tests/python
+
+test-services: $(VENV)/.dev ## that real servers start, answer, are killed, come back and leave nothing
+	$(PY) -m pytest tests/services
+
+services: $(VENV)/.dev ## starts real servers in the background and prints their URLs (WITH=postgres for some)
+	$(PY) -m tests.services up $(if $(WITH),--with $(WITH))
+
+services-down: ## ends them
+	$(PYTHON) -m tests.services down
 
 # The same code with failpoints compiled in, beside the wheel, for the tests that kill it.
 test-faults: $(VENV)/.dev

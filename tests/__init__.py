@@ -1,0 +1,1 @@
+"""Tests outside the Rust core: the Python faces, the faults, the real services they use."""

@@ -1,0 +1,13 @@
+"""Real servers for tests, on free loopback ports in temporary folders, gone with the process that started them.
+
+>>> with Postgres() as postgres:
+...     connect(postgres.url)
+...     postgres.kill()
+...     postgres.start()
+"""
+
+from .postgres import Postgres
+from .process import Process, ServiceError
+from .server import Server
+
+__all__ = ["Postgres", "Process", "Server", "ServiceError"]

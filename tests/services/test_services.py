@@ -1,0 +1,124 @@
+"""The servers themselves: each answers a real client, comes back with its data, and leaves nothing behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.services import Postgres, Process, ServiceError, guard
+from tests.services.cache import ROOT
+
+OWNER = """
+import sys, time
+from tests.services import {kind}
+server = {kind}().start()
+print(server.folder, *server.pids, flush=True)
+time.sleep(600)
+"""
+
+
+def owner(kind: str) -> tuple[subprocess.Popen[str], Path, list[int]]:
+    """A process that started a server, the server's folder, and the ids of all its processes."""
+    command = [sys.executable, "-c", OWNER.format(kind=kind)]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    folder, *pids = process.stdout.readline().split()
+    return process, Path(folder), [member for pid in pids for member in guard.family(int(pid))]
+
+
+def nothing_left(folder: Path, pids: list[int]) -> bool:
+    end = time.monotonic() + 30
+    while folder.exists() and time.monotonic() < end:
+        time.sleep(0.05)
+    return not folder.exists() and guard.wait_gone(pids, 30)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_an_ended_owner_leaves_nothing(number: int) -> None:
+    process, folder, pids = owner("Postgres")
+    assert len(pids) > 1
+    process.send_signal(number)
+    process.wait()
+    assert nothing_left(folder, pids)
+
+
+def test_a_server_that_ends_says_what_its_log_says(tmp_path: Path) -> None:
+    process = Process("short", ["sh", "-c", "echo no such thing; exit 3"], tmp_path, lambda _: False)
+    with pytest.raises(ServiceError, match=r"short ended(.|\n)*no such thing"):
+        process.start()
+
+
+def test_postgres_answers_with_and_without_tls(postgres: Postgres) -> None:
+    for url, encrypted in ((postgres.url + "?sslmode=disable", False), (postgres.tls_url, True)):
+        with psycopg.connect(url) as client:
+            assert client.pgconn.ssl_in_use is encrypted
+            assert client.execute("SELECT current_user").fetchone() == ("wattline",)
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        psycopg.connect(postgres.url.replace(":wattline@", ":wrong@"))
+
+
+@pytest.mark.parametrize("from_package", [False, True])
+def test_postgres_keeps_what_was_committed(from_package: bool) -> None:
+    with Postgres(from_package=from_package) as server:
+        with psycopg.connect(server.url) as client:
+            client.execute("CREATE TABLE kept AS SELECT 1 AS one")
+        before = server.pids
+        server.kill()
+        assert not any(map(guard.running, before))
+        server.start()
+        with psycopg.connect(server.url) as client:
+            assert client.execute("SELECT one FROM kept").fetchall() == [(1,)]
+
+
+def test_postgres_frozen_does_not_answer_and_thawed_does(postgres: Postgres) -> None:
+    postgres.freeze()
+    try:
+        with pytest.raises(psycopg.OperationalError, match="timeout"):
+            psycopg.connect(postgres.url, connect_timeout=2)
+    finally:
+        postgres.thaw()
+    psycopg.connect(postgres.url).close()
+
+
+def test_postgres_takes_settings_and_can_insist_on_tls() -> None:
+    with Postgres(tls_only=True, settings={"max_connections": 7}) as server:
+        with pytest.raises(psycopg.OperationalError, match="no encryption"):
+            psycopg.connect(server.url + "?sslmode=disable")
+        with psycopg.connect(server.tls_url) as client:
+            assert client.execute("SHOW max_connections").fetchone() == ("7",)
+
+
+def test_a_command_is_given_the_urls_and_its_answer_is_ours() -> None:
+    code = "import os, sys; print(os.environ['WATTLINE_TEST_POSTGRES']); sys.exit(3)"
+    command = [sys.executable, "-m", "tests.services", "run", "--with", "postgres", "--", sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 3, done.stderr
+    url = done.stdout.strip()
+    assert url.startswith("postgresql://wattline:wattline@127.0.0.1:")
+    with pytest.raises(psycopg.OperationalError, match="refused"):
+        psycopg.connect(url)
+
+
+def test_up_status_down(tmp_path: Path) -> None:
+    def command(*words: str) -> subprocess.CompletedProcess[str]:
+        # A home of its own: the set a person may have running is left alone.
+        environment = {**os.environ, "WATTLINE_SERVICES": str(tmp_path)}
+        line = [sys.executable, "-m", "tests.services", *words]
+        return subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+    assert command("status").returncode == 1
+    up = command("up", "--with", "postgres")
+    assert up.returncode == 0, up.stderr
+    try:
+        url = up.stdout.split()[1]
+        psycopg.connect(url).close()
+        assert command("up", "--with", "postgres").stdout == up.stdout, "a second up starts nothing"
+    finally:
+        assert "the servers are down" in command("down").stdout
+    assert command("status").returncode == 1
+    with pytest.raises(psycopg.OperationalError, match="refused"):
+        psycopg.connect(url)
