@@ -4,11 +4,18 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.services import Postgres
+from tests.services import Kafka, Postgres
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """A PostgreSQL of this session; make tables in a schema of the test's own."""
     with Postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[Kafka]:
+    """One broker of this session; make topics with names of the test's own."""
+    with Kafka() as server:
         yield server

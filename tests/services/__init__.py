@@ -6,8 +6,9 @@
 ...     postgres.start()
 """
 
+from .kafka import Kafka
 from .postgres import Postgres
 from .process import Process, ServiceError
 from .server import Server
 
-__all__ = ["Postgres", "Process", "Server", "ServiceError"]
+__all__ = ["Kafka", "Postgres", "Process", "Server", "ServiceError"]

@@ -12,11 +12,12 @@ from contextlib import ExitStack, contextmanager
 
 from . import guard
 from .cache import HOME, ROOT
+from .kafka import Kafka
 from .postgres import Postgres
 from .process import ServiceError
 from .server import Server
 
-KINDS: dict[str, type[Server]] = {"postgres": Postgres}
+KINDS: dict[str, type[Server]] = {"postgres": Postgres, "kafka": Kafka}
 RUN = HOME / "run"
 #: what the keeper wrote once all servers answered
 NOTE = RUN / "set.json"

@@ -1,4 +1,4 @@
-"""The servers themselves: each answers a real client, comes back with its data, and leaves nothing behind."""
+"""What all servers share: nothing outlives its owner, a command gets the URLs, a person gets the set."""
 
 import os
 import signal
@@ -38,58 +38,28 @@ def nothing_left(folder: Path, pids: list[int]) -> bool:
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_an_ended_owner_leaves_nothing(number: int) -> None:
-    process, folder, pids = owner("Postgres")
-    assert len(pids) > 1
+@pytest.mark.parametrize("kind", ["Postgres", "Kafka"])
+def test_an_ended_owner_leaves_nothing(kind: str, number: int) -> None:
+    process, folder, pids = owner(kind)
+    assert pids and all(map(guard.running, pids))
     process.send_signal(number)
     process.wait()
     assert nothing_left(folder, pids)
+
+
+def test_two_of_a_kind_side_by_side(postgres: Postgres) -> None:
+    with Postgres() as other, psycopg.connect(other.url) as client:
+        assert other.url != postgres.url
+        client.execute("CREATE TABLE only_here (a int)")
+        client.commit()
+        with psycopg.connect(postgres.url) as beside:
+            assert beside.execute("SELECT to_regclass('only_here')").fetchone() == (None,)
 
 
 def test_a_server_that_ends_says_what_its_log_says(tmp_path: Path) -> None:
     process = Process("short", ["sh", "-c", "echo no such thing; exit 3"], tmp_path, lambda _: False)
     with pytest.raises(ServiceError, match=r"short ended(.|\n)*no such thing"):
         process.start()
-
-
-def test_postgres_answers_with_and_without_tls(postgres: Postgres) -> None:
-    for url, encrypted in ((postgres.url + "?sslmode=disable", False), (postgres.tls_url, True)):
-        with psycopg.connect(url) as client:
-            assert client.pgconn.ssl_in_use is encrypted
-            assert client.execute("SELECT current_user").fetchone() == ("wattline",)
-    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
-        psycopg.connect(postgres.url.replace(":wattline@", ":wrong@"))
-
-
-@pytest.mark.parametrize("from_package", [False, True])
-def test_postgres_keeps_what_was_committed(from_package: bool) -> None:
-    with Postgres(from_package=from_package) as server:
-        with psycopg.connect(server.url) as client:
-            client.execute("CREATE TABLE kept AS SELECT 1 AS one")
-        before = server.pids
-        server.kill()
-        assert not any(map(guard.running, before))
-        server.start()
-        with psycopg.connect(server.url) as client:
-            assert client.execute("SELECT one FROM kept").fetchall() == [(1,)]
-
-
-def test_postgres_frozen_does_not_answer_and_thawed_does(postgres: Postgres) -> None:
-    postgres.freeze()
-    try:
-        with pytest.raises(psycopg.OperationalError, match="timeout"):
-            psycopg.connect(postgres.url, connect_timeout=2)
-    finally:
-        postgres.thaw()
-    psycopg.connect(postgres.url).close()
-
-
-def test_postgres_takes_settings_and_can_insist_on_tls() -> None:
-    with Postgres(tls_only=True, settings={"max_connections": 7}) as server:
-        with pytest.raises(psycopg.OperationalError, match="no encryption"):
-            psycopg.connect(server.url + "?sslmode=disable")
-        with psycopg.connect(server.tls_url) as client:
-            assert client.execute("SHOW max_connections").fetchone() == ("7",)
 
 
 def test_a_command_is_given_the_urls_and_its_answer_is_ours() -> None:

@@ -1,0 +1,225 @@
+"""A real Apache Kafka (KRaft): one broker or several, on request with TLS, SASL/SCRAM and access lists."""
+
+import base64
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from . import tls
+from .cache import locked, packages
+from .java import archive, command
+from .process import Process, ServiceError
+from .server import Server
+
+VERSION = "4.3.1"  # 4.4.0 is not complete among the packages
+WANTED = {
+    f"org.apache.kafka:kafka_2.13:{VERSION}": ["org.scala-lang:scala-reflect"],
+    # StorageTool, without Connect and what only Connect needs.
+    f"org.apache.kafka:kafka-tools:{VERSION}": [
+        "org.apache.kafka:connect-runtime",
+        "com.fasterxml.jackson.jakarta.rs:*",
+    ],
+    "org.apache.logging.log4j:log4j-slf4j-impl:2.25.4": [],
+}
+CLUSTER = "d2F0dGxpbmUtc2VydmljZQ"
+#: user and password of the SCRAM door
+USER = "wattline"
+LOGGING = """status=error
+appender.console.type=Console
+appender.console.name=console
+appender.console.layout.type=PatternLayout
+appender.console.layout.pattern=%d %p %c: %m%n
+rootLogger.level=warn
+rootLogger.appenderRef.console.ref=console
+logger.server.name=kafka.server.KafkaRaftServer
+logger.server.level=info
+"""
+# Small and quick. A broker killed is refused by the controller until its session ends, hence the short sessions.
+# The cleaner takes 128 MB at its default; a group's first join would wait three seconds.
+BROKER = {
+    "process.roles": "broker,controller",
+    "controller.listener.names": "CONTROLLER",
+    "inter.broker.listener.name": "PLAIN",
+    "auto.create.topics.enable": "false",
+    "group.initial.rebalance.delay.ms": 0,
+    "offsets.topic.num.partitions": 1,
+    "transaction.state.log.num.partitions": 1,
+    "log.cleaner.dedupe.buffer.size": 4 << 20,
+    "log.cleaner.io.buffer.size": 256 << 10,
+    "num.network.threads": 2,
+    "num.io.threads": 4,
+}
+
+
+def replication(brokers: int) -> dict[str, object]:
+    """What depends on the number of brokers: with three, one may be lost."""
+    copies, needed = min(brokers, 3), min(brokers, 2)
+    return {
+        "broker.session.timeout.ms": 1500 if brokers == 1 else 3000,
+        "broker.heartbeat.interval.ms": 300 if brokers == 1 else 500,
+        "default.replication.factor": copies,
+        "min.insync.replicas": needed,
+        "offsets.topic.replication.factor": copies,
+        "transaction.state.log.replication.factor": copies,
+        "transaction.state.log.min.isr": needed,
+        "share.coordinator.state.topic.replication.factor": copies,
+        "share.coordinator.state.topic.min.isr": needed,
+    }
+
+
+def doors(ports: Mapping[str, int]) -> dict[str, object]:
+    """The listeners: PLAIN, CONTROLLER, and on request SCRAM (over TLS) and TLS (with a client certificate)."""
+    secure = {"SCRAM": "SASL_SSL", "TLS": "SSL"}
+    # Certificates hold both names; a client that checks them shows that with the name.
+    hosts = {door: "localhost" if door in secure else "127.0.0.1" for door in ports}
+    return {
+        "listeners": ",".join(f"{door}://127.0.0.1:{port}" for door, port in ports.items()),
+        "advertised.listeners": ",".join(
+            f"{door}://{hosts[door]}:{port}" for door, port in ports.items() if door != "CONTROLLER"
+        ),
+        "listener.security.protocol.map": ",".join(f"{door}:{secure.get(door, 'PLAINTEXT')}" for door in ports),
+    }
+
+
+def security(certificates: Path, acls: bool) -> dict[str, object]:
+    module = "org.apache.kafka.common.security.scram.ScramLoginModule"
+    lists = {
+        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "super.users": "User:ANONYMOUS",  # the plain door, which is also the brokers' own
+    }
+    return {
+        "sasl.enabled.mechanisms": "SCRAM-SHA-512",
+        "listener.name.scram.scram-sha-512.sasl.jaas.config": f"{module} required;",
+        "ssl.keystore.type": "PEM",
+        "ssl.keystore.location": certificates / "keystore.pem",
+        "ssl.truststore.type": "PEM",
+        "ssl.truststore.location": certificates / "ca.pem",
+        "listener.name.tls.ssl.client.auth": "required",
+        **(lists if acls else {}),
+    }
+
+
+def write(path: Path, properties: Mapping[str, object]) -> Path:
+    path.write_text("".join(f"{name}={value}\n" for name, value in properties.items()))
+    return path
+
+
+def jars() -> Path:
+    return packages(f"kafka-{VERSION}", WANTED, lambda folder: (folder / "log4j2.properties").write_text(LOGGING))
+
+
+def checkpoint() -> Path:
+    """The first records of a new cluster, the SCRAM user among them, as Kafka's own tool writes them; made once."""
+    libs = jars()
+    with locked(f"kafka-{VERSION}.checkpoint") as path, tempfile.TemporaryDirectory() as folder:
+        if not path.exists():
+            ports = {"PLAIN": 1, "CONTROLLER": 2}
+            voters = {"node.id": 1, "controller.quorum.voters": "1@127.0.0.1:2", "log.dirs": f"{folder}/log"}
+            config = write(Path(folder, "properties"), {**BROKER, **doors(ports), **voters})
+            user = f"SCRAM-SHA-512=[name={USER},password={USER}]"
+            words = ("format", "-t", CLUSTER, "-c", config, "--add-scram", user)
+            flags = ("-Xmx64m", f"-Dlog4j2.configurationFile={libs / 'log4j2.properties'}")
+            line = list(map(str, command(libs, flags, "kafka.tools.StorageTool", *words)))
+            done = subprocess.run(line, check=False, capture_output=True, text=True)
+            if done.returncode:
+                raise ServiceError(f"Kafka's StorageTool: {done.stdout}{done.stderr}")
+            shutil.copy(Path(folder, "log/bootstrap.checkpoint"), path)
+    return path
+
+
+def train(flag: str) -> None:
+    with Kafka(jvm=("-Xmx128m", flag), trained=False) as server:
+        server.stop()
+
+
+def answers(process: Process) -> bool:
+    return "Kafka Server started" in process.said()
+
+
+class Kafka(Server):
+    """Brokers on loopback ports; ``bootstrap`` and ``url`` are the plain door, that of the administrator."""
+
+    kind = "kafka"
+
+    def __init__(
+        self,
+        brokers: int = 1,
+        *,
+        secure: bool = False,
+        acls: bool = False,
+        properties: Mapping[str, object] | None = None,
+        jvm: tuple[str, ...] = ("-Xmx128m",),
+        trained: bool = True,
+    ) -> None:
+        """``secure`` adds the doors ``scram`` and ``mutual_tls``; with ``acls`` their users may do what lists grant.
+
+        ``properties`` are added to each broker's. For figures: ``jvm=("-Xms1g", "-Xmx1g", "-XX:TieredStopAtLevel=4")``.
+        """
+        super().__init__()
+        self.libs = jars()
+        self.first_records = checkpoint()
+        names = ("PLAIN", "CONTROLLER", *(("SCRAM", "TLS") if secure or acls else ()))
+        self.doors = [{name: self.ports.take() for name in names} for _ in range(brokers)]
+        self.certificates = tls.make(self.folder)
+        self.common = {
+            **BROKER,
+            **replication(brokers),
+            "controller.quorum.voters": self._voters(),
+            **(security(self.certificates, acls) if secure or acls else {}),
+            **(properties or {}),
+        }
+        share = archive(self.libs, train) if trained else ()
+        self.nodes = [self._node(index + 1, (*jvm, *share)) for index in range(brokers)]
+
+    def _voters(self) -> str:
+        return ",".join(f"{n}@127.0.0.1:{ports['CONTROLLER']}" for n, ports in enumerate(self.doors, 1))
+
+    def _node(self, number: int, jvm: tuple[str, ...]) -> Process:
+        folder = self.folder / f"broker{number}"
+        folder.mkdir()
+        log_dirs = str(self.common.get("log.dirs", folder / "log"))
+        own = {"node.id": number, **doors(self.doors[number - 1]), "log.dirs": log_dirs}
+        config = write(folder / "server.properties", {**self.common, **own})
+        for path in map(Path, log_dirs.split(",")):
+            self._format(path, number)
+        flags = (*jvm, f"-Dlog4j2.configurationFile={self.libs / 'log4j2.properties'}")
+        return Process(f"broker{number}", command(self.libs, flags, "kafka.Kafka", config), folder, answers)
+
+    def _format(self, path: Path, number: int) -> None:
+        """What StorageTool would do, without a Java machine for it."""
+        path.mkdir(parents=True)
+        identity = "A" + base64.urlsafe_b64encode(os.urandom(16)).decode()[1:22]
+        write(
+            path / "meta.properties",
+            {"version": 1, "cluster.id": CLUSTER, "node.id": number, "directory.id": identity},
+        )
+        shutil.copy(self.first_records, path / "bootstrap.checkpoint")
+
+    def _servers(self, door: str) -> str:
+        host = "127.0.0.1" if door == "PLAIN" else "localhost"
+        return ",".join(f"{host}:{ports[door]}" for ports in self.doors)
+
+    @property
+    def bootstrap(self) -> str:
+        return self._servers("PLAIN")
+
+    @property
+    def url(self) -> str:
+        return f"kafka://{self.bootstrap}"
+
+    @property
+    def scram(self) -> str:
+        """The door for ``USER`` with SASL_SSL and SCRAM-SHA-512; the authority is ``ca``."""
+        return self._servers("SCRAM")
+
+    @property
+    def mutual_tls(self) -> str:
+        """The door that wants ``certificates / client.pem`` and ``client.key``."""
+        return self._servers("TLS")
+
+    @property
+    def ca(self) -> Path:
+        return self.certificates / "ca.pem"
