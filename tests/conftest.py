@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.services import Kafka, Postgres
+from tests.services import Cassandra, Kafka, Postgres
 
 
 @pytest.fixture(scope="session")
@@ -18,4 +18,11 @@ def postgres() -> Iterator[Postgres]:
 def kafka() -> Iterator[Kafka]:
     """One broker of this session; make topics with names of the test's own."""
     with Kafka() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def cassandra() -> Iterator[Cassandra]:
+    """One node of this session; make keyspaces with names of the test's own."""
+    with Cassandra() as server:
         yield server

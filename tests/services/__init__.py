@@ -6,9 +6,10 @@
 ...     postgres.start()
 """
 
+from .cassandra import Cassandra
 from .kafka import Kafka
 from .postgres import Postgres
 from .process import Process, ServiceError
 from .server import Server
 
-__all__ = ["Kafka", "Postgres", "Process", "Server", "ServiceError"]
+__all__ = ["Cassandra", "Kafka", "Postgres", "Process", "Server", "ServiceError"]

@@ -12,12 +12,13 @@ from contextlib import ExitStack, contextmanager
 
 from . import guard
 from .cache import HOME, ROOT
+from .cassandra import Cassandra
 from .kafka import Kafka
 from .postgres import Postgres
 from .process import ServiceError
 from .server import Server
 
-KINDS: dict[str, type[Server]] = {"postgres": Postgres, "kafka": Kafka}
+KINDS: dict[str, type[Server]] = {"postgres": Postgres, "kafka": Kafka, "cassandra": Cassandra}
 RUN = HOME / "run"
 #: what the keeper wrote once all servers answered
 NOTE = RUN / "set.json"

@@ -38,7 +38,7 @@ def nothing_left(folder: Path, pids: list[int]) -> bool:
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("kind", ["Postgres", "Kafka"])
+@pytest.mark.parametrize("kind", ["Postgres", "Kafka", "Cassandra"])
 def test_an_ended_owner_leaves_nothing(kind: str, number: int) -> None:
     process, folder, pids = owner(kind)
     assert pids and all(map(guard.running, pids))
