@@ -132,17 +132,13 @@ def read_csv(
     paths: Sequence[str],
     schema: Any,
     columns: Sequence[str] | None,
-    on_reject: str,
-    max_rejects: int | None,
-    threads: int | None,
+    told: tuple[str, int | None, int | None, str, str],
 ) -> Table: ...
 def scan_csv(
     paths: Sequence[str],
     schema: Any,
     columns: Sequence[str] | None,
-    on_reject: str,
-    max_rejects: int | None,
-    threads: int | None,
+    told: tuple[str, int | None, int | None, str, str],
 ) -> Reader: ...
 def replay(mended: str, paths: Sequence[str], schema: Any) -> Table: ...
 def simulate(url: str) -> Table: ...

@@ -17,8 +17,6 @@ Aggregates = Sequence[Aggregate] | Mapping[str, Sequence[Aggregate]]
 OnLate = Literal["side", "drop", "correct"]
 OnDuplicate = Literal["once", "keep", "raise"]
 OnConflict = Literal["keep", "first", "last", "raise"]
-OnRepeated = Literal["raise", "infer", "earliest", "latest", "null"]
-OnMissing = Literal["raise", "shift", "null"]
 
 
 def is_arrow(data: object) -> bool:

@@ -9,9 +9,9 @@ from typing import Any, Literal
 
 from . import _native, display
 from ._native import Control, Schema
-from .options import Aggregates, Data, OnConflict, OnDuplicate, OnLate, OnMissing, OnRepeated, listed, spec, split
+from .options import Aggregates, Data, OnConflict, OnDuplicate, OnLate, listed, spec, split
 from .progress import shown
-from .reading import OnReject, Path
+from .reading import OnMissing, OnReject, OnRepeated, Path
 from .report import Finding, Findings, Report, State
 from .signals import chained
 from .sink import Endpoint, Sink, sink_spec

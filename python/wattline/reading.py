@@ -14,6 +14,8 @@ __all__ = ["Reader", "read_csv", "replay", "scan_csv", "sniff"]
 Path = str | os.PathLike[str]
 Paths = Path | Sequence[Path]
 OnReject = Literal["raise", "collect", "skip"]
+OnRepeated = Literal["raise", "infer", "earliest", "latest", "null"]
+OnMissing = Literal["raise", "shift", "null"]
 
 
 def paths_of(named: Paths) -> list[str]:
@@ -49,6 +51,8 @@ def read_csv(
     columns: Sequence[str] | None = None,
     on_reject: OnReject = "raise",
     max_rejects: int | None = None,
+    on_repeated: OnRepeated = "raise",
+    on_missing: OnMissing = "raise",
     threads: int | None = None,
 ) -> Table:
     """Reads text files into a ``Table``, in parallel.
@@ -62,10 +66,14 @@ def read_csv(
     ``.rejects`` (file, line, byte, column, raw text, reason), or skips and counts them; more than ``max_rejects``
     (10,000) raise in any case. ``threads``: for this call; by default all cores.
 
+    Where the schema has a ``tz``, local times that the clock showed twice are rejects too, or by ``on_repeated`` those
+    of the ``earliest`` or ``latest`` pass, or ``infer``: of that sensor's second pass in the order of the file; a
+    record whose time is ``null`` by policy is a reject. Those that the clock jumped over: ``on_missing``.
+
     Raises ``SchemaError``, ``AmbiguousDates``, ``AmbiguousZone``, ``RejectLimit``, ``NotFound``, ``EndpointError``.
     """
     only = None if columns is None else list(columns)
-    return _native.read_csv(paths_of(paths), schema, only, on_reject, max_rejects, threads)
+    return _native.read_csv(paths_of(paths), schema, only, (on_reject, max_rejects, threads, on_repeated, on_missing))
 
 
 def scan_csv(
@@ -75,6 +83,8 @@ def scan_csv(
     columns: Sequence[str] | None = None,
     on_reject: OnReject = "raise",
     max_rejects: int | None = None,
+    on_repeated: OnRepeated = "raise",
+    on_missing: OnMissing = "raise",
     threads: int | None = None,
 ) -> Reader:
     """Reads text files piece by piece, in bounded memory.
@@ -84,7 +94,7 @@ def scan_csv(
     ``UsageError``.
     """
     only = None if columns is None else list(columns)
-    return _native.scan_csv(paths_of(paths), schema, only, on_reject, max_rejects, threads)
+    return _native.scan_csv(paths_of(paths), schema, only, (on_reject, max_rejects, threads, on_repeated, on_missing))
 
 
 def replay(mended: Path, paths: Paths, *, schema: Schema | Path | None = None) -> Table:

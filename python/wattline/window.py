@@ -7,9 +7,9 @@ from typing import Any
 
 from . import _native, display
 from ._native import Schema, Table
-from .options import Aggregates, Data, OnConflict, OnDuplicate, OnLate, OnMissing, OnRepeated, listed, spec, split
+from .options import Aggregates, Data, OnConflict, OnDuplicate, OnLate, listed, spec, split
 from .progress import shown
-from .reading import OnReject, Path
+from .reading import OnMissing, OnReject, OnRepeated, Path
 from .report import Ledger, Report
 
 __all__ = ["Windows", "windows"]

@@ -5,6 +5,7 @@
 //! one ready; then the map runs, again on the pool. At most `limit` pieces are under way or
 //! waiting to be taken, and the reader thread waits for room.
 
+use super::local::{self, Ordered};
 use super::piece::{self, Job, Scratch};
 use super::settle::{Front, Piece};
 use super::split::guess;
@@ -12,7 +13,6 @@ use super::text::{Text, closing};
 use super::{Chunk, CsvPlan, ReadOptions, Start, stream};
 use crate::input::{Bytes, Opened};
 use crate::ledger::Ledger;
-use crate::time::OnRepeated;
 use crate::{Error, Kind, Result, runtime};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -93,6 +93,10 @@ impl<T: Send + 'static> Chunks<T> {
             None => runtime::pool()?,
         };
         let start = start.filter(|s| s.byte > 0);
+        let (ordered, input) = match (Ordered::new(&plan, options), start) {
+            (Some(_), Some(start)) => local::before(input, &plan, options, start)?,
+            (ordered, _) => (ordered, input),
+        };
         let (bytes, bom) = front_bytes(input.bytes, &input.name)?;
         let (at, opening) = opening(&plan, start, bom);
         let parts = match &bytes {
@@ -110,7 +114,7 @@ impl<T: Send + 'static> Chunks<T> {
             pool,
             limit,
             state: Mutex::new(State::new(
-                Front::new(at, opening),
+                Front::new(at, opening, ordered),
                 parts.as_ref().map(Parts::count),
             )),
             parts,
@@ -122,6 +126,12 @@ impl<T: Send + 'static> Chunks<T> {
             runtime::spawn("read", move || stream::run(&shared, reader, at.byte))?;
         }
         Ok(Chunks(shared))
+    }
+
+    /// Where the chunks so far leave the sensors near a change of the clock.
+    pub(crate) fn ordered(&self) -> Option<Ordered> {
+        let state = self.0.lock();
+        state.front.as_ref().and_then(|f| f.ordered.clone())
     }
 
     /// The next chunk's value, waiting for it; `None` at the end and after an error.
@@ -163,13 +173,6 @@ fn check(plan: &CsvPlan, options: &ReadOptions) -> Result<()> {
                 "a record has {} fields and at most {} are allowed; check the delimiter, or raise max_columns",
                 plan.width, options.max_columns
             ),
-        ));
-    }
-    // Which pass of a repeated hour a row is in depends on the rows before it, wherever chunks end.
-    if plan.has_zone() && options.local.on_repeated == OnRepeated::Infer {
-        return Err(Error::new(
-            Kind::Usage,
-            "on_repeated = infer is not possible while a text file is read in parallel; say earliest, latest or null, or raise to list the rows",
         ));
     }
     Ok(())

@@ -5,7 +5,8 @@ use super::{Chunk, Chunks, CsvPlan, ReadOptions, SchemaChoice, read_table, repla
 use crate::input::{self, Encoding, HEAD, InputSpec, Limits};
 use crate::ledger::Ledger;
 use crate::reject::Reject;
-use crate::schema::{Role, Schema};
+use crate::schema::{Column, Role, Schema};
+use crate::time::OnRepeated;
 use crate::{Error, Kind, Result};
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
@@ -44,7 +45,7 @@ impl Dataset {
         let mut inputs = VecDeque::new();
         let mut columns: Option<(Arc<str>, SchemaRef)> = None;
         for spec in input::expand(paths)? {
-            let (spec, plan) = planned(spec, &choice, only)?;
+            let (spec, plan) = planned(spec, &choice, only, &options)?;
             let (first, known) = columns.get_or_insert_with(|| (spec.name.clone(), plan.schema()));
             same_columns((first, known), (&spec.name, &plan.schema()))?;
             inputs.push_back((spec, Arc::new(plan)));
@@ -178,12 +179,16 @@ fn planned(
     spec: InputSpec,
     choice: &SchemaChoice,
     only: Option<&[String]>,
+    options: &ReadOptions,
 ) -> Result<(InputSpec, CsvPlan)> {
     let spec = spec.in_encoding(encoding(choice)?);
     let head = input::head(&spec, HEAD)?;
     input::refuse(&head)?;
     let mut schema = resolve(choice, &head)?;
     if let Some(only) = only {
+        if options.local.on_repeated == OnRepeated::Infer {
+            keeps_sensor(&schema, only)?;
+        }
         keep_only(&mut schema, only)?;
     }
     let plan = CsvPlan::compile(&schema, &head.bytes)?;
@@ -204,6 +209,21 @@ fn encoding(choice: &SchemaChoice) -> Result<Option<Encoding>> {
             format!("the encoding {name:?} is not known; use utf-8, utf-16 or cp1252"),
         )
     })
+}
+
+/// Which pass of a repeated hour a row is in shows sensor by sensor only.
+fn keeps_sensor(schema: &Schema, only: &[String]) -> Result<()> {
+    let dropped = |c: &&Column| c.role == Role::Sensor && !only.contains(&c.name);
+    match schema.columns.iter().find(dropped) {
+        Some(sensor) if schema.tz.is_some() => Err(Error::new(
+            Kind::Usage,
+            format!(
+                "on_repeated = infer goes by sensor, and the column {:?} is not among those to read; add it to columns",
+                sensor.name
+            ),
+        )),
+        _ => Ok(()),
+    }
 }
 
 fn keep_only(schema: &mut Schema, only: &[String]) -> Result<()> {

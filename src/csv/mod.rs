@@ -19,6 +19,7 @@ mod dataset;
 mod decode;
 mod dialect;
 mod header;
+mod local;
 mod number;
 mod piece;
 mod plan;

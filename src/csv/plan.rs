@@ -7,7 +7,7 @@ use super::scan::Cut;
 use super::stamp::Clock;
 use crate::schema::{Column, ColumnType, Role, Schema, Stamp, StepSpec};
 use crate::time::parse::Layout;
-use crate::time::{Converter, Zone, duration};
+use crate::time::{Converter, OnRepeated, Zone, duration};
 use crate::{Error, Kind, Result};
 use arrow_schema::{DataType, Field, Schema as ArrowSchema, SchemaRef, TimeUnit};
 use std::collections::HashMap;
@@ -62,6 +62,8 @@ pub struct CsvPlan {
     pub(crate) outputs: Vec<Output>,
     /// The constant sensor, first column of the table.
     pub(crate) sensor: Option<Arc<str>>,
+    /// Columns of the table that name the sensor.
+    pub(crate) sensors: Vec<usize>,
     /// Lines and bytes before the first record, a byte order mark not counted.
     pub(crate) preamble: u64,
     pub(crate) header: u64,
@@ -127,6 +129,7 @@ impl CsvPlan {
             nulls: Nulls::new(&schema.nulls),
             outputs: outputs(schema, &found)?,
             sensor: schema.sensor_id.as_deref().map(Arc::from),
+            sensors: Vec::new(),
             preamble: found.preamble,
             header: found.header,
             body: found.body,
@@ -137,7 +140,18 @@ impl CsvPlan {
             back: back(schema, step)?,
         };
         plan.arrow = Arc::new(arrow_schema(schema, &plan)?);
-        Ok(plan)
+        let of_role = schema.columns.iter().filter(|c| c.role == Role::Sensor);
+        let names: Vec<String> = of_role.map(|c| c.name.clone()).collect();
+        Ok(plan.with_sensors(&names))
+    }
+
+    /// The same where these columns name the sensor; those that the table lacks count for nothing.
+    pub fn with_sensors(mut self, names: &[String]) -> CsvPlan {
+        self.sensors = names
+            .iter()
+            .filter_map(|n| self.arrow.index_of(n).ok())
+            .collect();
+        self
     }
 
     /// The columns of the table.
@@ -159,28 +173,28 @@ impl CsvPlan {
         }
         plan.outputs.truncate(1);
         plan.sensor = None;
+        plan.sensors = Vec::new();
         let field = self.arrow.field_with_name(&plan.outputs[0].name).cloned();
         let field = field.map_err(|e| Error::new(Kind::Internal, "no time field").because(e))?;
         plan.arrow = Arc::new(ArrowSchema::new(vec![field]));
         Ok(plan)
     }
 
-    /// Whether local times are turned into instants.
-    pub(crate) fn has_zone(&self) -> bool {
-        self.zone.is_some()
+    /// Local times to instants; `None` where the wall clock is taken for UTC.
+    pub(crate) fn converter(&self, local: super::LocalPolicy) -> Option<Converter> {
+        let of = |zone| Converter::new(zone, local.on_repeated, local.on_missing, self.step);
+        self.zone.clone().map(of)
+    }
+
+    /// How far the times of a column move back.
+    pub(crate) fn back_of(&self, output: &Output) -> i64 {
+        if output.back { self.back } else { 0 }
     }
 
     /// The clock of a column.
-    pub(crate) fn clock(&self, output: &Output, zone: super::LocalPolicy) -> Clock {
-        let converter = self
-            .zone
-            .clone()
-            .map(|z| Converter::new(z, zone.on_repeated, zone.on_missing, self.step));
-        Clock::new(
-            self.layout,
-            converter,
-            if output.back { self.back } else { 0 },
-        )
+    pub(crate) fn clock(&self, output: &Output, local: super::LocalPolicy) -> Clock {
+        Clock::new(self.layout, self.converter(local), self.back_of(output))
+            .ordered(local.on_repeated == OnRepeated::Infer)
     }
 
     /// The name of a field, for rejects.

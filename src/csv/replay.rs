@@ -10,6 +10,7 @@ use crate::input::{InputSpec, Limits};
 use crate::ledger::Ledger;
 use crate::reject::Reject;
 use crate::schema::{RowIds, plain_name};
+use crate::time::OnRepeated;
 use crate::{Error, Kind, Result};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -158,12 +159,16 @@ pub fn decode(plan: &Arc<CsvPlan>, mended: &[Mended], options: &ReadOptions) -> 
     }
     let (text, start) = table(plan, &sound);
     let input = InputSpec::memory("replay", text).open(&Limits::default())?;
-    let options = ReadOptions {
+    let mut options = ReadOptions {
         on_reject: crate::reject::OnReject::Collect,
         max_rejects: u64::MAX,
         hold_tail: false,
         ..options.clone()
     };
+    // The rows around a mended one, which would tell its pass of a repeated hour, are not here.
+    if options.local.on_repeated == OnRepeated::Infer {
+        options.local.on_repeated = OnRepeated::Raise;
+    }
     let keep = Arc::new(|chunk: Chunk| Ok(chunk));
     let mut chunks = Chunks::open(input, plan.clone(), &options, Some(start), keep)?;
     while let Some(chunk) = chunks.next()? {

@@ -1,6 +1,7 @@
 //! Settle: takes decoded pieces in file order, makes sure that each began where the one before
 //! ended, and gives their records lines and row numbers.
 
+use super::local::Ordered;
 use super::piece::{self, Decoded, Job, Scratch, place, too_many};
 use super::text::{Text, closing};
 use super::{Chunk, Start};
@@ -29,16 +30,19 @@ pub(crate) struct Front {
     /// Bytes of a record that the piece before could not end (streams).
     rest: Vec<u8>,
     rejected: u64,
+    /// Times that depend on the rows before them.
+    pub ordered: Option<Ordered>,
 }
 
 impl Front {
     /// Begins at `at`, behind what `opening` counts.
-    pub(crate) fn new(at: Start, opening: Ledger) -> Self {
+    pub(crate) fn new(at: Start, opening: Ledger, ordered: Option<Ordered>) -> Self {
         Front {
             at,
             opening: Some(opening),
             rest: Vec::new(),
             rejected: 0,
+            ordered,
         }
     }
 
@@ -120,6 +124,10 @@ impl Front {
         };
         self.rejected += counters.rejected;
         self.judge(job, &decoded.rejects, decoded.ambiguous)?;
+        let batch = match &mut self.ordered {
+            Some(ordered) => ordered.settle(decoded.batch)?,
+            None => decoded.batch,
+        };
         let mut start = first;
         if let Some(opening) = self.opening.take() {
             start.byte -= opening.bytes;
@@ -127,7 +135,7 @@ impl Front {
             counters.add(&opening);
         }
         Ok(Chunk {
-            batch: decoded.batch,
+            batch,
             rows,
             rejects: decoded.rejects,
             counters,

@@ -6,7 +6,10 @@
 use super::number::word;
 use super::wide::Date;
 use crate::time::parse::{Layout, Parsed, TimeError, time_of_day};
-use crate::time::{Converter, DAY, LocalError, SECOND};
+use crate::time::{Alone, Converter, DAY, LocalError, SECOND};
+
+/// Added to a local time that waits for the rows before it; no written date comes near.
+pub(crate) const WAITS: i64 = 1 << 62;
 
 /// Why a field gives no instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +28,8 @@ pub(crate) struct Clock {
     layout: Layout,
     /// Local times to instants; `None`: the wall clock is taken for UTC.
     zone: Option<Converter>,
+    /// Times near a change wait for the order of the file: they stay local, plus [`WAITS`].
+    ordered: bool,
     /// An end stamp moves back this far.
     back: i64,
     last: Last,
@@ -44,9 +49,16 @@ impl Clock {
         Clock {
             layout,
             zone,
+            ordered: false,
             back,
             last: Last::default(),
         }
+    }
+
+    /// The same where times near a change are settled later, in file order.
+    pub(crate) fn ordered(mut self, ordered: bool) -> Self {
+        self.ordered = ordered;
+        self
     }
 
     /// Midnight of the date at `start..end`.
@@ -127,6 +139,12 @@ impl Clock {
     pub(crate) fn instant(&mut self, local: i64) -> Result<i64, TimeFault> {
         let utc = match &mut self.zone {
             None => local,
+            Some(zone) if self.ordered => match zone.alone(local) {
+                Ok(Alone::Instant(utc)) => utc,
+                Ok(Alone::Ordered) => return Ok(local.saturating_add(WAITS)),
+                Ok(Alone::Null) => return Err(TimeFault::Null),
+                Err(fault) => return Err(TimeFault::Local(fault)),
+            },
             Some(zone) => match zone.convert(local, 0) {
                 Ok(Some(utc)) => utc,
                 Ok(None) => return Err(TimeFault::Null),

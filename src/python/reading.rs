@@ -3,7 +3,7 @@
 use super::schema::{Schema, choice};
 use super::table::Table;
 use super::{arrow, block, error};
-use crate::csv::{Dataset, ReadOptions, Scan};
+use crate::csv::{Dataset, LocalPolicy, ReadOptions, Scan};
 use crate::input;
 use crate::reject::{self, OnReject, Reject};
 use crate::schema::{self, METADATA_KEY};
@@ -15,31 +15,57 @@ use pyo3::types::PyCapsule;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+/// A policy by its word.
+fn policy<T: serde::de::DeserializeOwned>(
+    py: Python<'_>,
+    name: &str,
+    word: &str,
+    words: &str,
+) -> PyResult<T> {
+    serde_json::from_value(word.into()).map_err(|_| {
+        let refused = format!("{name} {word:?} is none; use {words}");
+        error::exception(py, &Error::new(Kind::Usage, refused))
+    })
+}
+
+/// What both functions are told: rejects, their limit, threads, repeated and missing local times.
+type Told<'a> = (&'a str, Option<u64>, Option<usize>, &'a str, &'a str);
+
+fn options(py: Python<'_>, told: Told<'_>) -> PyResult<ReadOptions> {
+    let (on_reject, max_rejects, threads, on_repeated, on_missing) = told;
+    let plain = ReadOptions::default();
+    Ok(ReadOptions {
+        on_reject: policy(py, "on_reject", on_reject, "raise, collect or skip")?,
+        threads,
+        max_rejects: max_rejects.unwrap_or(plain.max_rejects),
+        local: LocalPolicy {
+            on_repeated: policy(
+                py,
+                "on_repeated",
+                on_repeated,
+                "raise, infer, earliest, latest or null",
+            )?,
+            on_missing: policy(py, "on_missing", on_missing, "raise, shift or null")?,
+        },
+        ..plain
+    })
+}
+
+fn collecting() -> ReadOptions {
+    ReadOptions {
+        on_reject: OnReject::Collect,
+        ..ReadOptions::default()
+    }
+}
+
 /// Opens a dataset: what both functions share.
-#[allow(clippy::too_many_arguments)]
 fn opened(
     py: Python<'_>,
     paths: Vec<String>,
     schema: Option<&Bound<'_, PyAny>>,
     columns: Option<Vec<String>>,
-    on_reject: &str,
-    max_rejects: Option<u64>,
-    threads: Option<usize>,
+    options: ReadOptions,
 ) -> PyResult<Dataset> {
-    let on_reject: OnReject = serde_json::from_value(on_reject.into()).map_err(|_| {
-        let refused = Error::new(
-            Kind::Usage,
-            format!("on_reject {on_reject:?} is none; use raise, collect or skip"),
-        );
-        error::exception(py, &refused)
-    })?;
-    let plain = ReadOptions::default();
-    let options = ReadOptions {
-        on_reject,
-        threads,
-        max_rejects: max_rejects.unwrap_or(plain.max_rejects),
-        ..plain
-    };
     let choice = choice(schema)?;
     block::block(py, move || {
         Dataset::open(&paths, choice, columns.as_deref(), options)
@@ -48,17 +74,14 @@ fn opened(
 
 /// Reads text files whole.
 #[pyfunction]
-#[allow(clippy::too_many_arguments)]
 pub(super) fn read_csv(
     py: Python<'_>,
     paths: Vec<String>,
     schema: Option<&Bound<'_, PyAny>>,
     columns: Option<Vec<String>>,
-    on_reject: &str,
-    max_rejects: Option<u64>,
-    threads: Option<usize>,
+    told: Told<'_>,
 ) -> PyResult<Table> {
-    let dataset = opened(py, paths, schema, columns, on_reject, max_rejects, threads)?;
+    let dataset = opened(py, paths, schema, columns, options(py, told)?)?;
     let names = dataset.columns();
     let read = block::block(py, move || dataset.read())?;
     let rejects = Py::new(py, rejects_table(py, &read.rejects)?)?;
@@ -73,7 +96,7 @@ pub(super) fn replay(
     paths: Vec<String>,
     schema: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<Table> {
-    let dataset = opened(py, paths, schema, None, "collect", None, None)?;
+    let dataset = opened(py, paths, schema, None, collecting())?;
     let names = dataset.columns();
     let read = block::block(py, move || {
         let name = mended.display().to_string();
@@ -105,17 +128,14 @@ pub(super) fn schema_in(columns: &SchemaRef) -> Option<Schema> {
 
 /// Opens text files to be read piece by piece.
 #[pyfunction]
-#[allow(clippy::too_many_arguments)]
 pub(super) fn scan_csv(
     py: Python<'_>,
     paths: Vec<String>,
     schema: Option<&Bound<'_, PyAny>>,
     columns: Option<Vec<String>>,
-    on_reject: &str,
-    max_rejects: Option<u64>,
-    threads: Option<usize>,
+    told: Told<'_>,
 ) -> PyResult<Reader> {
-    let dataset = opened(py, paths, schema, columns, on_reject, max_rejects, threads)?;
+    let dataset = opened(py, paths, schema, columns, options(py, told)?)?;
     Ok(Reader {
         columns: dataset.columns(),
         scan: Arc::new(Mutex::new(dataset.scan())),

@@ -215,6 +215,24 @@ impl Canonical {
         instants::of(batch, &self.times, &self.schema)
     }
 
+    /// The rows of a batch that have a time and a sensor, and their times as written.
+    pub fn local_times(&self, batch: &RecordBatch) -> Result<(Vec<u32>, Vec<i64>)> {
+        let times = self.times(batch)?;
+        let named = |row: usize| {
+            let missing = |i: &usize| batch.column(*i).is_null(row);
+            !self.sensors.iter().any(missing)
+        };
+        let found = (0u32..).zip(times.iter());
+        Ok(found
+            .filter_map(|(row, time)| time.filter(|_| named(row as usize)).map(|t| (row, t)))
+            .unzip())
+    }
+
+    /// The sensor of each row of a batch.
+    pub fn sensors(&self, batch: &RecordBatch) -> Result<SensorKeys> {
+        sensor_keys(batch, &self.sensors, &self.constant)
+    }
+
     /// The readings of a batch and what could not be one.
     pub fn readings(
         &self,

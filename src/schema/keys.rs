@@ -12,7 +12,7 @@ use hashbrown::HashMap;
 use std::sync::Arc;
 
 /// The sensors of a batch: of the columns (several are joined with `/`), or the constant.
-pub(super) fn sensor_keys(
+pub(crate) fn sensor_keys(
     batch: &RecordBatch,
     columns: &[usize],
     constant: &Arc<str>,

@@ -22,6 +22,7 @@ pub use columns::{
     Schema, Stamp, StepSpec, TimeSpec,
 };
 pub use duration::duration;
+pub(crate) use keys::sensor_keys;
 pub use presets::{preset, preset_names};
 pub use readings::{Measure, Readings, RowIds, SensorKeys, Step};
 pub use roles::{METADATA_KEY, Overrides, infer};

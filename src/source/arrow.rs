@@ -7,12 +7,15 @@ use super::content::{Content, Jobs, Piece, Seen, Sent, Steps, piece_of, span};
 use super::histogram::Histogram;
 use super::lanes::{Landed, Lanes};
 use super::order::{Ordered, Setup, WAITING_ROWS};
+use super::ordering::{NULL, Ordering};
 use super::rejecting::Rejecting;
 use super::tape::Tape;
 use super::{Order, Prepare, Reader, Source};
 use crate::flush::{Extent, Position, Positions, ReadPlan};
-use crate::reject::OnReject;
-use crate::schema::{Canonical, Measure, Overrides, RowIds, Schema};
+use crate::reject::{OnReject, Reject};
+use crate::schema::{
+    self, Canonical, Measure, Overrides, Readings, RowIds, Schema, StepSpec, ToUtc,
+};
 use crate::time::{Converter, OnMissing, OnRepeated, Zone};
 use crate::{Error, Kind, Result};
 use arrow_array::RecordBatch;
@@ -35,7 +38,7 @@ pub struct ArrowOptions {
     pub schema: Option<Schema>,
     /// What the caller says beside.
     pub overrides: Overrides,
-    /// What a local time means that the clock showed twice (`infer` is for files).
+    /// What a local time means that the clock showed twice (`infer`: rows with a time and a sensor count).
     pub on_repeated: OnRepeated,
     /// What a local time means that the clock jumped over.
     pub on_missing: OnMissing,
@@ -76,6 +79,8 @@ enum Held {
 pub struct ArrowSource {
     held: Held,
     canonical: Arc<Canonical>,
+    /// For times that go by the order of rows.
+    ordered: Option<Converter>,
     options: ArrowOptions,
     stream: String,
 }
@@ -104,12 +109,13 @@ impl ArrowSource {
             Some(declared) => Canonical::new(declared, &schema, &options.overrides)?,
             None => Canonical::infer(&schema, &options.overrides)?,
         };
-        let canonical = zoned(canonical, &options)?;
+        let (canonical, ordered) = zoned(canonical, &options)?;
         let stream = options.name.clone().unwrap_or_else(super::unnamed);
         let canonical = Arc::new(canonical.named(options.name.as_deref().unwrap_or("table")));
         Ok(ArrowSource {
             held,
             canonical,
+            ordered,
             options,
             stream,
         })
@@ -129,36 +135,36 @@ impl ArrowSource {
     }
 }
 
-/// Gives the conversion of local times, where it is needed.
-fn zoned(canonical: Canonical, options: &ArrowOptions) -> Result<Canonical> {
+/// Gives the conversion of local times, where it is needed; with it the converter of those that go
+/// by the order of rows.
+fn zoned(canonical: Canonical, options: &ArrowOptions) -> Result<(Canonical, Option<Converter>)> {
     let Some(tz) = canonical
         .schema()
         .tz
         .clone()
         .filter(|_| canonical.needs_zone())
     else {
-        return Ok(canonical);
+        return Ok((canonical, None));
     };
-    if options.on_repeated == OnRepeated::Infer {
-        return Err(Error::new(
-            Kind::Usage,
-            "on_repeated = infer goes by the order of a file's rows; for a table say earliest, latest or null, or give its times a zone",
-        ));
+    let step = match &canonical.schema().step {
+        StepSpec::Fixed(text) => Some(schema::duration(text)?),
+        _ => None,
+    };
+    let (repeated, missing) = (options.on_repeated, options.on_missing);
+    let converter = Converter::new(Zone::parse(&tz)?, repeated, missing, step);
+    if repeated == OnRepeated::Infer {
+        let canonical = canonical.with_zone(Ordering::to_utc(converter.clone(), Vec::new()));
+        return Ok((canonical, Some(converter)));
     }
-    let converter = Converter::new(
-        Zone::parse(&tz)?,
-        options.on_repeated,
-        options.on_missing,
-        None,
-    );
-    Ok(canonical.with_zone(Arc::new(move |local| {
+    let to_utc = move |local: &[i64]| {
         let (mut times, mut none) = (local.to_vec(), Vec::new());
         converter.clone().convert_all(&mut times, &[], |row, why| {
-            let reason = why.map_or("this local time is null by policy", |e| e.reason());
+            let reason = why.map_or(NULL, |e| e.reason());
             none.push((row, reason.to_string()));
         });
         Ok((times, none))
-    })))
+    };
+    Ok((canonical.with_zone(Arc::new(to_utc)), None))
 }
 
 impl Source for ArrowSource {
@@ -228,9 +234,11 @@ impl Source for ArrowSource {
             self.options.spill_dir.clone(),
             self.options.waiting_rows,
         );
+        let ordering = |c: &Converter| Ordering::new(self.canonical.clone(), c.clone());
+        let ordering = self.ordered.as_ref().map(ordering);
         let content: Arc<dyn Content> = match &self.held {
             Held::Table(batches) => Arc::new(Rows {
-                slices: Arc::new(slices(batches, at, end)?),
+                slices: Arc::new(slices(batches, at, end, ordering)?),
                 read_as,
             }),
             Held::Once(once) => {
@@ -238,7 +246,7 @@ impl Source for ArrowSource {
                     Error::new(Kind::Usage, "an Arrow reader can be read once and has been read; make a new one, or a table of it")
                 })?;
                 let prepare = (order == Order::Optimistic).then_some(prepare);
-                let live = Box::new(Once::new(batches, at, end, read_as, prepare)?);
+                let live = Box::new(Once::new(batches, (at, end), ordering, read_as, prepare)?);
                 Arc::new(Tape::new(
                     live,
                     from.clone(),
@@ -262,10 +270,19 @@ struct ReadAs {
 }
 
 impl ReadAs {
+    fn readings(&self, slice: &Slice) -> Result<(Readings, Vec<Reject>)> {
+        let rows = RowIds::Dense(slice.row);
+        match &slice.ordered {
+            None => self.canonical.readings(&slice.batch, rows, 0),
+            Some(to_utc) => (*self.canonical)
+                .clone()
+                .with_zone(to_utc.clone())
+                .readings(&slice.batch, rows, 0),
+        }
+    }
+
     fn piece(&self, slice: &Slice, prepare: Option<&Prepare>) -> Result<Piece> {
-        let (readings, rejects) =
-            self.canonical
-                .readings(&slice.batch, RowIds::Dense(slice.row), 0)?;
+        let (readings, rejects) = self.readings(slice)?;
         let rejected = rejects.len() as u64;
         let rejects = self.rejecting.judge(rejects)?;
         let mut after = self.others.clone();
@@ -291,9 +308,7 @@ impl ReadAs {
 
     fn seen(&self, slice: &Slice, end: u64) -> Result<Seen> {
         // Rejects are told of when the rows are read.
-        let (readings, _) = self
-            .canonical
-            .readings(&slice.batch, RowIds::Dense(slice.row), 0)?;
+        let (readings, _) = self.readings(slice)?;
         let extents = vec![Extent {
             stream: self.stream.clone(),
             end,
@@ -314,6 +329,8 @@ impl ReadAs {
 struct Slice {
     batch: RecordBatch,
     row: u64,
+    /// Its own conversion of local times, where some went by the order of rows.
+    ordered: Option<ToUtc>,
 }
 
 impl Slice {
@@ -321,14 +338,19 @@ impl Slice {
         self.row + self.batch.num_rows() as u64
     }
 
-    /// Its rows within `from..to`.
-    fn within(self, from: u64, to: u64) -> Option<Slice> {
+    /// Its rows within `from..to`, their order heeded first.
+    fn within(self, from: u64, to: u64, ordering: &mut Option<Ordering>) -> Result<Option<Slice>> {
         let (first, last) = (self.row.max(from), self.end().min(to));
         let offset = first.saturating_sub(self.row) as usize;
-        (last > first).then(|| Slice {
+        let ordered = match ordering {
+            Some(ordering) => ordering.take(&self.batch, offset)?,
+            None => None,
+        };
+        Ok((last > first).then(|| Slice {
             batch: self.batch.slice(offset, (last - first) as usize),
             row: first,
-        })
+            ordered,
+        }))
     }
 }
 
@@ -339,14 +361,22 @@ fn cut(batch: &RecordBatch, row: u64) -> impl Iterator<Item = Slice> + '_ {
         Slice {
             batch: batch.slice(offset, n),
             row: row + offset as u64,
+            ordered: None,
         }
     })
 }
 
-fn slices(batches: &[RecordBatch], at: u64, end: Option<u64>) -> Result<Vec<Slice>> {
+fn slices(
+    batches: &[RecordBatch],
+    at: u64,
+    end: Option<u64>,
+    mut ordering: Option<Ordering>,
+) -> Result<Vec<Slice>> {
     let (mut made, mut row) = (Vec::new(), 0);
     for batch in batches {
-        made.extend(cut(batch, row).filter_map(|s| s.within(at, end.unwrap_or(u64::MAX))));
+        for slice in cut(batch, row) {
+            made.extend(slice.within(at, end.unwrap_or(u64::MAX), &mut ordering)?);
+        }
         row += batch.num_rows() as u64;
     }
     if row < end.unwrap_or(at).max(at) {
@@ -398,8 +428,8 @@ struct Once {
 impl Once {
     fn new(
         mut batches: Batches,
-        at: u64,
-        end: Option<u64>,
+        (at, end): (u64, Option<u64>),
+        mut ordering: Option<Ordering>,
         read_as: ReadAs,
         prepare: Option<Prepare>,
     ) -> Result<Once> {
@@ -409,8 +439,9 @@ impl Once {
                 let Some(batch) = batches.next().transpose()? else {
                     return Ok(None);
                 };
-                ready
-                    .extend(cut(&batch, row).filter_map(|s| s.within(at, end.unwrap_or(u64::MAX))));
+                for slice in cut(&batch, row) {
+                    ready.extend(slice.within(at, end.unwrap_or(u64::MAX), &mut ordering)?);
+                }
                 row += batch.num_rows() as u64;
             }
             Ok(ready.pop_front())

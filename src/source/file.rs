@@ -286,7 +286,10 @@ fn plan(spec: InputSpec, choice: &SchemaChoice, options: &FileOptions) -> Result
     if options.overrides.tz.is_some() {
         schema.tz.clone_from(&options.overrides.tz);
     }
-    let csv = CsvPlan::compile(&schema, &head.bytes)?;
+    let mut csv = CsvPlan::compile(&schema, &head.bytes)?;
+    if let Some(sensor) = &options.overrides.sensor {
+        csv = csv.with_sensors(sensor);
+    }
     let canonical = Canonical::new(&schema, &csv.schema(), &options.overrides)?;
     let canonical = canonical.named(spec.name.clone()).trusted();
     let packed = head.packing != Packing::Plain;

@@ -14,6 +14,7 @@ use crate::input::{Bytes, Opened};
 use crate::ledger::Ledger;
 use crate::reject::{OnReject, Reject};
 use crate::schema::Canonical;
+use crate::time::OnRepeated;
 use arrow_array::cast::AsArray;
 use arrow_array::types::TimestampMicrosecondType;
 use std::io::Read;
@@ -352,7 +353,9 @@ impl Look {
             ..self.content.options.read.clone()
         };
         let canonical = read.file.canonical.clone();
-        let (csv, map) = if canonical.times_alone() {
+        // Times that depend on rows before them depend on which of these are accepted.
+        let infer = self.content.options.read.local.on_repeated == OnRepeated::Infer;
+        let (csv, map) = if canonical.times_alone() && !infer {
             (Arc::new(read.file.csv.only_time()?), glanced())
         } else {
             (read.file.csv.clone(), glanced_whole(canonical))

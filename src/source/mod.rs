@@ -31,7 +31,7 @@
 //! | part | does |
 //! |---|---|
 //! | `file`, `files`, `proof` | files as one dataset: which bytes are new, their chunks, the hashes that prove positions |
-//! | `arrow` | Arrow tables and readers |
+//! | `arrow`, `ordering` | Arrow tables and readers; local times that go by the order of rows |
 //! | [`simulate`] | seeded household load, bounded or live |
 //! | `content`, `lanes` | content as steps, jobs on the pool that land in order |
 //! | `order`, `histogram`, `buckets`, `tape`, `spool`, `codec` | the order of a bounded read, and what waits on disk |
@@ -49,6 +49,7 @@ mod files;
 mod histogram;
 mod lanes;
 mod order;
+mod ordering;
 mod proof;
 mod rejecting;
 pub mod simulate;

@@ -77,6 +77,17 @@ impl fmt::Display for LocalError {
     }
 }
 
+/// What a local time is without the rows before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Alone {
+    /// This instant, whatever the order of rows.
+    Instant(i64),
+    /// A change is near: the rows before it in the file have a say.
+    Ordered,
+    /// None, by a `null` policy.
+    Null,
+}
+
 /// Turns local times into instants. One for each stream of rows, fed in file order; with
 /// `infer` it keeps a little state for each sensor, otherwise none.
 ///
@@ -167,6 +178,20 @@ impl Converter {
             self.plain = plain_around(&self.zone, local);
             self.plain(local)
         })
+    }
+
+    /// What a local time is without the rows before it, for rows that are read out of order under `infer`.
+    /// What cannot be here (a jumped-over time that is no reading) does not take part in the order.
+    #[inline]
+    pub fn alone(&mut self, local: i64) -> Result<Alone, LocalError> {
+        if let Some(utc) = self.certain(local) {
+            return Ok(Alone::Instant(utc));
+        }
+        match (self.zone.local(local), self.on_missing) {
+            (Local::None { .. }, OnMissing::Raise) => Err(LocalError::Missing),
+            (Local::None { .. }, OnMissing::Null) => Ok(Alone::Null),
+            _ => Ok(Alone::Ordered),
+        }
     }
 
     #[inline]

@@ -64,6 +64,12 @@ def read_command(
         OnReject, typer.Option("--on-reject", help="A record that cannot be read: raise, collect or skip.")
     ] = OnReject.raise_,
     max_rejects: MaxRejects = None,
+    on_repeated: Annotated[
+        str, typer.Option("--on-repeated", help="Local times that occur twice: raise, infer, earliest, latest or null.")
+    ] = "raise",
+    on_missing: Annotated[
+        str, typer.Option("--on-missing", help="Local times that do not exist: raise, shift or null.")
+    ] = "raise",
     threads: Annotated[int | None, typer.Option("--threads", help="By default all cores.")] = None,
     format: FormatOption = Format.table,
     out: OutOption = None,
@@ -82,6 +88,8 @@ def read_command(
         columns=columns or None,
         on_reject=on_reject.value,
         max_rejects=max_rejects,
+        on_repeated=on_repeated,  # type: ignore[arg-type]
+        on_missing=on_missing,  # type: ignore[arg-type]
         threads=threads,
     )
     emit(table, format, out)
