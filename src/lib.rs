@@ -16,6 +16,7 @@
 //! | [`codec`] | batches | text, JSON lines, Arrow, Parquet, and back |
 //! | [`transform`] | readings | readings: ranges, dedupe |
 //! | [`window`] | readings | partials, windows; pure |
+//! | `kafka` | messages | offsets, transactions; bytes only |
 //! | [`source`] | files, tables, the simulator | batches with positions |
 //! | [`sink`] | flushes | rows in a store, and the head |
 //! | [`pipeline`] | a spec | the engine: check, task, run, report |
@@ -30,6 +31,8 @@ pub mod error;
 pub mod faults;
 pub mod flush;
 pub mod input;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 pub mod ledger;
 pub mod metrics;
 pub mod pipeline;

@@ -20,6 +20,7 @@ mod decode;
 mod dialect;
 mod header;
 mod local;
+mod memory;
 mod number;
 mod piece;
 mod plan;
@@ -36,6 +37,7 @@ mod wide;
 
 pub use chunks::{Chunks, Map};
 pub use dataset::{Dataset, Read, Scan};
+pub use memory::Records;
 pub use plan::CsvPlan;
 pub use sniff::{Evidence, Hints, SchemaChoice, Sniffed, resolve, sniff};
 pub use table::read_table;

@@ -6,7 +6,8 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2] / "src"
 LEAVES = ["error", "faults", "runtime", "ledger", "reject", "flush", "metrics", "secret"]
-ORDER = [*LEAVES, "schema", "time", "input", "csv", "codec", "transform", "window", "source", "sink", "pipeline"]
+ORDER = [*LEAVES, "schema", "time", "input", "csv", "codec", "transform", "window"]
+ORDER += ["kafka", "source", "sink", "pipeline", "produce"]
 # Leaves may use each other; `schema` names zones and grains of `time` when it checks a declaration.
 ALLOWED = {("schema", "time")}
 USE = re.compile(r"\bcrate::(?:\{([^}]*)\}|([a-z_]+))", re.S)

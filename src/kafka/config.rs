@@ -1,0 +1,341 @@
+//! The endpoint: brokers, a topic, settings.
+//!
+//! As a URL: `kafka://host:9092,other:9092/topic?security=ssl&ca=ca.pem`. A user and password before an `@`
+//! are those of SASL. Any setting of librdkafka may stand among the options by its own name
+//! (`socket.timeout.ms=1000`); short names stand for the usual ones. A value `${NAME}` is taken from the
+//! environment when the client is made, so that an endpoint that is stored or shown holds no secret.
+//!
+//! **Defaults that are not librdkafka's**, each with its reason, stand in `COMMON`, `CONSUMER` and
+//! `PRODUCER`; what the URL says wins, but for what exactly-once rests upon (`HELD`).
+
+use crate::secret::Secret;
+use crate::{Error, Kind, Result};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+/// Short names and the settings they stand for.
+const SHORT: [(&str, &str); 10] = [
+    ("security", "security.protocol"),
+    ("mechanism", "sasl.mechanisms"),
+    ("user", "sasl.username"),
+    ("password", "sasl.password"),
+    ("ca", "ssl.ca.location"),
+    ("certificate", "ssl.certificate.location"),
+    ("key", "ssl.key.location"),
+    ("key_password", "ssl.key.password"),
+    ("compression", "compression.type"),
+    ("linger", "linger.ms"),
+];
+
+/// For every client.
+const COMMON: [(&str, &str); 3] = [
+    ("client.id", "wattline"),
+    // A connection that a firewall forgot is found out before the next message waits on it.
+    ("socket.keepalive.enable", "true"),
+    // Nagle's wait stands between a request and its answer.
+    ("socket.nagle.disable", "true"),
+];
+
+/// For consumers.
+const CONSUMER: [(&str, &str); 10] = [
+    // Offsets belong to flushes, not to a clock of the library.
+    ("enable.auto.commit", "false"),
+    ("enable.auto.offset.store", "false"),
+    // Expired offsets are lost data: an error, never a silent jump.
+    ("auto.offset.reset", "error"),
+    // The default trusts the network; a flipped bit would be a reading.
+    ("check.crcs", "true"),
+    ("isolation.level", "read_committed"),
+    ("enable.partition.eof", "true"),
+    // The default of 1000 makes a consumer sleep a second whenever its queue is full: 0.11 instead of
+    // 0.85 million messages a second here.
+    ("fetch.queue.backoff.ms", "1"),
+    // What may wait in memory; the default is as much for each partition.
+    ("queued.max.messages.kbytes", "65536"),
+    ("fetch.message.max.bytes", "4194304"),
+    ("allow.auto.create.topics", "false"),
+];
+
+/// For producers.
+const PRODUCER: [(&str, &str); 8] = [
+    ("enable.idempotence", "true"),
+    ("acks", "all"),
+    // As Java clients: the same key goes to the same partition whoever sends it.
+    ("partitioner", "murmur2_random"),
+    // Half the bytes for a tenth of the time; zstd costs the client twice that.
+    ("compression.type", "lz4"),
+    // Batches of a megabyte fill in milliseconds at full speed; a slow source waits this long.
+    ("linger.ms", "20"),
+    ("batch.num.messages", "100000"),
+    ("queue.buffering.max.messages", "200000"),
+    ("queue.buffering.max.kbytes", "131072"),
+];
+
+/// Settings that no endpoint may change: exactly-once rests upon them.
+const HELD: [&str; 7] = [
+    "enable.auto.commit",
+    "enable.auto.offset.store",
+    "auto.offset.reset",
+    "enable.idempotence",
+    "acks",
+    "enable.partition.eof",
+    "transactional.id",
+];
+
+/// Where a topic is, and how to get there.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Brokers to begin with, `host:port` by commas.
+    pub brokers: String,
+    /// The topic.
+    pub topic: String,
+    options: BTreeMap<String, String>,
+    /// How long the cluster may take for an answer.
+    pub timeout: Duration,
+}
+
+impl Config {
+    /// Reads a URL. Errors: `Usage`, naming what cannot be; no secret is repeated.
+    pub fn parse(url: &str) -> Result<Config> {
+        let rest = url.strip_prefix("kafka://").ok_or_else(|| {
+            usage("the endpoint is no kafka:// URL; write kafka://host:9092/topic".into())
+        })?;
+        let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let (brokers, topic) = place.split_once('/').unwrap_or((place, ""));
+        let mut options = BTreeMap::new();
+        let brokers = match brokers.rsplit_once('@') {
+            None => brokers,
+            Some((login, brokers)) => {
+                let (user, password) = login.split_once(':').unwrap_or((login, ""));
+                options.insert("sasl.username".into(), decoded(user)?);
+                options.insert("sasl.password".into(), decoded(password)?);
+                brokers
+            }
+        };
+        for pair in query.split('&').filter(|p| !p.is_empty()) {
+            let (name, value) = pair.split_once('=').ok_or_else(|| {
+                usage(format!(
+                    "the option {pair:?} of the kafka:// URL has no value; write {pair}=..."
+                ))
+            })?;
+            options.insert(long(&decoded(name)?).to_string(), decoded(value)?);
+        }
+        Config::new(brokers, &decoded(topic)?, options)
+    }
+
+    /// From its parts; option names may be short.
+    pub fn new(brokers: &str, topic: &str, options: BTreeMap<String, String>) -> Result<Config> {
+        if brokers.is_empty() || topic.is_empty() {
+            let what = if brokers.is_empty() {
+                "broker"
+            } else {
+                "topic"
+            };
+            return Err(usage(format!(
+                "the kafka:// URL names no {what}; write kafka://host:9092/topic"
+            )));
+        }
+        let mut options: BTreeMap<String, String> = options
+            .into_iter()
+            .map(|(name, value)| (long(&name).to_string(), value))
+            .collect();
+        if let Some(held) = HELD.iter().find(|h| options.contains_key(**h)) {
+            return Err(usage(format!(
+                "the setting {held} cannot be changed: exactly-once rests upon it; leave it out"
+            )));
+        }
+        let timeout = match options.remove("timeout") {
+            None => Duration::from_secs(30),
+            Some(text) => {
+                Duration::from_micros(crate::time::duration::parse(&text)?.unsigned_abs())
+            }
+        };
+        if options.contains_key("sasl.username") {
+            let usual = [
+                ("security.protocol", "sasl_ssl"),
+                ("sasl.mechanisms", "SCRAM-SHA-512"),
+            ];
+            for (name, value) in usual {
+                options.entry(name.into()).or_insert_with(|| value.into());
+            }
+        }
+        Ok(Config {
+            brokers: brokers.into(),
+            topic: topic.into(),
+            options,
+            timeout,
+        })
+    }
+
+    /// The same endpoint with another topic.
+    pub fn with_topic(&self, topic: &str) -> Config {
+        Config {
+            topic: topic.into(),
+            ..self.clone()
+        }
+    }
+
+    /// The settings of a consumer.
+    pub(super) fn consumer(&self) -> Result<Vec<(String, String)>> {
+        self.settings(&CONSUMER, &PRODUCER)
+    }
+
+    /// The settings of a producer.
+    pub(super) fn producer(&self) -> Result<Vec<(String, String)>> {
+        self.settings(&PRODUCER, &CONSUMER)
+    }
+
+    /// `own`: the defaults of this kind; `other`: settings that mean nothing to it.
+    fn settings(
+        &self,
+        own: &[(&str, &str)],
+        other: &[(&str, &str)],
+    ) -> Result<Vec<(String, String)>> {
+        let mut all: BTreeMap<String, String> = COMMON
+            .iter()
+            .chain(own)
+            .map(|(name, value)| ((*name).into(), (*value).into()))
+            .collect();
+        for (name, value) in &self.options {
+            if !other.iter().any(|(n, _)| n == name) {
+                all.insert(name.clone(), Secret::new(value.as_str()).reveal()?);
+            }
+        }
+        all.insert("bootstrap.servers".into(), self.brokers.clone());
+        Ok(all.into_iter().collect())
+    }
+}
+
+/// What may be shown: options that may hold a secret are stars.
+impl fmt::Display for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "kafka://{}/{}", self.brokers, self.topic)?;
+        for (i, (name, value)) in self.options.iter().enumerate() {
+            let sign = if i == 0 { '?' } else { '&' };
+            match secret(name) {
+                true => write!(f, "{sign}{name}={:?}", Secret::new(value.as_str()))?,
+                false => write!(f, "{sign}{name}={value}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+fn usage(message: String) -> Error {
+    Error::new(Kind::Usage, message)
+}
+
+fn long(name: &str) -> &str {
+    let found = SHORT.iter().find(|(short, _)| *short == name);
+    found.map_or(name, |(_, long)| long)
+}
+
+/// Whether a setting may hold a secret.
+fn secret(name: &str) -> bool {
+    [
+        "password",
+        "secret",
+        "token",
+        ".pem",
+        "sasl.oauthbearer.config",
+    ]
+    .iter()
+    .any(|part| name.contains(part))
+}
+
+/// `%41` as `A`.
+fn decoded(text: &str) -> Result<String> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        if byte != b'%' {
+            out.push(byte);
+            continue;
+        }
+        let digits = [bytes.next(), bytes.next()].map(|d| d.and_then(|d| (d as char).to_digit(16)));
+        match digits {
+            [Some(high), Some(low)] => out.push((high * 16 + low) as u8),
+            _ => return Err(usage("a % in the kafka:// URL is not followed by two hex digits; write %25 for the sign itself".into())),
+        }
+    }
+    String::from_utf8(out).map_err(|_| {
+        usage("the kafka:// URL is not UTF-8 where it is decoded; check its % signs".into())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn value(settings: &[(String, String)], name: &str) -> Option<String> {
+        let found = settings.iter().find(|(n, _)| n == name);
+        found.map(|(_, v)| v.clone())
+    }
+
+    #[test]
+    fn a_url_names_brokers_topic_and_settings() {
+        let config =
+            Config::parse("kafka://a:1,b:2/power?security=ssl&ca=%2Fca.pem&timeout=5s").unwrap();
+        assert_eq!((&*config.brokers, &*config.topic), ("a:1,b:2", "power"));
+        assert_eq!(config.timeout, Duration::from_secs(5));
+        let settings = config.consumer().unwrap();
+        assert_eq!(value(&settings, "ssl.ca.location").unwrap(), "/ca.pem");
+        assert_eq!(value(&settings, "enable.auto.commit").unwrap(), "false");
+        assert_eq!(value(&settings, "compression.type"), None);
+        let settings = config.producer().unwrap();
+        assert_eq!(value(&settings, "partitioner").unwrap(), "murmur2_random");
+        assert_eq!(value(&settings, "check.crcs"), None);
+    }
+
+    #[test]
+    fn secrets_are_never_shown() {
+        let config =
+            Config::parse("kafka://alice:top%20secret@a:1/t?ssl.key.password=x&key=k.pem").unwrap();
+        let settings = config.producer().unwrap();
+        assert_eq!(value(&settings, "sasl.password").unwrap(), "top secret");
+        assert_eq!(value(&settings, "security.protocol").unwrap(), "sasl_ssl");
+        for shown in [format!("{config}"), format!("{config:?}")] {
+            assert!(!shown.contains("top") && !shown.contains("=x"), "{shown}");
+            assert!(shown.contains("alice") && shown.contains("k.pem"));
+        }
+    }
+
+    #[test]
+    fn a_secret_may_stand_in_the_environment() {
+        let config = Config::parse("kafka://a:1/t?password=${WATTLINE_NO_SUCH_THING}").unwrap();
+        let error = config.producer().unwrap_err();
+        assert_eq!(error.kind, Kind::Usage);
+        assert!(error.message.contains("WATTLINE_NO_SUCH_THING"));
+        let path = Config::parse("kafka://a:1/t?password=${PATH}").unwrap();
+        let told = value(&path.producer().unwrap(), "sasl.password");
+        assert_eq!(told, std::env::var("PATH").ok());
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_by_name() {
+        for (url, word) in [
+            ("http://a/t", "kafka://host"),
+            ("kafka://a:1", "topic"),
+            ("kafka:///t", "broker"),
+            ("kafka://a/t?acks=0", "acks"),
+            ("kafka://a/t?linger", "linger"),
+            ("kafka://a/t%4", "hex"),
+        ] {
+            let error = Config::parse(url).unwrap_err();
+            assert_eq!(error.kind, Kind::Usage);
+            assert!(error.message.contains(word), "{url}: {error}");
+        }
+    }
+
+    #[test]
+    fn percent_signs_are_decoded() {
+        assert_eq!(decoded("a%20b%2F%C3%BC").unwrap(), "a b/ü");
+    }
+}

@@ -1,0 +1,294 @@
+//! Partitions assigned by hand, read in batches: no group, nothing committed.
+//!
+//! The caller decides where each partition begins, pauses and goes on; the consumer says what came, where
+//! a partition ends for now, and what failed. Values lie in one block of bytes a batch, so that a batch
+//! can be handed to the pool as it is.
+
+use super::client::{Client, Isolation};
+use super::config::Config;
+use super::errors::error;
+pub use super::raw::Message;
+use super::raw::{Failure, Queue, Sink};
+use crate::error::Place;
+use crate::{Error, Result};
+use std::ffi::CStr;
+use std::ops::Range;
+use std::time::Duration;
+
+/// Where a partition is read from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// The first message there is.
+    Beginning,
+    /// This offset. One that retention has passed is `DataLost`.
+    At(i64),
+}
+
+/// Reads partitions of one topic. Owned by one thread.
+pub struct Consumer {
+    // Before the client: it is stopped first.
+    queue: Queue,
+    client: Client,
+    header: Option<&'static CStr>,
+}
+
+/// Messages in the order they came; offsets rise within a partition.
+#[derive(Clone, Debug, Default)]
+pub struct Messages {
+    bytes: Vec<u8>,
+    records: Vec<Record>,
+}
+
+#[derive(Clone, Debug)]
+struct Record {
+    partition: i32,
+    offset: i64,
+    timestamp: i64,
+    key: Option<Range<u32>>,
+    value: Option<Range<u32>>,
+    header: Option<Range<u32>>,
+}
+
+/// What a poll brought.
+#[derive(Debug, Default)]
+pub struct Polled {
+    /// Messages.
+    pub messages: Messages,
+    /// Partitions at their end, with the offset of the next message to come. One that came before a
+    /// message of the same partition in this poll is left out.
+    pub ends: Vec<(i32, i64)>,
+}
+
+impl Consumer {
+    /// A consumer of the endpoint's topic, with no partition yet.
+    pub fn new(config: &Config, isolation: Isolation) -> Result<Consumer> {
+        let client = Client::new(config, isolation)?;
+        let queue = Queue::new(&client.handle, &config.topic);
+        let queue = client.told("the topic could not be opened", queue)?;
+        Ok(Consumer {
+            queue,
+            client,
+            header: None,
+        })
+    }
+
+    /// The same, giving the value of this header with each message.
+    pub fn with_header(mut self, name: &'static CStr) -> Self {
+        self.header = Some(name);
+        self
+    }
+
+    /// For what is asked of the cluster.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Reads these partitions from these places, in place of all before.
+    pub fn assign(&mut self, partitions: &[(i32, Start)]) -> Result<()> {
+        for partition in self.queue.started().to_vec() {
+            self.unassign(partition)?;
+        }
+        partitions
+            .iter()
+            .try_for_each(|(p, start)| self.add(*p, *start))
+    }
+
+    /// Reads one more partition, or the same one from another place.
+    pub fn add(&mut self, partition: i32, start: Start) -> Result<()> {
+        let offset = match start {
+            Start::Beginning => i64::from(rdkafka::bindings::RD_KAFKA_OFFSET_BEGINNING),
+            Start::At(offset) => offset,
+        };
+        let begun = self.queue.start(partition, offset);
+        self.client.told("a partition could not be read", begun)
+    }
+
+    /// Reads a partition no more. A poll after this brings nothing of it.
+    pub fn unassign(&mut self, partition: i32) -> Result<()> {
+        let ended = self.queue.stop(partition);
+        self.client.told("a partition could not be left", ended)
+    }
+
+    /// Holds partitions back; what was fetched of them already may still come.
+    pub fn pause(&self, partitions: &[i32]) -> Result<()> {
+        let done = self
+            .queue
+            .pause(&self.client.config.topic, partitions, true);
+        self.client.told("partitions could not be paused", done)
+    }
+
+    /// Goes on with paused partitions.
+    pub fn resume(&self, partitions: &[i32]) -> Result<()> {
+        let done = self
+            .queue
+            .pause(&self.client.config.topic, partitions, false);
+        self.client.told("partitions could not be resumed", done)
+    }
+
+    /// What has come, at most about `most` messages, waiting at most `wait` for the first of them.
+    pub fn poll(&mut self, most: usize, wait: Duration) -> Result<Polled> {
+        let mut polled = Polled::default();
+        self.poll_into(&mut polled, most, wait)?;
+        Ok(polled)
+    }
+
+    /// The same, behind what `polled` holds. Errors: `DataLost` where the place to read from is gone,
+    /// `NotFound`, `Endpoint`; a broken connection mends itself and is no error.
+    pub fn poll_into(&mut self, polled: &mut Polled, most: usize, wait: Duration) -> Result<()> {
+        let full = polled.messages.len() + most;
+        let mut taking = Taking {
+            polled,
+            failure: None,
+        };
+        let mut wait = wait;
+        while taking.polled.messages.len() < full {
+            let want = full - taking.polled.messages.len();
+            let got = self.queue.take(want, wait, self.header, &mut taking);
+            let got = self.client.told("messages could not be read", got)?;
+            wait = Duration::ZERO;
+            if got == 0 {
+                break;
+            }
+        }
+        self.client.handle.poll(Duration::ZERO);
+        match taking.failure {
+            Some((partition, failure)) if !passing(&failure) => {
+                Err(self.failed(partition, &failure))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn failed(&self, partition: i32, failure: &Failure) -> Error {
+        let what = format!("partition {partition} could not be read");
+        let told = Some(self.client.handle.told());
+        let place = Place {
+            message: Some((self.client.config.topic.clone(), partition, -1)),
+            ..Place::default()
+        };
+        error(&what, &self.client.config, failure, told).at(place)
+    }
+
+    /// What the connection last complained of, for whoever waits in vain.
+    pub fn complaint(&self) -> Option<String> {
+        self.client.handle.poll(Duration::ZERO);
+        self.client
+            .handle
+            .told()
+            .connection()
+            .map(|(_, reason)| reason)
+    }
+
+    /// That nothing came within the caller's time, as an error that says why.
+    pub fn silent(&self, what: &str) -> Error {
+        self.client.handle.poll(Duration::ZERO);
+        let late =
+            Failure::of(rdkafka::bindings::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__TIMED_OUT);
+        error(
+            what,
+            &self.client.config,
+            &late,
+            Some(self.client.handle.told()),
+        )
+    }
+}
+
+/// Errors that the library itself mends.
+fn passing(failure: &Failure) -> bool {
+    use rdkafka::bindings::rd_kafka_resp_err_t as E;
+    matches!(
+        failure.code,
+        E::RD_KAFKA_RESP_ERR__TRANSPORT
+            | E::RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN
+            | E::RD_KAFKA_RESP_ERR__TIMED_OUT
+            | E::RD_KAFKA_RESP_ERR__RESOLVE
+            | E::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION
+            | E::RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE
+    )
+}
+
+struct Taking<'a> {
+    polled: &'a mut Polled,
+    failure: Option<(i32, Failure)>,
+}
+
+impl Sink for Taking<'_> {
+    fn message(&mut self, message: Message<'_>) {
+        self.polled.ends.retain(|(p, _)| *p != message.partition);
+        self.polled.messages.push(&message);
+    }
+
+    fn end(&mut self, partition: i32, offset: i64) {
+        self.polled.ends.retain(|(p, _)| *p != partition);
+        self.polled.ends.push((partition, offset));
+    }
+
+    fn error(&mut self, partition: i32, failure: Failure) {
+        let known = self.failure.as_ref().is_some_and(|(_, f)| !passing(f));
+        if !known {
+            self.failure = Some((partition, failure));
+        }
+    }
+}
+
+impl Messages {
+    /// Number of messages.
+    pub fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    /// Bytes of keys, values and headers.
+    pub fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Adds a message.
+    pub fn push(&mut self, message: &Message<'_>) {
+        let mut put = |part: Option<&[u8]>| {
+            part.map(|part| {
+                let start = self.bytes.len() as u32;
+                self.bytes.extend_from_slice(part);
+                start..self.bytes.len() as u32
+            })
+        };
+        let (key, value, header) = (put(message.key), put(message.value), put(message.header));
+        self.records.push(Record {
+            partition: message.partition,
+            offset: message.offset,
+            timestamp: message.timestamp,
+            key,
+            value,
+            header,
+        });
+    }
+
+    /// The messages.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Message<'_>> {
+        self.records.iter().map(|r| self.message(r))
+    }
+
+    /// Message `i`.
+    pub fn get(&self, i: usize) -> Option<Message<'_>> {
+        self.records.get(i).map(|r| self.message(r))
+    }
+
+    fn message(&self, record: &Record) -> Message<'_> {
+        let part = |range: &Option<Range<u32>>| {
+            let range = range.as_ref()?;
+            self.bytes.get(range.start as usize..range.end as usize)
+        };
+        Message {
+            partition: record.partition,
+            offset: record.offset,
+            timestamp: record.timestamp,
+            key: part(&record.key),
+            value: part(&record.value),
+            header: part(&record.header),
+        }
+    }
+}

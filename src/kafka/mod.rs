@@ -1,0 +1,34 @@
+//! Kafka: bytes and offsets; no reading is known here.
+//!
+//! In: an endpoint as a URL. Out: messages as they lie in the log, with partition, offset, record time and
+//! one header; messages into the log with every delivery report counted; topics described and made.
+//! Nothing here decides what a message means or what is committed when.
+//!
+//! | part | does |
+//! |---|---|
+//! | [`config`](Config) | the endpoint and its settings; secrets are never shown |
+//! | [`client`](Client) | topics: described with their ids, made; offsets by time |
+//! | [`consumer`](Consumer) | partitions assigned by hand, batches of messages |
+//! | [`producer`](Producer) | messages out, transactions |
+//! | `errors` | what the library says as the house's `Error` |
+//! | `partitioner` | where a key goes, as Java clients have it |
+//! | `raw` | the C library; the only `unsafe` of the room |
+
+mod client;
+mod config;
+mod consumer;
+mod errors;
+mod partitioner;
+mod producer;
+mod raw;
+#[cfg(test)]
+mod tests;
+
+pub use client::{Client, Isolation, NewTopic, TopicFacts};
+pub use config::Config;
+pub use consumer::{Consumer, Message, Messages, Polled, Start};
+pub use partitioner::{murmur2, partition_of};
+pub use producer::{Outgoing, Producer, Settled};
+
+/// The header that says which file and row a message came from: see `produce`.
+pub const ORIGIN: &std::ffi::CStr = c"wattline";

@@ -1,0 +1,234 @@
+//! Messages out: a full queue waits, every delivery report is counted, transactions.
+//!
+//! A thread of its own serves reports, so that the caller only hands messages over. After a commit or abort
+//! whose answer was lost nothing is known of it here: the caller makes a new producer with the same
+//! transactional id and reads what was committed.
+
+use super::client::Client;
+use super::config::Config;
+use super::errors::error;
+pub use super::raw::Outgoing;
+use super::raw::{Failure, Handle, Role, Sent, Topic};
+use crate::{Error, Kind, Result, runtime};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// How long the reports' thread waits at a time.
+const SERVE: Duration = Duration::from_millis(20);
+
+/// Sends to topics of one cluster. Owned by one thread.
+pub struct Producer {
+    topics: Vec<(String, Topic)>,
+    client: Client,
+    sent: u64,
+    stop: Arc<AtomicBool>,
+    server: Option<JoinHandle<()>>,
+}
+
+/// How a transaction ended.
+#[derive(Debug)]
+pub enum Settled {
+    /// It is committed.
+    Committed,
+    /// It is aborted; its messages are to be sent again.
+    Aborted(Error),
+    /// Nobody knows: the answer was lost, or this producer can do no more.
+    Unclear(Error),
+}
+
+impl Producer {
+    /// A producer; with `transactional` it takes the id over, which fences whoever had it.
+    pub fn new(config: &Config, transactional: Option<&str>) -> Result<Producer> {
+        let mut settings = config.producer()?;
+        if let Some(id) = transactional {
+            settings.push(("transactional.id".into(), id.into()));
+        }
+        let client = Client::of(config, Role::Producer, &settings)?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let (handle, over) = (client.handle.clone(), stop.clone());
+        let server = runtime::spawn("reports", move || serve(&handle, &over))?;
+        let producer = Producer {
+            topics: Vec::new(),
+            client,
+            sent: 0,
+            stop,
+            server: Some(server),
+        };
+        if transactional.is_some() {
+            producer.register()?;
+        }
+        Ok(producer)
+    }
+
+    /// Takes the transactional id.
+    fn register(&self) -> Result<()> {
+        let until = Instant::now() + self.client.config.timeout;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            match self.client.handle.init_transactions(left.max(SERVE)) {
+                Err(f) if f.retriable && Instant::now() < until => std::thread::sleep(SERVE),
+                done => {
+                    return self.told("the transactional producer could not be registered", done);
+                }
+            }
+        }
+    }
+
+    fn told<T>(&self, what: &str, done: std::result::Result<T, Failure>) -> Result<T> {
+        done.map_err(|f| self.error(what, &f))
+    }
+
+    fn error(&self, what: &str, failure: &Failure) -> Error {
+        let told = self.client.handle.told();
+        error(what, &self.client.config, failure, Some(told))
+    }
+
+    /// For what is asked of the cluster.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// A number for `topic`, to send to it.
+    pub fn topic(&mut self, topic: &str) -> Result<usize> {
+        if let Some(known) = self.topics.iter().position(|(name, _)| name == topic) {
+            return Ok(known);
+        }
+        let opened = Topic::new(&self.client.handle, topic);
+        let opened = self.told("the topic could not be opened", opened)?;
+        self.topics.push((topic.into(), opened));
+        Ok(self.topics.len() - 1)
+    }
+
+    /// Hands a message over. A full queue waits, as long as the cluster takes messages at all: the
+    /// library's own time-out ends a message that is stuck.
+    pub fn send(&mut self, topic: usize, message: &Outgoing<'_>) -> Result<()> {
+        let Some((_, to)) = self.topics.get(topic) else {
+            return Err(Error::new(Kind::Internal, "a message for an unknown topic"));
+        };
+        loop {
+            match to.send(message) {
+                Ok(Sent::Queued) => {
+                    self.sent += 1;
+                    return Ok(());
+                }
+                Ok(Sent::Full) => std::thread::sleep(Duration::from_micros(500)),
+                Err(failure) => return Err(self.error("a message could not be sent", &failure)),
+            }
+        }
+    }
+
+    /// Messages handed over so far.
+    pub fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// Messages whose delivery was reported so far.
+    pub fn delivered(&self) -> u64 {
+        self.client.handle.told().delivered.load(Relaxed)
+    }
+
+    /// Waits until every message has its report. Errors: `Endpoint` where one was not delivered.
+    pub fn flush(&self, wait: Duration) -> Result<()> {
+        let flushed = self.client.handle.flush(wait);
+        self.told("messages were not all delivered in time", flushed)?;
+        self.reported()
+    }
+
+    /// Holds the reports against what was sent.
+    fn reported(&self) -> Result<()> {
+        let told = self.client.handle.told();
+        if let Some(failure) = told.failure() {
+            return Err(self.error("a message was not delivered", &failure));
+        }
+        // The reports' thread may have taken the last one and not counted it yet.
+        let until = Instant::now() + Duration::from_secs(5);
+        while told.delivered.load(Relaxed) < self.sent && Instant::now() < until {
+            std::thread::sleep(Duration::from_micros(200));
+        }
+        match (told.delivered.load(Relaxed), self.sent) {
+            (delivered, sent) if delivered == sent => Ok(()),
+            (delivered, sent) => Err(Error::new(
+                Kind::Ledger,
+                format!(
+                    "{sent} messages were sent to {} and {delivered} delivery reports came; send again, the topic holds what was committed",
+                    self.client.config.topic
+                ),
+            )),
+        }
+    }
+
+    /// Begins a transaction.
+    pub fn begin(&self) -> Result<()> {
+        let begun = self.client.handle.begin_transaction();
+        self.told("a transaction could not be begun", begun)
+    }
+
+    /// Waits for every report and commits.
+    pub fn commit(&self, wait: Duration) -> Settled {
+        let delivered = self.client.handle.flush(wait);
+        let delivered = self
+            .told("messages were not all delivered in time", delivered)
+            .and_then(|()| self.reported());
+        if let Err(error) = delivered {
+            return self.ended(error);
+        }
+        if let Err(error) = crate::faults::point("before_commit") {
+            return self.ended(error);
+        }
+        let until = Instant::now() + wait;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            let failure = match self.client.handle.commit_transaction(left.max(SERVE)) {
+                Ok(()) => return Settled::Committed,
+                Err(failure) => failure,
+            };
+            // A retriable answer says only that it is not known yet: asking again is the same commit.
+            if failure.retriable && Instant::now() < until {
+                continue;
+            }
+            let error = self.error("the transaction could not be committed", &failure);
+            return match failure.abort {
+                true => self.ended(error),
+                false => Settled::Unclear(error),
+            };
+        }
+    }
+
+    /// Aborts the transaction because of `error`.
+    pub fn ended(&self, error: Error) -> Settled {
+        if error.kind == Kind::Fenced || self.client.handle.fatal().is_some() {
+            return Settled::Unclear(error);
+        }
+        match self
+            .client
+            .handle
+            .abort_transaction(self.client.config.timeout)
+        {
+            Ok(()) => Settled::Aborted(error),
+            Err(failure) => match self.error("the transaction could not be aborted", &failure) {
+                fenced if fenced.kind == Kind::Fenced => Settled::Unclear(fenced),
+                _ => Settled::Unclear(error),
+            },
+        }
+    }
+}
+
+fn serve(handle: &Handle, over: &AtomicBool) {
+    while !over.load(Relaxed) {
+        handle.poll(SERVE);
+    }
+}
+
+impl Drop for Producer {
+    fn drop(&mut self) {
+        // What was not flushed was not promised; waiting for it here would hide an error.
+        self.client.handle.purge();
+        self.stop.store(true, Relaxed);
+        if let Some(server) = self.server.take() {
+            // It ends within one wait; a panic there has nothing to tell us.
+            let _ = server.join();
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! Messages out, delivery reports, transactions.
+
+use super::handle::{Failure, Handle, c, millis};
+use rdkafka::bindings as rd;
+use std::ffi::{CStr, c_void};
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A topic that is written to.
+pub(in crate::kafka) struct Topic {
+    rkt: NonNull<rd::rd_kafka_topic_t>,
+    handle: Arc<Handle>,
+}
+
+// As for the handle: the library locks what it must.
+unsafe impl Send for Topic {}
+unsafe impl Sync for Topic {}
+
+/// One message on its way out; the library copies the bytes.
+pub struct Outgoing<'a> {
+    /// The partition; below 0: by the partitioner.
+    pub partition: i32,
+    /// Key.
+    pub key: &'a [u8],
+    /// Value.
+    pub value: &'a [u8],
+    /// Record time, ms since 1970; 0: now.
+    pub timestamp: i64,
+    /// One header.
+    pub header: Option<(&'static CStr, &'a [u8])>,
+}
+
+/// What became of a message that was handed over.
+#[derive(Debug)]
+pub(in crate::kafka) enum Sent {
+    /// It is in the queue.
+    Queued,
+    /// The queue is full: wait for reports and hand it over again.
+    Full,
+}
+
+impl Topic {
+    /// The topic called `name`.
+    pub fn new(handle: &Arc<Handle>, name: &str) -> Result<Topic, Failure> {
+        let name = c(name)?;
+        let rkt =
+            unsafe { rd::rd_kafka_topic_new(handle.ptr(), name.as_ptr(), std::ptr::null_mut()) };
+        let rkt = NonNull::new(rkt)
+            .ok_or_else(|| Failure::check(unsafe { rd::rd_kafka_last_error() }).err())
+            .map_err(|e| e.unwrap_or_else(|| Failure::saying("the topic could not be opened")))?;
+        Ok(Topic {
+            rkt,
+            handle: handle.clone(),
+        })
+    }
+
+    pub(super) fn ptr(&self) -> *mut rd::rd_kafka_topic_t {
+        self.rkt.as_ptr()
+    }
+
+    /// Hands a message over; never waits.
+    pub fn send(&self, message: &Outgoing<'_>) -> Result<Sent, Failure> {
+        use rd::rd_kafka_vtype_t as V;
+        let parts = [
+            vu(V::RD_KAFKA_VTYPE_RKT, U { rkt: self.ptr() }),
+            vu(
+                V::RD_KAFKA_VTYPE_PARTITION,
+                U {
+                    i32_: message.partition,
+                },
+            ),
+            vu(
+                V::RD_KAFKA_VTYPE_MSGFLAGS,
+                U {
+                    i: rd::RD_KAFKA_MSG_F_COPY,
+                },
+            ),
+            vu(V::RD_KAFKA_VTYPE_KEY, mem(message.key)),
+            vu(V::RD_KAFKA_VTYPE_VALUE, mem(message.value)),
+            vu(
+                V::RD_KAFKA_VTYPE_TIMESTAMP,
+                U {
+                    i64_: message.timestamp,
+                },
+            ),
+            match message.header {
+                Some((name, value)) => vu(V::RD_KAFKA_VTYPE_HEADER, header(name, value)),
+                None => vu(V::RD_KAFKA_VTYPE_END, U { i: 0 }),
+            },
+        ];
+        let count = parts.len() - usize::from(message.header.is_none());
+        let error = unsafe { rd::rd_kafka_produceva(self.handle.ptr(), parts.as_ptr(), count) };
+        match unsafe { Failure::take(error) } {
+            Ok(()) => Ok(Sent::Queued),
+            Err(f) if f.code == rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__QUEUE_FULL => {
+                Ok(Sent::Full)
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+}
+
+impl Drop for Topic {
+    fn drop(&mut self) {
+        unsafe { rd::rd_kafka_topic_destroy(self.ptr()) };
+    }
+}
+
+type U = rd::rd_kafka_vu_s__bindgen_ty_1;
+
+fn vu(vtype: rd::rd_kafka_vtype_t, u: U) -> rd::rd_kafka_vu_t {
+    rd::rd_kafka_vu_t { vtype, u }
+}
+
+fn mem(bytes: &[u8]) -> U {
+    U {
+        mem: rd::rd_kafka_vu_s__bindgen_ty_1__bindgen_ty_1 {
+            ptr: bytes.as_ptr().cast_mut().cast::<c_void>(),
+            size: bytes.len(),
+        },
+    }
+}
+
+fn header(name: &'static CStr, value: &[u8]) -> U {
+    U {
+        header: rd::rd_kafka_vu_s__bindgen_ty_1__bindgen_ty_2 {
+            name: name.as_ptr(),
+            val: value.as_ptr().cast(),
+            size: value.len() as isize,
+        },
+    }
+}
+
+impl Handle {
+    /// Registers the transactional id: fences whoever has it, ends what it left open.
+    pub fn init_transactions(&self, wait: Duration) -> Result<(), Failure> {
+        unsafe { Failure::take(rd::rd_kafka_init_transactions(self.ptr(), millis(wait))) }
+    }
+
+    /// Begins a transaction.
+    pub fn begin_transaction(&self) -> Result<(), Failure> {
+        unsafe { Failure::take(rd::rd_kafka_begin_transaction(self.ptr())) }
+    }
+
+    /// Waits for all reports and commits.
+    pub fn commit_transaction(&self, wait: Duration) -> Result<(), Failure> {
+        unsafe { Failure::take(rd::rd_kafka_commit_transaction(self.ptr(), millis(wait))) }
+    }
+
+    /// Drops what is on its way and aborts.
+    pub fn abort_transaction(&self, wait: Duration) -> Result<(), Failure> {
+        unsafe { Failure::take(rd::rd_kafka_abort_transaction(self.ptr(), millis(wait))) }
+    }
+
+    /// Waits until every message has its report.
+    pub fn flush(&self, wait: Duration) -> Result<(), Failure> {
+        Failure::check(unsafe { rd::rd_kafka_flush(self.ptr(), millis(wait)) })
+    }
+
+    /// Drops messages that were not sent yet, and forgets those in flight.
+    pub fn purge(&self) {
+        let all = rd::RD_KAFKA_PURGE_F_QUEUE | rd::RD_KAFKA_PURGE_F_INFLIGHT;
+        // It can fail only for a handle that is no producer.
+        let _ = unsafe { rd::rd_kafka_purge(self.ptr(), all) };
+    }
+}

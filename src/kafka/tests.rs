@@ -1,0 +1,229 @@
+//! Against librdkafka's mock cluster: delivery, reading by hand, errors as the broker gives them.
+
+use super::*;
+use crate::Kind;
+use rdkafka::bindings::rd_kafka_resp_err_t as E;
+use rdkafka::mocking::MockCluster;
+use rdkafka::types::RDKafkaApiKey as Api;
+use std::time::{Duration, Instant};
+
+const WAIT: Duration = Duration::from_secs(10);
+
+fn cluster(
+    topic: &str,
+    partitions: i32,
+) -> (
+    MockCluster<'static, rdkafka::producer::DefaultProducerContext>,
+    Config,
+) {
+    let cluster = MockCluster::new(1).unwrap();
+    cluster.create_topic(topic, partitions, 1).unwrap();
+    let url = format!(
+        "kafka://{}/{topic}?timeout=5s&linger=1",
+        cluster.bootstrap_servers()
+    );
+    let config = Config::parse(&url).unwrap();
+    (cluster, config)
+}
+
+fn outgoing<'a>(key: &'a [u8], value: &'a [u8], header: &'a [u8]) -> Outgoing<'a> {
+    Outgoing {
+        partition: partition_of(key, 2),
+        key,
+        value,
+        timestamp: 1_000,
+        header: Some((ORIGIN, header)),
+    }
+}
+
+fn send(config: &Config, count: u32) {
+    let mut producer = Producer::new(config, None).unwrap();
+    let topic = producer.topic(&config.topic).unwrap();
+    for i in 0..count {
+        let (key, value) = (format!("k{}", i % 7), format!("v{i}"));
+        let message = outgoing(key.as_bytes(), value.as_bytes(), &i.to_le_bytes());
+        producer.send(topic, &message).unwrap();
+    }
+    producer.flush(WAIT).unwrap();
+    assert_eq!(
+        (producer.sent(), producer.delivered()),
+        (count.into(), count.into())
+    );
+}
+
+/// Polls until each partition has ended.
+fn read(consumer: &mut Consumer, partitions: usize) -> Polled {
+    let (mut all, until) = (Polled::default(), Instant::now() + WAIT);
+    while all.ends.len() < partitions {
+        assert!(Instant::now() < until, "{:?}", consumer.complaint());
+        consumer
+            .poll_into(&mut all, 1000, Duration::from_millis(100))
+            .unwrap();
+    }
+    all
+}
+
+#[test]
+fn what_is_sent_comes_back_with_place_key_and_header() {
+    let (_cluster, config) = cluster("power", 2);
+    send(&config, 500);
+    let mut consumer = Consumer::new(&config, Isolation::Committed)
+        .unwrap()
+        .with_header(ORIGIN);
+    consumer
+        .assign(&[(0, Start::Beginning), (1, Start::Beginning)])
+        .unwrap();
+    let all = read(&mut consumer, 2);
+    assert_eq!(all.messages.len(), 500);
+    let mut next = [0i64; 2];
+    for message in all.messages.iter() {
+        let i = u32::from_le_bytes(message.header.unwrap().try_into().unwrap());
+        assert_eq!(message.value.unwrap(), format!("v{i}").as_bytes());
+        let key = format!("k{}", i % 7);
+        assert_eq!(message.key.unwrap(), key.as_bytes());
+        assert_eq!(message.partition, partition_of(key.as_bytes(), 2));
+        assert_eq!(message.timestamp, 1_000);
+        let next = &mut next[message.partition as usize];
+        assert_eq!(message.offset, *next);
+        *next += 1;
+    }
+    let mut ends = all.ends;
+    ends.sort_unstable();
+    assert_eq!(ends, vec![(0, next[0]), (1, next[1])]);
+    assert_eq!(consumer.client().watermarks(0).unwrap(), (0, next[0]));
+    assert_eq!(consumer.client().partitions().unwrap(), vec![0, 1]);
+}
+
+#[test]
+fn a_partition_is_read_from_any_place_and_left() {
+    let (_cluster, config) = cluster("power", 2);
+    send(&config, 300);
+    let mut consumer = Consumer::new(&config, Isolation::Committed).unwrap();
+    let (_, high) = consumer.client().watermarks(1).unwrap();
+    consumer.assign(&[(1, Start::At(high - 3))]).unwrap();
+    let all = read(&mut consumer, 1);
+    assert_eq!(
+        all.messages.iter().map(|m| m.offset).collect::<Vec<_>>(),
+        vec![high - 3, high - 2, high - 1]
+    );
+    consumer.add(1, Start::At(high - 1)).unwrap();
+    assert_eq!(read(&mut consumer, 1).messages.len(), 1);
+    consumer.assign(&[(0, Start::Beginning)]).unwrap();
+    assert!(
+        read(&mut consumer, 1)
+            .messages
+            .iter()
+            .all(|m| m.partition == 0)
+    );
+}
+
+#[test]
+fn a_place_that_is_gone_is_lost_data() {
+    let (_cluster, config) = cluster("power", 1);
+    let mut consumer = Consumer::new(&config, Isolation::Committed).unwrap();
+    consumer.assign(&[(0, Start::At(1_000))]).unwrap();
+    let until = Instant::now() + WAIT;
+    let error = loop {
+        assert!(Instant::now() < until);
+        match consumer.poll(10, Duration::from_millis(100)) {
+            Ok(polled) => assert!(polled.messages.is_empty()),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(error.kind, Kind::DataLost);
+    assert_eq!(error.place.unwrap().message.unwrap().1, 0);
+}
+
+#[test]
+fn passing_errors_of_a_broker_lose_nothing() {
+    let (cluster, config) = cluster("power", 2);
+    for code in [
+        E::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION,
+        E::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS,
+        E::RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT,
+    ] {
+        cluster.request_errors(Api::Produce, &[code; 5]);
+        send(&config, 50);
+    }
+    cluster.request_errors(
+        Api::Fetch,
+        &[E::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION; 5],
+    );
+    let mut consumer = Consumer::new(&config, Isolation::Committed).unwrap();
+    consumer
+        .assign(&[(0, Start::Beginning), (1, Start::Beginning)])
+        .unwrap();
+    assert_eq!(read(&mut consumer, 2).messages.len(), 150);
+}
+
+#[test]
+fn a_message_that_is_refused_is_an_error_of_the_flush() {
+    let (cluster, config) = cluster("power", 1);
+    cluster.request_errors(
+        Api::Produce,
+        &[E::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED; 1],
+    );
+    let mut producer = Producer::new(&config, None).unwrap();
+    let topic = producer.topic("power").unwrap();
+    let message = Outgoing {
+        partition: 0,
+        ..outgoing(b"k", b"v", b"")
+    };
+    producer.send(topic, &message).unwrap();
+    let error = producer.flush(WAIT).unwrap_err();
+    assert_eq!(error.kind, Kind::Endpoint);
+    assert!(error.message.contains("power"), "{error}");
+}
+
+#[test]
+fn a_transaction_commits_and_the_old_owner_is_fenced() {
+    let (_cluster, config) = cluster("power", 1);
+    let mut first = Producer::new(&config, Some("id")).unwrap();
+    let topic = first.topic("power").unwrap();
+    let message = Outgoing {
+        partition: 0,
+        ..outgoing(b"k", b"v", b"")
+    };
+    first.begin().unwrap();
+    first.send(topic, &message).unwrap();
+    assert!(matches!(first.commit(WAIT), Settled::Committed));
+    let second = Producer::new(&config, Some("id")).unwrap();
+    first.begin().unwrap();
+    let sent = first.send(topic, &message);
+    let settled = sent.map_or_else(|e| first.ended(e), |()| first.commit(WAIT));
+    match settled {
+        Settled::Unclear(error) => assert_eq!(error.kind, Kind::Fenced, "{error}"),
+        other => panic!("{other:?}"),
+    }
+    drop(second);
+}
+
+#[test]
+fn a_broker_that_is_not_there_is_named() {
+    let config = Config::parse("kafka://127.0.0.1:1/power?timeout=1s").unwrap();
+    let error = Client::new(&config, Isolation::Committed)
+        .unwrap()
+        .describe()
+        .unwrap_err();
+    assert_eq!((error.kind, error.retryable), (Kind::Endpoint, true));
+    assert!(error.message.contains("127.0.0.1:1"), "{error}");
+}
+
+#[test]
+fn a_topic_that_is_not_there_is_not_found() {
+    let (cluster, config) = cluster("power", 1);
+    let config = config.with_topic("nope");
+    cluster
+        .topic_error("nope", E::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)
+        .unwrap();
+    let client = Client::new(&config, Isolation::Committed).unwrap();
+    assert_eq!(client.partitions().unwrap_err().kind, Kind::NotFound);
+}
+
+#[test]
+fn a_setting_that_cannot_be_is_refused_without_its_value() {
+    let config = Config::parse("kafka://a:1/t?session.timeout.ms=secretive").unwrap();
+    let error = Client::new(&config, Isolation::Committed).err().unwrap();
+    assert_eq!(error.kind, Kind::Usage);
+    assert!(error.message.contains("session.timeout.ms") && !error.message.contains("secretive"));
+}
