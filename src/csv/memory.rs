@@ -64,6 +64,6 @@ impl Records {
             until: len as u64,
             decoded,
         };
-        Front::new(start, Ledger::default()).settle(&self.job, piece, &mut scratch)
+        Front::new(start, Ledger::default(), None).settle(&self.job, piece, &mut scratch)
     }
 }
