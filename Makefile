@@ -59,11 +59,11 @@ test-python: $(VENV)/.dev
 test-services: $(VENV)/.dev ## that real servers start, answer, are killed, come back and leave nothing
 	$(PY) -m pytest tests/services
 
-services: $(VENV)/.dev ## starts real servers in the background and prints their URLs (WITH=postgres for some)
-	$(PY) -m tests.services up $(if $(WITH),--with $(WITH))
+services: | system ## starts real servers in the background and prints their URLs (WITH=postgres,kafka for some)
+	@$(PYTHON) -m tests.services up $(if $(WITH),--with $(WITH))
 
 services-down: ## ends them
-	$(PYTHON) -m tests.services down
+	@$(PYTHON) -m tests.services down
 
 # The same code with failpoints compiled in, beside the wheel, for the tests that kill it.
 test-faults: $(VENV)/.dev

@@ -9,7 +9,8 @@
 from .cassandra import Cassandra
 from .kafka import Kafka
 from .postgres import Postgres
-from .process import Process, ServiceError
+from .process import Process
 from .server import Server
+from .watch import ServiceError
 
 __all__ = ["Cassandra", "Kafka", "Postgres", "Process", "Server", "ServiceError"]

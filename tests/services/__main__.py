@@ -13,8 +13,8 @@ from .keep import KINDS, down, keep, started, status, up
 def run(kinds: Sequence[str], command: Sequence[str]) -> int:
     """Runs a command with the servers' URLs in its environment; ends them after it."""
     with started(kinds) as servers:
-        urls = {f"WATTLINE_TEST_{server.kind.upper()}": server.url for server in servers}
-        return subprocess.run(command, check=False, env={**os.environ, **urls}).returncode
+        told = {name: value for server in servers for name, value in server.environment.items()}
+        return subprocess.run(command, check=False, env={**os.environ, **told}).returncode
 
 
 def kinds_of(text: str) -> list[str]:

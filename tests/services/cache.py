@@ -3,14 +3,12 @@
 import fcntl
 import os
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from .process import ServiceError
-from .server import program
+from .watch import ServiceError, program, tool
 
 ROOT = Path(__file__).resolve().parents[2]
 #: everything the servers leave in the checkout; git ignores it
@@ -52,23 +50,22 @@ def project(wanted: Mapping[str, Sequence[str]]) -> str:
 
 def download(wanted: Mapping[str, Sequence[str]], target: Path) -> None:
     """Copies the packages and all they need into ``target``; Maven's own settings say from where."""
-    maven = program("mvn", "maven")
     options = " ".join((*SMALL_JVM, os.environ.get("MAVEN_OPTS", "")))
     with tempfile.TemporaryDirectory() as folder:
         pom = Path(folder, "pom.xml")
         pom.write_text(project(wanted))
-        command = [maven, "-B", "-q", "-f", str(pom), "-Dmaven.artifact.threads=16", PLUGIN]
+        command = [program("mvn", "maven"), "-B", "-q", "-f", pom, "-Dmaven.artifact.threads=16", PLUGIN]
         command += ["-DincludeScope=runtime", f"-DoutputDirectory={target}"]
-        for _ in range(TRIES):
-            run = subprocess.run(
-                command, capture_output=True, text=True, check=False, env={**os.environ, "MAVEN_OPTS": options}
-            )
-            if run.returncode == 0:
+        for left in reversed(range(TRIES)):
+            try:
+                tool(command, environment={**os.environ, "MAVEN_OPTS": options})
                 return
-    raise ServiceError(f"Maven could not download {', '.join(wanted)}:\n{(run.stdout + run.stderr)[-2000:]}")
+            except ServiceError:
+                if not left:
+                    raise
 
 
-def packages(name: str, wanted: Mapping[str, Sequence[str]], finish: Callable[[Path], None] | None = None) -> Path:
+def packages(name: str, wanted: Mapping[str, Sequence[str]], finish: Callable[[Path], object] | None = None) -> Path:
     """The folder with the packages, downloaded and finished by whoever comes first."""
     with locked(name) as folder:
         if not folder.exists():

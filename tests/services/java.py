@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .cache import HOME, SMALL_JVM, locked
-from .server import program
+from .watch import program
 
 
 def java() -> str:

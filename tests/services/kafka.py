@@ -3,7 +3,6 @@
 import base64
 import os
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,8 +11,9 @@ from . import tls
 from .cache import locked, packages
 from .java import archive, command
 from .kafka_settings import BROKER, LOGGING, VERSION, WANTED, doors, replication, security
-from .process import Process, ServiceError
+from .process import Process
 from .server import Server
+from .watch import tool
 
 CLUSTER = "d2F0dGxpbmUtc2VydmljZQ"
 #: user and password of the SCRAM door
@@ -40,10 +40,7 @@ def checkpoint() -> Path:
             user = f"SCRAM-SHA-512=[name={USER},password={USER}]"
             words = ("format", "-t", CLUSTER, "-c", config, "--add-scram", user)
             flags = ("-Xmx64m", f"-Dlog4j2.configurationFile={libs / 'log4j2.properties'}")
-            line = list(map(str, command(libs, flags, "kafka.tools.StorageTool", *words)))
-            done = subprocess.run(line, check=False, capture_output=True, text=True)
-            if done.returncode:
-                raise ServiceError(f"Kafka's StorageTool: {done.stdout}{done.stderr}")
+            tool(command(libs, flags, "kafka.tools.StorageTool", *words))
             shutil.copy(Path(folder, "log/bootstrap.checkpoint"), path)
     return path
 

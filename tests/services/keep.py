@@ -8,15 +8,16 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
+from typing import Any
 
 from . import guard
 from .cache import HOME, ROOT
 from .cassandra import Cassandra
 from .kafka import Kafka
 from .postgres import Postgres
-from .process import ServiceError
 from .server import Server
+from .watch import ServiceError
 
 KINDS: dict[str, type[Server]] = {"postgres": Postgres, "kafka": Kafka, "cassandra": Cassandra}
 RUN = HOME / "run"
@@ -25,28 +26,25 @@ NOTE = RUN / "set.json"
 LOG = RUN / "keeper.log"
 
 
+def start(kind: str) -> Server:
+    return KINDS[kind]().__enter__()
+
+
 @contextmanager
 def started(kinds: Sequence[str]) -> Iterator[list[Server]]:
     """The servers, started side by side."""
     with ExitStack() as stack, ThreadPoolExecutor() as pool:
-        futures = [pool.submit(lambda kind=kind: KINDS[kind]().__enter__()) for kind in kinds]
-        servers, failed = [], []
+        futures = [pool.submit(start, kind) for kind in kinds]
+        servers: list[Server] = []
+        failed: list[Exception] = []
         for future in futures:
             try:
-                servers.append(stack.enter_context(closing_only(future.result())))
+                servers.append(stack.enter_context(closing(future.result())))
             except Exception as error:
                 failed.append(error)
         if failed:
             raise failed[0]
         yield servers
-
-
-@contextmanager
-def closing_only(server: Server) -> Iterator[Server]:
-    try:
-        yield server
-    finally:
-        server.close()
 
 
 def keep(kinds: Sequence[str]) -> int:
@@ -67,11 +65,11 @@ def keep(kinds: Sequence[str]) -> int:
     return 0
 
 
-def kept() -> dict | None:
+def kept() -> dict[str, Any] | None:
     """What runs, if its keeper does."""
     if not NOTE.exists():
         return None
-    note = json.loads(NOTE.read_text())
+    note: dict[str, Any] = json.loads(NOTE.read_text())
     return note if guard.born(note["keeper"]) == note["born"] else None
 
 

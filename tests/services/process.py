@@ -1,65 +1,13 @@
 """Starts a server's process so that it cannot outlive the one that wanted it."""
 
-import atexit
-import os
 import signal
 import subprocess
-import sys
-import tempfile
-import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from . import guard
-
-
-class ServiceError(Exception):
-    """A server that cannot be had: what is missing or what its log says."""
-
-
-class Guard:
-    """The watching process of this one; begun with the first server."""
-
-    def __init__(self) -> None:
-        self._process: subprocess.Popen[bytes] | None = None
-        self._owner = 0
-        self._lock = threading.Lock()
-
-    def tell(self, line: str) -> None:
-        with self._lock:
-            # A process forked off this one has its own guard.
-            if self._process is None or self._owner != os.getpid():
-                command = [sys.executable, "-I", guard.__file__]
-                self._process = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
-                self._owner = os.getpid()
-                atexit.register(self.close)
-            pipe = self._process.stdin
-            assert pipe is not None
-            pipe.write(f"{line}\n".encode())
-            pipe.flush()
-
-    def close(self) -> None:
-        """Has everything that is left ended, and waits for it."""
-        if self._process is not None and self._owner == os.getpid():
-            self._process.communicate()
-            self._process = None
-
-
-WATCH = Guard()
-
-
-def make_folder(kind: str) -> Path:
-    """A new temporary folder that the guard removes if nobody else does."""
-    folder = Path(tempfile.mkdtemp(prefix=f"wattline-{kind}-"))
-    WATCH.tell(f"folder {folder}")
-    folder.chmod(0o755)
-    return folder
-
-
-def remove_folder(folder: Path) -> None:
-    guard.remove(folder)
-    WATCH.tell(f"forget {folder}")
+from .watch import WATCH, ServiceError
 
 
 class Process:
@@ -84,6 +32,7 @@ class Process:
         self.stop_signal, self.last_signal = stop_signal, last_signal
         self._child: subprocess.Popen[bytes] | None = None
         self._log_from = 0
+        self._orphans: dict[int, str] = {}
 
     @property
     def pid(self) -> int:
@@ -133,31 +82,43 @@ class Process:
         self.begin()
         self.wait()
 
-    def signal(self, number: int, *, children: bool = True) -> None:
-        guard.send(guard.family(self.pid) if children else [self.pid], number)
-
     def kill(self, *, children: bool = True) -> None:
         """SIGKILL, also to the processes below it; returns when they are gone."""
         if self.alive:
-            members = guard.family(self.pid) if children else [self.pid]
+            first, *below = guard.family(self.pid)
+            members = [first, *below] if children else [first]
             guard.send(members, signal.SIGKILL)
+            self._let_go([] if children else below)
             guard.wait_gone(members, 30)
         self._reap()
+
+    def _let_go(self, orphans: list[int]) -> None:
+        """Processes that go on by themselves; they end with this one's ``end``, or by the guard."""
+        for pid in orphans:
+            self._orphans[pid] = guard.born(pid)
+            WATCH.tell(f"process {pid} {int(signal.SIGKILL)}")
 
     def stop(self, seconds: float = 30) -> None:
         """Asks for an orderly end; kills when that takes too long."""
         if self.alive:
             members = guard.family(self.pid)
-            guard.send(members, signal.SIGCONT)
-            guard.send([self.pid], self.stop_signal)
+            self.ask()
             if not guard.wait_gone(members, seconds):
                 self.kill()
         self._reap()
 
+    def ask(self) -> None:
+        """Asks for an orderly end, and does not wait for it."""
+        self.thaw()
+        guard.send([self.pid], self.stop_signal)
+
     def end(self) -> None:
-        """Ends the process for good, quickly."""
+        """Ends the process for good, quickly, and what it left."""
         if self.alive:
             guard.end(self.pid, self.last_signal)
+        for pid, birth in self._orphans.items():
+            if birth and guard.born(pid) == birth:
+                guard.end(pid, signal.SIGKILL)
         self._reap()
 
     def _reap(self) -> None:
@@ -167,7 +128,7 @@ class Process:
 
     def freeze(self) -> None:
         """SIGSTOP: the server keeps its connections and answers nothing."""
-        self.signal(signal.SIGSTOP)
+        guard.send(guard.family(self.pid), signal.SIGSTOP)
 
     def thaw(self) -> None:
-        self.signal(signal.SIGCONT)
+        guard.send(guard.family(self.pid), signal.SIGCONT)

@@ -1,19 +1,11 @@
 """What all servers have in common: one process or several, a folder, ports."""
 
-import shutil
 from pathlib import Path
 from typing import Self
 
 from .ports import Ports
-from .process import Process, ServiceError, make_folder, remove_folder
-
-
-def program(name: str, package: str) -> str:
-    """The path of a program the machine must have."""
-    found = shutil.which(name)
-    if found is None:
-        raise ServiceError(f"{name} is not installed (Debian: {package}); `make system` installs it")
-    return found
+from .process import Process
+from .watch import make_folder, remove_folder
 
 
 class Server:
@@ -31,6 +23,11 @@ class Server:
     def url(self) -> str:
         """Where clients reach it, as the product writes it."""
         raise NotImplementedError
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a command that needs this server is told."""
+        return {f"WATTLINE_TEST_{self.kind.upper()}": self.url}
 
     @property
     def log(self) -> Path:
@@ -56,6 +53,9 @@ class Server:
 
     def stop(self) -> None:
         """An orderly end; ``start`` goes on from there."""
+        for node in self.nodes:
+            if node.alive:
+                node.ask()
         for node in self.nodes:
             node.stop()
 

@@ -1,5 +1,7 @@
 """A PostgreSQL of the tests answers real clients, is crashed and frozen, and comes back with its data."""
 
+from pathlib import Path
+
 import psycopg
 import pytest
 
@@ -44,3 +46,53 @@ def test_postgres_takes_settings_and_can_insist_on_tls() -> None:
             psycopg.connect(server.url + "?sslmode=disable")
         with psycopg.connect(server.tls_url) as client:
             assert client.execute("SHOW max_connections").fetchone() == ("7",)
+
+
+def shared_memory() -> set[str]:
+    """The ids of the machine's shared memory segments."""
+    return {line.split()[1] for line in Path("/proc/sysvipc/shm").read_text().splitlines()[1:]}
+
+
+def test_a_crash_leaves_no_shared_memory() -> None:
+    with Postgres() as server:
+        held = (server.folder / "data/postmaster.pid").read_text().splitlines()[6].split()[1]
+        assert held in shared_memory()
+        server.kill()
+    assert held not in shared_memory()
+
+
+#: computes for some seconds, then inserts: a backend that only waits would notice that its server is gone
+BUSY = """DO $$ BEGIN
+    WHILE clock_timestamp() < now() + interval '{} s' LOOP END LOOP;
+    INSERT INTO kept VALUES (1);
+END $$"""
+
+
+def begin_busy(server: Postgres, seconds: int) -> psycopg.Connection:
+    """A connection whose backend is busy; nobody waits for its answer."""
+    with psycopg.connect(server.url) as client:
+        client.execute("CREATE TABLE kept (a int)")
+    busy = psycopg.connect(server.url, autocommit=True)
+    busy.pgconn.send_query(BUSY.format(seconds).encode())
+    with psycopg.connect(server.admin_url, autocommit=True) as client:
+        question = "SELECT 1 FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'DO %'"
+        while client.execute(question).fetchone() is None:
+            pass
+    return busy
+
+
+def test_a_backend_may_outlive_its_server_and_commit() -> None:
+    with Postgres() as server:
+        begin_busy(server, 2)
+        server.kill(children=False)
+        server.start()
+        with psycopg.connect(server.url) as client:
+            assert client.execute("SELECT a FROM kept").fetchall() == [(1,)]
+
+
+def test_orphans_of_a_killed_server_end_with_it() -> None:
+    with Postgres() as server:
+        pid = begin_busy(server, 600).pgconn.backend_pid
+        server.kill(children=False)
+        assert guard.running(pid)
+    assert not guard.running(pid)

@@ -37,8 +37,16 @@ def nothing_left(folder: Path, pids: list[int]) -> bool:
     return not folder.exists() and guard.wait_gone(pids, 30)
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("kind", ["Postgres", "Kafka", "Cassandra"])
+@pytest.mark.parametrize(
+    ("kind", "number"),
+    [
+        ("Postgres", signal.SIGKILL),
+        ("Kafka", signal.SIGKILL),
+        ("Cassandra", signal.SIGKILL),
+        ("Postgres", signal.SIGTERM),
+        ("Postgres", signal.SIGINT),
+    ],
+)
 def test_an_ended_owner_leaves_nothing(kind: str, number: int) -> None:
     process, folder, pids = owner(kind)
     assert pids and all(map(guard.running, pids))

@@ -1,9 +1,8 @@
 """Certificates for the servers: a new authority, a server certificate, a client certificate."""
 
-import subprocess
 from pathlib import Path
 
-from .process import ServiceError
+from .watch import program, tool
 
 NAMES = ",".join(["DNS:localhost", *(f"IP:127.0.0.{last}" for last in range(1, 9))])
 #: opens the PKCS12 file
@@ -12,9 +11,7 @@ KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
 
 
 def openssl(folder: Path, *arguments: str) -> None:
-    run = subprocess.run(["openssl", *arguments], cwd=folder, capture_output=True, text=True, check=False)
-    if run.returncode:
-        raise ServiceError(f"openssl {arguments[0]}: {run.stderr.strip()}")
+    tool([program("openssl", "openssl"), *arguments], folder=folder)
 
 
 def signed(folder: Path, who: str) -> None:
