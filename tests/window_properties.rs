@@ -721,6 +721,24 @@ fn windows_close_in_passing_and_gaps_are_written_once() {
     }
 }
 
+/// The rows whose windows end beyond `mark`, and the others, grain by grain.
+fn parted(case: &Case, plan: &Plan, rows: &[Row], mark: i64) -> (Delta, Delta) {
+    let (readings, keep) = batch(case, rows);
+    let late = |g: usize, late: bool| {
+        let is = |r: &Row| (plan.window(g, r.time).1 <= mark) == late;
+        Some(rows.iter().map(is).collect())
+    };
+    let part = |side: bool| {
+        let on_time = (0..plan.grains().len()).map(|g| late(g, side)).collect();
+        let keep = Keep {
+            on_time,
+            ..keep.clone()
+        };
+        plan.accumulate(&readings, &keep).unwrap()
+    };
+    (part(false), part(true))
+}
+
 #[test]
 fn corrections_count_up_and_end_at_the_truth() {
     let mut corrected = 0;
@@ -737,20 +755,35 @@ fn corrections_count_up_and_end_at_the_truth() {
         rows.sort_by_cached_key(|r| r.time + dice.below(300) as i64 * MINUTE);
         let want = oracle(&case, &rows);
         let mut got: BTreeMap<Key, Line> = BTreeMap::new();
+        let mut revisions: BTreeMap<Key, i32> = BTreeMap::new();
         let mut open = Open::new();
         let (mut mark, mut log) = (i64::MIN, Vec::new());
         while !rows.is_empty() || mark < i64::MAX {
             let n = (1 + dice.below(25)).min(rows.len());
             let part: Vec<Row> = rows.drain(..n).collect();
+            let (on_time, late) = parted(&case, &plan, &part, mark);
+            for (g, grain) in plan.grains().enumerate() {
+                let counts = |r: &&Row| !r.duplicate && r.values.iter().any(Option::is_some);
+                for row in part.iter().filter(counts) {
+                    let (start, end) = plan.window(g, row.time);
+                    let key = (
+                        grain.to_string(),
+                        start,
+                        case.sensors[row.sensor].to_string(),
+                    );
+                    *revisions.entry(key).or_default() += i32::from(mark >= end);
+                }
+            }
             mark = part.iter().map(|r| r.time).fold(mark, i64::max);
             mark = if rows.is_empty() { i64::MAX } else { mark };
-            open.merge(&plan, delta(&case, &plan, &part)).unwrap();
+            open.merge(&plan, on_time).unwrap();
+            open.merge_late(&plan, late).unwrap();
             let first = lines(&open.take_corrected(&plan).unwrap());
             corrected += first.len();
             let then = lines(&open.close(&plan, mark).unwrap());
             assert!(first.keys().all(|k| !then.contains_key(k)), "seed {seed}");
             for (key, line) in first.into_iter().chain(then) {
-                let due = got.get(&key).map_or(0, |l| l.revision + 1);
+                let due = revisions.get(&key).copied().unwrap_or(0);
                 assert_eq!(line.revision, due, "seed {seed} {key:?}");
                 assert!(line.last);
                 got.insert(key, line);

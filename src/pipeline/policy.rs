@@ -20,7 +20,7 @@ policy! {
         Side,
         /// Counted and left out.
         Drop,
-        /// Merged into the kept partial, the row written again with `revision + 1`; after `correct_for`, side.
+        /// Merged into the kept partial, the row written again, `revision` one up for each; after `correct_for`, side.
         Correct,
     }
 }

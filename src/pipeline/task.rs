@@ -43,10 +43,11 @@
 //! a bounded read back until `low` has passed them (`pending` in the books, kept in the state); a stream refuses it.
 //!
 //! **Closing.** A window is final when W ≥ its end. Final windows leave memory (kept until W ≥ end + `correct_for`
-//! under `on_late = correct`). At the end of a bounded read, W becomes the greatest end of interval, if that is
-//! further; windows still open are written with `final = false` and stay in the state. The end of a stream (`until`)
-//! moves no watermark. In silence (`idle`) W goes on at the pace of the clock from where the last batch left it: a
-//! decision, made only when a window closes by it. While the task itself has paused the reader there is no silence.
+//! under `on_late = correct`; a row's `revision` is the number of late readings merged into its window). At the end of a
+//! bounded read, W becomes the greatest end of interval, if that is further; windows still open are written with
+//! `final = false` and stay in the state. The end of a stream (`until`) moves no watermark. In silence (`idle`) W goes
+//! on at the pace of the clock from where the last batch left it: a decision, made only when a window closes by it.
+//! While the task itself has paused the reader there is no silence.
 //!
 //! **When to flush**: enough rows or bytes of effects, or `interval` since the last one, or the end. Only when
 //! something changed (a re-run of a counted file decides nothing). A stop drops what gathered: the next run reads it

@@ -118,8 +118,8 @@ impl GrainState {
         self.rows.remove(&plan.cells, row);
     }
 
-    /// Merges a row of a delta.
-    fn merge(&mut self, plan: &Plan, grain: usize, delta: &Rows, from: u32, sensor: u32) {
+    /// Merges a row of a delta; gives the row it went to.
+    fn merge(&mut self, plan: &Plan, grain: usize, delta: &Rows, from: u32, sensor: u32) -> u32 {
         let (_, start, _) = delta.key(from);
         if let Some(&row) = self.index.get(&(sensor, start)) {
             self.rows.merge(&plan.cells, row, delta, from);
@@ -128,12 +128,13 @@ impl GrainState {
                 self.rows.mark(row, flag::CORRECTED, 0);
                 self.corrected.push(row);
             }
-            return;
+            return row;
         }
         let row = self.rows.copy(&plan.cells, delta, from);
         self.rows.set(row, head::SENSOR, u64::from(sensor));
         self.enter(plan, grain, row);
         self.touch(row);
+        row
     }
 
     /// Takes out the rows that are final at `watermark`, in order of start.
@@ -193,6 +194,15 @@ impl Open {
 
     /// Merges the partials of a batch.
     pub fn merge(&mut self, plan: &Plan, delta: Delta) -> Result<()> {
+        self.merge_as(plan, delta, false)
+    }
+
+    /// Merges the partials of readings that came after their windows were final: each reading is a revision.
+    pub fn merge_late(&mut self, plan: &Plan, delta: Delta) -> Result<()> {
+        self.merge_as(plan, delta, true)
+    }
+
+    fn merge_as(&mut self, plan: &Plan, delta: Delta, late: bool) -> Result<()> {
         if delta.grains.len() != plan.grains.len() {
             return Err(Error::new(
                 Kind::Internal,
@@ -207,7 +217,11 @@ impl Open {
                 if ids[code] == u32::MAX {
                     ids[code] = self.intern(&delta.names[code]);
                 }
-                self.grains[grain].merge(plan, grain, rows, from, ids[code]);
+                let state = &mut self.grains[grain];
+                let row = state.merge(plan, grain, rows, from, ids[code]);
+                if late {
+                    state.rows.revise(row, rows.get(from, head::READINGS));
+                }
             }
         }
         Ok(())
@@ -235,8 +249,7 @@ impl Open {
         Ok(written)
     }
 
-    /// Writes the empty windows that closing `due` completes; sets revisions of windows that
-    /// were written empty before.
+    /// Writes the empty windows that closing `due` completes.
     fn complete(
         &mut self,
         plan: &Plan,
@@ -285,11 +298,7 @@ impl Open {
         let (sensor, start, end) = self.grains[grain].rows.key(row);
         let track = *self.grains[grain].track(sensor);
         if track.next != NONE && start < track.next {
-            // It was written empty: this is its first revision.
-            let word = self.grains[grain].rows.get(row, head::SENSOR);
-            self.grains[grain]
-                .rows
-                .set(row, head::SENSOR, word | 1 << 32);
+            // It was written empty; its readings came late and counted as revisions.
             self.grains[grain].track(sensor).open -= 1;
             return Ok(());
         }
@@ -410,7 +419,7 @@ impl Open {
         }
     }
 
-    /// Rows of closed windows that were corrected since they were written, one revision on.
+    /// Rows of closed windows that were corrected since they were written.
     pub fn take_corrected(&mut self, plan: &Plan) -> Result<Vec<WindowRows>> {
         let mut written = Vec::new();
         for grain in 0..self.grains.len() {
@@ -419,8 +428,6 @@ impl Open {
             list.retain(|row| state.rows.has(*row, flag::CORRECTED));
             for &row in &list {
                 state.rows.mark(row, 0, flag::CORRECTED);
-                let word = state.rows.get(row, head::SENSOR);
-                state.rows.set(row, head::SENSOR, word + (1 << 32));
                 state.touch(row);
             }
             written.extend(self.write(plan, grain, list, true)?);

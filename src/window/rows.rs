@@ -168,6 +168,17 @@ impl Rows {
         self.set(row, head::FLAGS, (flags | on) & !off);
     }
 
+    /// Counts readings that came after the window was final.
+    pub fn revise(&mut self, row: u32, readings: u64) {
+        let word = self.get(row, head::SENSOR);
+        let revision = (word >> 32).saturating_add(readings).min(i32::MAX as u64);
+        self.set(
+            row,
+            head::SENSOR,
+            word & u64::from(u32::MAX) | revision << 32,
+        );
+    }
+
     /// A new empty partial.
     #[inline]
     pub fn push(&mut self, sensor: u32, start: i64, end: i64) -> u32 {

@@ -4,6 +4,7 @@ use crate::model::{self, Outcome, Told};
 use crate::scenario::{Dice, GRAINS, Scenario};
 use crate::world::{Broken, End, Result, World};
 use std::collections::{BTreeMap, BTreeSet};
+use wattline::pipeline::policy::{OnConflict, OnLate};
 use wattline::pipeline::task::Outcome as Ended;
 
 /// One history from its seed.
@@ -25,6 +26,20 @@ pub fn history(seed: u64, broken: Broken) -> Result<()> {
         return Err("a re-run decided something".into());
     }
     compare(&w)
+}
+
+/// The tables of a stream under corrections when flushes are cut at so many rows; nothing goes wrong.
+pub fn cut(seed: u64, rows: usize) -> Result<Windows> {
+    let mut dice = Dice(seed.wrapping_mul(0x5851_f42d_4c95_7f2d));
+    let mut s = Scenario::new(&mut dice);
+    (s.bounded, s.on_late, s.on_conflict) = (false, OnLate::Correct, OnConflict::Keep);
+    (s.idle, s.limits.rows, s.limits.interval) = (None, rows, i64::MAX);
+    let length = s.rows.len();
+    let mut w = World::new(s, dice, Broken::Nothing);
+    (w.trouble, w.now) = (false, i64::MAX / 4);
+    run(&mut w, length, &mut 0)?;
+    compare(&w)?;
+    Ok(w.stores.swap_remove(0).windows)
 }
 
 /// Runs until an owner gets to the end.
@@ -80,7 +95,7 @@ fn differ(got: &Windows, want: &Windows) -> Result<()> {
     Ok(())
 }
 
-type Windows = BTreeMap<(usize, usize, i64), model::Window>;
+pub type Windows = BTreeMap<(usize, usize, i64), model::Window>;
 
 fn at(head: &wattline::flush::Head) -> usize {
     head.positions.first().map_or(0, |p| p.at as usize)

@@ -69,6 +69,17 @@ fn random_histories_end_as_the_model_says() {
     }
 }
 
+#[test]
+fn where_flushes_are_cut_shows_in_no_table() {
+    let mut revised = 0;
+    for seed in 0..300 {
+        let tables = [1, 7, 10_000].map(|rows| check::cut(seed, rows).unwrap());
+        assert!(tables.iter().all(|t| *t == tables[0]), "seed {seed}");
+        revised += tables[0].values().filter(|w| w.revision > 1).count();
+    }
+    assert!(revised > 40, "{revised}");
+}
+
 /// A harness that passes broken engines proves nothing: each defect must be found within some thousand histories.
 #[test]
 fn deliberate_defects_are_found() {

@@ -32,6 +32,8 @@ pub struct Window {
     pub readings: i64,
     pub missing: i64,
     pub duplicates: i64,
+    /// Readings that came when it was final.
+    pub revision: i64,
     pub last: bool,
     pub count: i64,
     pub sum: Option<i64>,
@@ -73,6 +75,7 @@ struct State<'a> {
     out: Outcome,
     values: BTreeMap<(usize, usize, i64), Vec<(i64, i64)>>,
     duplicates: BTreeMap<(usize, usize, i64), i64>,
+    revisions: BTreeMap<(usize, usize, i64), i64>,
     mark: i64,
     /// The mark when the read began.
     began: i64,
@@ -94,6 +97,7 @@ pub fn outcome(s: &Scenario, told: &[Told]) -> Outcome {
         out: Outcome::default(),
         values: BTreeMap::new(),
         duplicates: BTreeMap::new(),
+        revisions: BTreeMap::new(),
         mark: NONE,
         began: NONE,
         most: NONE,
@@ -237,6 +241,8 @@ impl State<'_> {
             if self.mark < end || corrects {
                 books.windowed += 1;
                 books.corrected += u64::from(self.mark >= end);
+                let revision = self.revisions.entry((g, row.sensor, start)).or_default();
+                *revision += i64::from(self.mark >= end);
                 self.values
                     .entry((g, row.sensor, start))
                     .or_default()
@@ -306,6 +312,7 @@ impl State<'_> {
                 readings: values.len() as i64,
                 missing: length / STEP - times.len() as i64,
                 duplicates: self.duplicates.get(key).copied().unwrap_or(0),
+                revision: self.revisions.get(key).copied().unwrap_or(0),
                 last: key.2 + length <= self.mark,
                 count: values.len() as i64,
                 sum: Some(values.iter().map(|v| v.1).sum()),

@@ -58,7 +58,7 @@ pub struct World {
     pub stores: Vec<Store>,
     pub told: Vec<Told>,
     broken: Broken,
-    now: i64,
+    pub now: i64,
     zombies: Vec<(u64, Effect)>,
     prepare: Prepare,
     pub decides: u64,
@@ -623,6 +623,7 @@ impl Store {
             int("duplicates")?,
             int("v_count")?,
         );
+        let revisions = column("revision")?.as_primitive::<Int32Type>();
         let (sum, least, most) = (float("v_sum")?, float("v_min")?, float("v_max")?);
         let mut keys = std::collections::BTreeSet::new();
         for i in 0..rows.num_rows() {
@@ -637,6 +638,7 @@ impl Store {
                 readings: readings.value(i),
                 missing: missing.value(i),
                 duplicates: duplicates.value(i),
+                revision: i64::from(revisions.value(i)),
                 last: last.value(i),
                 count: count.value(i),
                 sum: value(sum),

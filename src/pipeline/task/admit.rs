@@ -347,8 +347,8 @@ impl Live {
                 on_time,
                 ..Keep::default()
             };
-            self.open
-                .merge(&c.plan, c.plan.accumulate(readings, &keep)?)?;
+            let delta = c.plan.accumulate(readings, &keep)?;
+            self.open.merge_late(&c.plan, delta)?;
         }
         Ok(())
     }
