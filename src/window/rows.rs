@@ -5,7 +5,7 @@
 
 use super::exact::{Small, UNIT, Wide, scaled, split};
 use super::plan::{Cell, head};
-use super::scan::{extremes, scan};
+use super::scan::{extremes, scan, sum_binary};
 use super::slots::Slots;
 use num_bigint::BigInt;
 
@@ -399,12 +399,20 @@ impl Rows {
     }
 
     fn add_slow(&mut self, row: u32, cell: &Cell, run: Values) {
-        if cell.min + cell.max > 0 {
-            let (min, max) = extremes(run.values);
-            self.add_extremes(row, cell, min, max);
-        }
+        let (min, max) = extremes(run.values);
+        self.add_extremes(row, cell, min, max);
+        let n = run.values.len() as u64;
         if cell.sums() == 0 {
-            self.row_mut(row)[cell.count] += run.values.len() as u64;
+            self.row_mut(row)[cell.count] += n;
+            return;
+        }
+        if cell.scale == 0.0
+            && cell.squares == 0
+            && self.get(row, cell.count) & WIDE == 0
+            && let Some((m, e)) = sum_binary(run.values, max.max(-min))
+            && self.try_add(row, cell, m, e, run.step)
+        {
+            self.row_mut(row)[cell.count] += n;
             return;
         }
         run.values
@@ -467,7 +475,7 @@ impl Rows {
                 true => scaled(v, cell.scale).map(|k| (k, 0)),
                 false => Some(split(v)),
             };
-            if part.is_some_and(|(m, e)| self.try_add(row, cell, m, e, step)) {
+            if part.is_some_and(|(m, e)| self.try_add(row, cell, m as i128, e, step)) {
                 self.row_mut(row)[cell.count] += 1;
                 return;
             }
@@ -481,14 +489,16 @@ impl Rows {
     }
 
     /// Adds `m · 2^e` to all small sums of a cell, or to none of them.
-    fn try_add(&mut self, row: u32, cell: &Cell, m: i64, e: i32, step: i64) -> bool {
-        let (m, words) = (m as i128, self.row_mut(row));
+    fn try_add(&mut self, row: u32, cell: &Cell, m: i128, e: i32, step: i64) -> bool {
+        let words = self.row_mut(row);
         let mut sum = sum_of(cell, words);
         let mut squares = small(words, cell.squares);
         let mut energy = small(words, cell.energy);
         let fits = (cell.sum == 0 || sum.add(m, e))
-            && (cell.squares == 0 || squares.add(m * m, 2 * e))
-            && (cell.energy == 0 || energy.add(m * step as i128, e));
+            && (cell.squares == 0 || m.checked_mul(m).is_some_and(|m| squares.add(m, 2 * e)))
+            && (cell.energy == 0
+                || m.checked_mul(step as i128)
+                    .is_some_and(|m| energy.add(m, e)));
         fits && store(cell, words, sum, squares, energy)
     }
 

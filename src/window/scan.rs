@@ -91,6 +91,60 @@ fn scan_by(values: &[f64], scale: f64, divide: impl Fn(f64) -> f64) -> Scan {
     }
 }
 
+/// The exact sum of floats none of which is above `most` in size, as integer and power of two; `None`
+/// where their bits lie too far apart for this pass.
+///
+/// Each value is cut into three pieces of 24 bits on grids given by the greatest exponent. Rounding to a grid, and what
+/// it leaves, are exact; so are the sums of up to [`MOST`] pieces, which have no more than 45 bits. The pass holds if
+/// nothing is left after the third piece.
+pub(crate) fn sum_binary(values: &[f64], most: f64) -> Option<(i128, i32)> {
+    if most == 0.0 {
+        return Some((0, 0));
+    }
+    let exponent = ((most.to_bits() >> 52) & 0x7ff) as i32 - 1023;
+    if !(-900..=900).contains(&exponent) || values.len() > MOST {
+        return None;
+    }
+    let grid = |piece: i32| 1.5 * two(exponent + 53 - 24 * piece);
+    let (first, second, third) = (grid(1), grid(2), grid(3));
+    let mut sums = [[0f64; LANES]; 3];
+    let mut left = [0u64; LANES];
+    let mut each = |lane: usize, v: f64| {
+        let a = (v + first) - first;
+        let rest = v - a;
+        let b = (rest + second) - second;
+        let rest = rest - b;
+        let c = (rest + third) - third;
+        left[lane] |= (rest - c).abs().to_bits();
+        sums[0][lane] += a;
+        sums[1][lane] += b;
+        sums[2][lane] += c;
+    };
+    let (chunks, rest) = values.as_chunks::<LANES>();
+    for chunk in chunks {
+        for (lane, v) in chunk.iter().enumerate() {
+            each(lane, *v);
+        }
+    }
+    rest.iter().for_each(|v| each(0, *v));
+    if left.iter().any(|l| *l != 0) {
+        return None;
+    }
+    let unit = exponent + 1 - 72;
+    let count = |sums: [f64; LANES], piece: i32| {
+        let sum: f64 = sums.into_iter().sum();
+        (sum * two(24 * piece - exponent - 1)) as i64 as i128
+    };
+    let sum = (count(sums[0], 1) << 48) + (count(sums[1], 2) << 24) + count(sums[2], 3);
+    let zeros = if sum == 0 { 0 } else { sum.trailing_zeros() };
+    Some((sum >> zeros, unit + zeros as i32))
+}
+
+/// `2^e` for |e| ≤ 1022.
+fn two(e: i32) -> f64 {
+    f64::from_bits(((e + 1023) as u64) << 52)
+}
+
 /// Least and greatest.
 pub(crate) fn extremes(values: &[f64]) -> (f64, f64) {
     let min = values
@@ -125,6 +179,45 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_binary_pass_is_exact_or_says_no() {
+        use crate::window::exact::{Small, split};
+        let mut state = 3u64;
+        let mut passed = 0;
+        for round in 0..4_000 {
+            let mut values = Vec::new();
+            for _ in 0..1 + round % 61 {
+                state = state
+                    .wrapping_mul(6364136223846793005)
+                    .wrapping_add(1442695040888963407);
+                let exponent = 1023 - 10 + (state >> 40) % (1 + round % 25);
+                let sign = state & (1 << 63);
+                let thin = u64::MAX << (state % 40);
+                values.push(f64::from_bits(
+                    sign | exponent << 52 | ((state & 0xf_ffff_ffff_ffff) & thin),
+                ));
+            }
+            values.push(0.0);
+            values.push(-0.0);
+            let mut want = Small::default();
+            for v in &values {
+                let (m, e) = split(*v);
+                assert!(want.add(m as i128, e));
+            }
+            let (min, max) = extremes(&values);
+            if let Some((mant, exp)) = sum_binary(&values, max.max(-min)) {
+                passed += 1;
+                let mut got = Small::default();
+                assert!(got.add(mant, exp));
+                assert_eq!(got.wide(1074), want.wide(1074), "{values:?}");
+            }
+        }
+        assert!(passed > 2_000 && passed < 4_000, "{passed}");
+        assert_eq!(sum_binary(&[1.0, f64::from_bits(1)], 1.0), None);
+        assert_eq!(sum_binary(&[1e300], 1e300), None);
+        assert_eq!(sum_binary(&[0.0, -0.0], 0.0), Some((0, 0)));
     }
 
     #[test]
