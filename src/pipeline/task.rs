@@ -156,7 +156,9 @@ impl Task {
     /// The stateless part, for the pool.
     pub fn prepare(config: &TaskConfig) -> Prepare {
         let plan = config.plan.clone();
-        std::sync::Arc::new(move |readings| plan.accumulate(readings, &Keep::default()))
+        std::sync::Arc::new(move |readings| {
+            plan.accumulate(readings, &Keep::default())?.finished(&plan)
+        })
     }
 
     /// The newest flush built, decided or not.

@@ -5,6 +5,7 @@
 //! gives long runs and never looks a window up; any other order gives the same partials, slower.
 
 use super::plan::{Plan, StepKnown, head};
+use super::ready::Ahead;
 use super::rows::{Rows, Values};
 use super::watermark::{batch_stats, counted_rows};
 use super::{BatchStats, Keep, ladder};
@@ -22,6 +23,8 @@ use std::sync::Arc;
 pub struct Delta {
     pub(crate) names: Arc<[Arc<str>]>,
     pub(crate) grains: Vec<Rows>,
+    /// Tables made ahead, by grain; empty or `None`: none was.
+    pub(crate) ahead: Vec<Option<Ahead>>,
     books: Vec<GrainBooks>,
     stats: BatchStats,
 }
@@ -40,7 +43,8 @@ impl Delta {
 
     /// Bytes held.
     pub fn size_bytes(&self) -> usize {
-        self.grains.iter().map(Rows::bytes).sum()
+        let ahead = self.ahead.iter().flatten().map(Ahead::bytes);
+        self.grains.iter().map(Rows::bytes).sum::<usize>() + ahead.sum::<usize>()
     }
 
     /// Number of partials, all grains.
@@ -191,6 +195,7 @@ impl Plan {
         Ok(Delta {
             names,
             grains,
+            ahead: Vec::new(),
             books,
             stats,
         })

@@ -26,6 +26,7 @@ impl Open {
     /// What changed since the last call (or [`Open::whole`]), encoded. Costs what changed.
     pub fn take_changes(&mut self, plan: &Plan) -> Vec<u8> {
         self.fit(plan);
+        self.settle(plan);
         let mut out = Writer::begin(plan, self.closed_to);
         out.names(&self.names[self.saved_names..]);
         self.saved_names = self.names.len();
@@ -63,6 +64,7 @@ impl Open {
     /// Everything, encoded; later changes are told from here on.
     pub fn whole(&mut self, plan: &Plan) -> Vec<u8> {
         self.fit(plan);
+        self.settle(plan);
         self.saved_names = 0;
         for state in &mut self.grains {
             state.removed.clear();

@@ -24,6 +24,7 @@ mod finish;
 mod ladder;
 mod open;
 mod plan;
+mod ready;
 mod rows;
 mod scan;
 mod slots;

@@ -8,6 +8,7 @@ use super::accumulate::Delta;
 use super::complete::{NONE, Track, between};
 use super::finish::Output;
 use super::plan::{Plan, head};
+use super::ready::Ready;
 use super::rows::{Rows, flag};
 use crate::flush::WindowRows;
 use crate::{Error, Kind, Result};
@@ -45,7 +46,9 @@ pub(crate) struct GrainState {
     pub tracks: Vec<Track>,
     pub changed_tracks: Vec<u32>,
     /// Sensors with a hole before an open window that the watermark may pass.
-    holes: HashSet<u32>,
+    pub holes: HashSet<u32>,
+    /// Windows of the last batch that may close as they are.
+    pub ready: Option<Ready>,
 }
 
 impl GrainState {
@@ -61,6 +64,7 @@ impl GrainState {
             tracks: Vec::new(),
             changed_tracks: Vec::new(),
             holes: HashSet::new(),
+            ready: None,
         }
     }
 
@@ -71,7 +75,7 @@ impl GrainState {
         }
     }
 
-    fn touch_track(&mut self, sensor: u32) {
+    pub fn touch_track(&mut self, sensor: u32) {
         if let Some(track) = self.tracks.get_mut(sensor as usize)
             && !track.changed
         {
@@ -119,7 +123,14 @@ impl GrainState {
     }
 
     /// Merges a row of a delta; gives the row it went to.
-    fn merge(&mut self, plan: &Plan, grain: usize, delta: &Rows, from: u32, sensor: u32) -> u32 {
+    pub fn merge(
+        &mut self,
+        plan: &Plan,
+        grain: usize,
+        delta: &Rows,
+        from: u32,
+        sensor: u32,
+    ) -> u32 {
         let (_, start, _) = delta.key(from);
         if let Some(&row) = self.index.get(&(sensor, start)) {
             self.rows.merge(&plan.cells, row, delta, from);
@@ -210,15 +221,25 @@ impl Open {
             ));
         }
         self.fit(plan);
+        self.settle(plan);
         let mut ids = vec![u32::MAX; delta.names.len()];
-        for (grain, rows) in delta.grains.iter().enumerate() {
+        let mut ahead = delta.ahead.into_iter();
+        for (grain, rows) in delta.grains.into_iter().enumerate() {
+            let rows = match ahead.next().flatten() {
+                Some(ahead) if !late => {
+                    let sensor = self.intern(&delta.names[0]);
+                    self.grains[grain].wait(plan, grain, rows, ahead, sensor)
+                }
+                _ => Some(rows),
+            };
+            let Some(rows) = rows else { continue };
             for from in 0..rows.len() as u32 {
                 let code = rows.key(from).0 as usize;
                 if ids[code] == u32::MAX {
                     ids[code] = self.intern(&delta.names[code]);
                 }
                 let state = &mut self.grains[grain];
-                let row = state.merge(plan, grain, rows, from, ids[code]);
+                let row = state.merge(plan, grain, &rows, from, ids[code]);
                 if late {
                     state.rows.revise(row, rows.get(from, head::READINGS));
                 }
@@ -233,31 +254,53 @@ impl Open {
         self.fit(plan);
         let mut written = Vec::new();
         for grain in 0..plan.grains.len() {
+            let leaving = self.grains[grain].leaving(plan, grain, watermark);
             let due = self.grains[grain].due_rows(watermark);
-            let gaps = match plan.grains[grain].gaps {
-                true => self.complete(plan, grain, &due, watermark)?,
-                false => Vec::new(),
-            };
-            let list = due.iter().chain(&gaps).copied().collect();
-            if let Some(rows) = self.write(plan, grain, list, true)? {
-                written.push(rows);
+            let from = leaving.as_ref().map_or(i64::MAX, |l| l.span.0);
+            let (before, after): (Vec<u32>, Vec<u32>) = due
+                .into_iter()
+                .partition(|row| self.grains[grain].rows.key(*row).1 < from);
+            let mut gaps = self.complete(plan, grain, &before)?;
+            if let Some(leaving) = leaving {
+                gaps.extend(self.pass_over(plan, grain, &leaving)?);
+                written.extend(self.put(plan, grain, before, gaps)?);
+                written.push(WindowRows {
+                    grain: plan.grains[grain].name.clone(),
+                    rows: leaving.table,
+                });
+                gaps = self.complete(plan, grain, &after)?;
+                self.pass(plan, grain, watermark, &mut gaps)?;
+                written.extend(self.put(plan, grain, after, gaps)?);
+            } else {
+                self.pass(plan, grain, watermark, &mut gaps)?;
+                written.extend(self.put(plan, grain, before, gaps)?);
             }
-            self.retire(plan, grain, due, gaps);
             self.expire(plan, grain, watermark);
         }
         self.closed_to = self.closed_to.max(watermark);
         Ok(written)
     }
 
-    /// Writes the empty windows that closing `due` completes.
-    fn complete(
+    /// The final rows of windows and of empty ones; the first leave or are kept, the others go.
+    fn put(
         &mut self,
         plan: &Plan,
         grain: usize,
-        due: &[u32],
-        watermark: i64,
-    ) -> Result<Vec<u32>> {
+        due: Vec<u32>,
+        gaps: Vec<u32>,
+    ) -> Result<Option<WindowRows>> {
+        let list = due.iter().chain(&gaps).copied().collect();
+        let rows = self.write(plan, grain, list, true)?;
+        self.retire(plan, grain, due, gaps);
+        Ok(rows)
+    }
+
+    /// The empty windows that closing `due` completes.
+    fn complete(&mut self, plan: &Plan, grain: usize, due: &[u32]) -> Result<Vec<u32>> {
         let mut gaps = Vec::new();
+        if !plan.grains[grain].gaps {
+            return Ok(gaps);
+        }
         let state = &self.grains[grain];
         let mut order: Vec<(i64, u32)> = due
             .iter()
@@ -289,7 +332,6 @@ impl Open {
         for row in rest.into_iter().rev() {
             self.advance(plan, grain, row, &mut gaps)?;
         }
-        self.pass(plan, grain, watermark, &mut gaps)?;
         Ok(gaps)
     }
 
@@ -325,7 +367,7 @@ impl Open {
     }
 
     /// Empty windows of a sensor in `[from, to)`.
-    fn bridge(
+    pub(super) fn bridge(
         &mut self,
         plan: &Plan,
         grain: usize,
@@ -354,6 +396,7 @@ impl Open {
         gaps: &mut Vec<u32>,
     ) -> Result<()> {
         let calendar = &plan.grains[grain].calendar;
+        // A grain without empty windows has no holes.
         let mut sensors: Vec<u32> = self.grains[grain].holes.iter().copied().collect();
         sensors.sort_unstable();
         for sensor in sensors {
@@ -438,6 +481,7 @@ impl Open {
     /// Rows of the windows that are still open, `final = false`, empty windows before them included.
     pub fn open_rows(&mut self, plan: &Plan) -> Result<Vec<WindowRows>> {
         self.fit(plan);
+        self.settle(plan);
         let mut written = Vec::new();
         for grain in 0..plan.grains.len() {
             let state = &self.grains[grain];
@@ -544,10 +588,10 @@ impl Open {
     pub fn ends_within(&self, from: i64, to: i64) -> bool {
         use std::ops::Bound::{Excluded, Included};
         from < to
-            && self
-                .grains
-                .iter()
-                .any(|g| g.due.range((Excluded(from), Included(to))).next().is_some())
+            && self.grains.iter().any(|g| {
+                g.due.range((Excluded(from), Included(to))).next().is_some()
+                    || g.ready.as_ref().is_some_and(|r| r.ends_within(from, to))
+            })
     }
 
     /// Number of windows held of each grain (plan order): open, and kept for corrections.
@@ -555,13 +599,17 @@ impl Open {
         let sizes = |map: &BTreeMap<i64, Vec<u32>>| map.values().map(Vec::len).sum();
         self.grains
             .iter()
-            .map(|g| (sizes(&g.due), sizes(&g.kept)))
+            .map(|g| {
+                let ready = g.ready.as_ref().map_or(0, Ready::len);
+                (sizes(&g.due) + ready, sizes(&g.kept))
+            })
             .collect()
     }
 
     /// Number of windows held, all grains, kept ones included.
     pub fn len(&self) -> usize {
-        self.grains.iter().map(|g| g.index.len()).sum()
+        let ready = |g: &GrainState| g.ready.as_ref().map_or(0, Ready::len);
+        self.grains.iter().map(|g| g.index.len() + ready(g)).sum()
     }
 
     /// Whether no window is held.
@@ -582,7 +630,8 @@ impl Open {
             let marks =
                 g.changed.capacity() * 4 + g.removed.capacity() * 16 + g.holes.capacity() * 5;
             let tracks = g.tracks.capacity() * size_of::<Track>();
-            g.rows.bytes() + g.index.capacity() * 25 + lists + marks + tracks
+            let ready = g.ready.as_ref().map_or(0, Ready::bytes);
+            g.rows.bytes() + g.index.capacity() * 25 + lists + marks + tracks + ready
         };
         names + self.ranks.capacity() * 4 + self.grains.iter().map(grain).sum::<usize>()
     }

@@ -208,6 +208,11 @@ impl Rows {
         self.free.push(row);
     }
 
+    /// Forgets rows from `len` on, which keep nothing beside their words.
+    pub fn truncate(&mut self, len: u32) {
+        self.words.truncate(len as usize * self.stride);
+    }
+
     /// Gives back everything if no row is in use.
     pub fn shrink(&mut self) {
         if self.free.len() == self.len() && !self.is_empty() {
