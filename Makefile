@@ -16,9 +16,8 @@ PYTHON_SOURCES := $(shell find python -name '*.py' -o -name '*.pyi')
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
-system: ## checks for the tools that pip and cargo cannot bring
-	@for tool in cargo cc c++ $(PYTHON); do command -v $$tool >/dev/null || { echo "missing: $$tool; install Rust, a C/C++ compiler and Python 3.11 or newer"; exit 1; }; done
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
+system: ## installs by apt what pip and cargo cannot bring (C++, Java 17, Maven), or says what to install
+	@PYTHON=$(PYTHON) .ci/system
 
 $(VENV)/bin/maturin: | system
 	$(PYTHON) -m venv $(VENV)

@@ -1,16 +1,28 @@
 """Small, fast-starting Java machines."""
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 from .cache import HOME, SMALL_JVM, locked
-from .watch import program
+from .watch import ServiceError
 
 
-def java() -> str:
-    home = os.environ.get("JAVA_HOME")
-    return f"{home}/bin/java" if home else program("java", "openjdk-17-jre-headless")
+def is_17(program: Path) -> bool:
+    """Whether a ``java`` is of the release that Kafka and Cassandra both take."""
+    release = program.resolve().parents[1] / "release"
+    return release.exists() and 'JAVA_VERSION="17' in release.read_text()
+
+
+def java() -> Path:
+    """Java 17: the one asked for, the one in the path, or one of the system's."""
+    asked, in_path = os.environ.get("JAVA_HOME"), shutil.which("java")
+    own = sorted(Path("/usr/lib/jvm").glob("*/bin/java"))
+    for path in (asked and Path(asked, "bin/java"), in_path and Path(in_path), *own):
+        if path and path.exists() and is_17(path):
+            return path
+    raise ServiceError("Java 17 is not installed (Debian: openjdk-17-jre-headless); `make system` installs it")
 
 
 def classpath(folder: Path) -> str:
