@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from .keep import KINDS, down, keep, started, status, up
+from .watch import ServiceError
 
 
 def run(kinds: Sequence[str], command: Sequence[str]) -> int:
@@ -48,4 +49,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except ServiceError as error:
+        sys.exit(str(error))

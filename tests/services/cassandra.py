@@ -36,7 +36,7 @@ def machine(libs: Path, heap: int) -> tuple[str, ...]:
 
 def train(flag: str) -> None:
     with Cassandra(jvm=(flag,), trained=False) as server:
-        server.stop()
+        server.stop(120)
 
 
 class Cassandra(Server):

@@ -47,7 +47,7 @@ def checkpoint() -> Path:
 
 def train(flag: str) -> None:
     with Kafka(jvm=("-Xmx128m", flag), trained=False) as server:
-        server.stop()
+        server.stop(120)
 
 
 def answers(process: Process) -> bool:

@@ -86,7 +86,11 @@ def status() -> int:
 
 def up(kinds: Sequence[str]) -> int:
     """Starts the set in the background and prints where it is."""
-    if kept() is None:
+    if note := kept():
+        lacking = set(kinds) - {server["kind"] for server in note["servers"]}
+        if lacking:
+            raise ServiceError(f"servers are up, but not {', '.join(sorted(lacking))}; `make services-down` first")
+    else:
         RUN.mkdir(parents=True, exist_ok=True)
         NOTE.unlink(missing_ok=True)
         command = [sys.executable, "-m", "tests.services", "keep", "--with", ",".join(kinds)]

@@ -51,13 +51,13 @@ class Server:
         for node in self.nodes:
             node.kill()
 
-    def stop(self) -> None:
+    def stop(self, seconds: float = 30) -> None:
         """An orderly end; ``start`` goes on from there."""
         for node in self.nodes:
             if node.alive:
                 node.ask()
         for node in self.nodes:
-            node.stop()
+            node.stop(seconds)
 
     def freeze(self) -> None:
         for node in self.nodes:

@@ -10,8 +10,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.services import Postgres, Process, ServiceError, guard
+from tests.services import Cassandra, Kafka, Postgres, Process, Server, ServiceError, guard
 from tests.services.cache import ROOT
+from tests.services.keep import started
 
 OWNER = """
 import sys, time
@@ -55,13 +56,18 @@ def test_an_ended_owner_leaves_nothing(kind: str, number: int) -> None:
     assert nothing_left(folder, pids)
 
 
-def test_two_of_a_kind_side_by_side(postgres: Postgres) -> None:
-    with Postgres() as other, psycopg.connect(other.url) as client:
-        assert other.url != postgres.url
-        client.execute("CREATE TABLE only_here (a int)")
-        client.commit()
+def test_two_sets_side_by_side(postgres: Postgres, kafka: Kafka, cassandra: Cassandra) -> None:
+    first: list[Server] = [postgres, kafka, cassandra]
+    with started([server.kind for server in first]) as second:
+        assert [server.kind for server in second] == [server.kind for server in first]
+        assert len({server.url for server in (*first, *second)}) == 6
+        with psycopg.connect(second[0].url, autocommit=True) as client:
+            client.execute("CREATE TABLE only_here (a int)")
         with psycopg.connect(postgres.url) as beside:
             assert beside.execute("SELECT to_regclass('only_here')").fetchone() == (None,)
+        pids = [pid for server in second for pid in server.pids]
+    assert not any(map(guard.running, pids))
+    assert all(server.pids for server in first)
 
 
 def test_a_server_that_ends_says_what_its_log_says(tmp_path: Path) -> None:
@@ -95,6 +101,7 @@ def test_up_status_down(tmp_path: Path) -> None:
         url = up.stdout.split()[1]
         psycopg.connect(url).close()
         assert command("up", "--with", "postgres").stdout == up.stdout, "a second up starts nothing"
+        assert "servers are up, but not cassandra, kafka; `make services-down` first" in command("up").stderr
     finally:
         assert "the servers are down" in command("down").stdout
     assert command("status").returncode == 1
