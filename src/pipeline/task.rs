@@ -223,6 +223,9 @@ impl Task {
             mark: live.closed_to,
         };
         let first = owned.unapplied.first().map_or(live.id().n, |f| f.id.n - 1);
+        if owned.unapplied.last().is_some_and(|f| f.id != live.id()) {
+            return Err(defect("the home keeps older flushes than its newest"));
+        }
         for reached in &mut self.sinks {
             reached.taken = first;
         }

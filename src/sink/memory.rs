@@ -290,8 +290,9 @@ impl Home for Memory {
         }
         stored.head = Some(head.clone());
         stored.records.push(super::state_only(flush));
-        if keep_effects {
-            stored.whole.push(flush.clone());
+        match keep_effects {
+            true => stored.whole.push(flush.clone()),
+            false => stored.whole.clear(),
         }
         inner.write_once(self.what, flush)?;
         Ok(Decided::Yes)

@@ -120,7 +120,7 @@ pub struct Owned {
     pub head: Option<Head>,
     /// State records from the last fold to the head, oldest first (their effects may be empty).
     pub records: Vec<Flush>,
-    /// Whole flushes (with effects) that some sink may not have applied, oldest first.
+    /// Whole flushes (with effects) that some sink may not have applied, oldest first, without a gap up to the head.
     pub unapplied: Vec<Flush>,
 }
 

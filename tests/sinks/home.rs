@@ -74,6 +74,22 @@ fn a_decision_that_was_not_applied_is_shown_by_the_next_owner() {
 }
 
 #[test]
+fn what_is_to_be_applied_goes_up_to_the_head_without_a_gap() {
+    for kind in KINDS {
+        let store = Store::new(kind);
+        let (mut home, _) = store.owned("run-1");
+        for (n, row, keep) in [(1, ONE, true), (2, TWO, false)] {
+            let flush = flush(1, n, &[row]);
+            home.decide(&head(&flush, "run-1"), &flush, keep).unwrap();
+        }
+        drop(home);
+        let (_, owned) = store.owned("run-2");
+        let last = owned.unapplied.last().map(|f| f.id.n);
+        assert!(last.is_none_or(|n| n == 2), "{kind:?}: up to {last:?}");
+    }
+}
+
+#[test]
 fn deciding_again_changes_nothing() {
     for kind in KINDS {
         let store = Store::new(kind);

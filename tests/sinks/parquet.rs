@@ -41,6 +41,25 @@ fn files_roll_and_never_per_flush() {
 }
 
 #[test]
+fn nothing_waits_for_the_flushes_before_a_roll() {
+    let store = Store::new(Kind::Parquet);
+    let mut home = open_home(&spec(&store, |p| p.roll_rows = 3)).unwrap();
+    home.prepare(&tables()).unwrap();
+    home.acquire(&claim("run-1", false)).unwrap();
+    for n in 1..=4 {
+        let left = home.acquire(&claim("run-1", false)).unwrap().unapplied;
+        let left: Vec<u64> = left.iter().map(|f| f.id.n).collect();
+        let all: Vec<u64> = (1..n).collect();
+        assert_eq!(left, if n == 4 { vec![] } else { all });
+        decide(
+            &mut *home,
+            &flush(1, n, &[("a", n as i64, 1.0, true, 0)]),
+            "run-1",
+        );
+    }
+}
+
+#[test]
 fn a_full_roll_is_published_with_its_flush() {
     let store = Store::new(Kind::Parquet);
     let mut home = open_home(&spec(&store, |p| p.roll_rows = 3)).unwrap();

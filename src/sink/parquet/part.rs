@@ -398,6 +398,7 @@ fn next_epoch(newest: Option<&Entry>, owner: &Owner) -> Result<u64> {
 }
 
 /// Head, state records from the last fold on and the whole flushes that are kept, as of the newest entry.
+/// A flush kept without its effects is shown, and so is all before it: what is to be applied comes after.
 pub(super) fn recover(log: &Log, newest: &Entry) -> Result<Owned> {
     let fold = newest.head.as_ref().map_or(0, |h| h.fold.n);
     let (mut records, mut unapplied) = (Vec::new(), Vec::new());
@@ -409,8 +410,9 @@ pub(super) fn recover(log: &Log, newest: &Entry) -> Result<Owned> {
         if head.id.n >= fold {
             records.push(log.flush(number, false)?);
         }
-        if entry.effects > 0 {
-            unapplied.push(log.flush(number, true)?);
+        match entry.effects {
+            0 => unapplied.clear(),
+            _ => unapplied.push(log.flush(number, true)?),
         }
     }
     Ok(Owned {

@@ -9,6 +9,7 @@
 
 mod describe;
 mod failure;
+mod guard;
 mod store;
 mod write;
 
@@ -20,6 +21,7 @@ use super::{
 use crate::flush::{Flush, FlushId, Head};
 use crate::{Error, Kind, Result, faults};
 use failure::Settled;
+use guard::Guarded;
 use rusqlite::{Connection, OpenFlags};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -32,7 +34,7 @@ use write::Writer;
 pub(super) struct SqliteSink {
     spec: SinkSpec,
     at: Sqlite,
-    conn: Option<Connection>,
+    conn: Option<Guarded>,
     ready: Option<Ready>,
     /// Epoch and lock of each partition this home owns.
     owned: BTreeMap<u32, Ownership>,
@@ -85,7 +87,8 @@ impl SqliteSink {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let opened = Connection::open_with_flags(&self.at.path, flags).and_then(|conn| {
+        let opened = Guarded::open(&self.at.path, || {
+            let conn = Connection::open_with_flags(&self.at.path, flags)?;
             self.set_up(&conn)?;
             Ok(conn)
         });
@@ -108,7 +111,8 @@ impl SqliteSink {
         };
         conn.pragma_update(None, "synchronous", synchronous)?;
         // 16 MiB: a flush's pages stay in memory until it is decided.
-        conn.pragma_update(None, "cache_size", -16_384)
+        conn.pragma_update(None, "cache_size", -16_384)?;
+        conn.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))
     }
 
     /// Runs `work` in one transaction. Whatever fails before the commit leaves nothing behind.
@@ -117,6 +121,7 @@ impl SqliteSink {
         let Some(conn) = &self.conn else {
             return Err(Error::new(Kind::Internal, "an SQLite file is not open"));
         };
+        conn.pace().map_err(|e| failure::said(&self.at.path, e))?;
         failure::transact(conn, &self.at.path, work)
     }
 

@@ -153,7 +153,8 @@ pub(super) fn take_epoch(conn: &Connection, claim: &Claim) -> Step<(u64, Option<
     Ok((epoch, before.and_then(|s| s.head)))
 }
 
-/// State records from the last fold on, and the whole flushes that are kept.
+/// State records from the last fold on, and the whole flushes that are kept. One kept without its effects
+/// was for the home alone: no sink waits for it, or for what lies before.
 pub(super) fn owned(
     conn: &Connection,
     epoch: u64,
@@ -169,10 +170,12 @@ pub(super) fn owned(
     while let Some(row) = rows.next()? {
         let n = row.get::<_, i64>(0)? as u64;
         let record = Flush::decode(row.get_ref(1)?.as_blob().unwrap_or_default())?;
-        if let Some(effects) = row.get_ref(2)?.as_blob_or_null().unwrap_or_default() {
-            let mut whole = Flush::decode(effects)?;
-            whole.state = record.state.clone();
-            unapplied.push(whole);
+        match row.get_ref(2)?.as_blob_or_null().unwrap_or_default() {
+            Some(effects) => unapplied.push(Flush {
+                state: record.state.clone(),
+                ..Flush::decode(effects)?
+            }),
+            None => unapplied.clear(),
         }
         if n >= fold {
             records.push(record);

@@ -1,0 +1,63 @@
+"""A file that wattline writes is open in the same process through Python's own SQLite, as in a notebook."""
+
+import sqlite3
+
+import wattline as wl
+from conftest import python
+
+START = "import sqlite3, sys, os, wattline as wl\nname, source = sys.argv[1:]\n"
+
+LIVE = (
+    START
+    + """
+p = wl.Pipeline("p", source=source, grains=["1min"], sinks=name, flush_interval="50ms", lateness="1min")
+for n, report in enumerate(p.follow()):
+    with sqlite3.connect(name) as reader:
+        seen = reader.execute("SELECT count(*) FROM windows").fetchone()[0]
+    reader.close()
+    if seen > 100:
+        print(seen, flush=True)
+        os.kill(os.getpid(), 9)
+"""
+)
+
+
+def rows(name, table="windows"):
+    conn = sqlite3.connect(name)
+    try:
+        return conn.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+    finally:
+        conn.close()
+
+
+def test_flushes_stay_decided_while_another_sqlite_reads(tmp_path):
+    name = tmp_path / "live.db"
+    done = python(LIVE, name, "sim://?sensors=5&start=2024-01-01&end=2034-01-01&rate=6000")
+    assert done.returncode == -9, done.stderr
+    assert rows(name) >= int(done.stdout)
+
+
+def test_another_connection_stays_usable_after_a_run(tmp_path, write):
+    name = tmp_path / "out.db"
+    day = "time,power\n" + "".join(f"2024-01-01T{hour:02d}:00:00Z,1\n" for hour in range(24))
+    p = wl.Pipeline("p", source=write(day), grains=["1h"], sinks=name)
+    p.run(progress=False)
+    mine = sqlite3.connect(name, isolation_level=None)
+    assert mine.execute("SELECT count(*) FROM windows").fetchone() == (24,)
+    write(day + "2024-01-02T00:00:00Z,1\n")
+    p.run(progress=False)
+    assert mine.execute("SELECT count(*) FROM windows").fetchone() == (25,)
+    mine.execute("CREATE TABLE notes AS SELECT 1 AS one")
+    written = python(
+        "import sqlite3, sys; print(sqlite3.connect(sys.argv[1]).execute('SELECT * FROM notes').fetchall())", name
+    )
+    mine.close()
+    assert written.stdout.strip() == "[(1,)]", written.stderr
+    assert sorted(f.name for f in tmp_path.glob("out.db*")) == ["out.db", "out.db.wattline-lock"]
+
+
+def test_a_pipeline_of_many_flushes_into_parquet_runs_again(tmp_path):
+    source = "sim://?sensors=3&start=2024-01-01&end=2024-02-01"
+    p = wl.Pipeline("p", source=source, grains=["15min"], sinks=tmp_path / "out", flush_rows=1000)
+    assert p.run(progress=False).flushes > 1
+    assert p.run(progress=False).flushes == 0
