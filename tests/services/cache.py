@@ -60,9 +60,9 @@ def download(wanted: Mapping[str, Sequence[str]], target: Path) -> None:
             try:
                 tool(command, environment={**os.environ, "MAVEN_OPTS": options})
                 return
-            except ServiceError:
+            except ServiceError as error:
                 if not left:
-                    raise
+                    raise ServiceError(f"{', '.join(wanted)} cannot be downloaded by Maven: {error}") from error
 
 
 def packages(name: str, wanted: Mapping[str, Sequence[str]], finish: Callable[[Path], object] | None = None) -> Path:

@@ -40,6 +40,8 @@ def archive(folder: Path, train: Callable[[str], None]) -> tuple[str, ...]:
         if not path.exists():
             part = HOME / "cache" / f"{name}.part"
             train(f"-XX:ArchiveClassesAtExit={part}")
+            if not part.exists():  # the machine was killed: a start without is only slower
+                return ()
             part.rename(path)
     return (f"-XX:SharedArchiveFile={path}", "-Xshare:auto")
 
