@@ -7,9 +7,9 @@
 use super::policy::{OnConflict, OnDuplicate, OnLate};
 use crate::reject::OnReject;
 use crate::schema::{Aggregate, Schema};
-use crate::sink::SinkSpec;
+use crate::sink::{SinkSpec, password_in};
 use crate::time::{Grain, OnMissing, OnRepeated};
-use crate::{Error, Kind, Result};
+use crate::{Error, Kind, Result, secret};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -182,12 +182,12 @@ impl Spec {
         spec.checked()
     }
 
-    /// JSON with every option.
+    /// JSON with every option, secrets among them: what a pipeline keeps of itself, never to be shown.
     pub fn to_json(&self) -> Result<String> {
-        serde_json::to_string(self).map_err(|e| wrong(&e.to_string()))
+        secret::kept(|| serde_json::to_string(self)).map_err(|e| wrong(&e.to_string()))
     }
 
-    /// TOML with the options that differ from the defaults.
+    /// TOML with the options that differ from the defaults; a password stands in it by reference only.
     pub fn to_toml(&self) -> Result<String> {
         let mut all = json_of(self)?;
         let plain = json_of(&Spec::default())?;
@@ -338,8 +338,10 @@ fn drop_nulls(value: serde_json::Value) -> serde_json::Value {
     }
 }
 
+/// Passwords stay by reference: they are read when they are used, and stand in no definition.
 fn fill_environment(value: &mut toml::Value, key: &mut Vec<String>) -> Result<()> {
     match value {
+        toml::Value::String(_) if key.last().is_some_and(|k| k == "password") => {}
         toml::Value::String(text) => *text = filled(text, &key.join("."))?,
         toml::Value::Array(items) => {
             for item in items {
@@ -359,6 +361,10 @@ fn fill_environment(value: &mut toml::Value, key: &mut Vec<String>) -> Result<()
 }
 
 fn filled(text: &str, key: &str) -> Result<String> {
+    if let Some(secret) = password_in(text) {
+        let (before, after) = (filled(&text[..secret.start], key)?, &text[secret.end..]);
+        return Ok(before + &text[secret] + &filled(after, key)?);
+    }
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(start) = rest.find("${") {
@@ -406,6 +412,17 @@ mod tests {
         assert_eq!(spec.name, path);
         let error = Spec::from_toml("name = \"${WATTLINE_NO_SUCH_NAME}\"").unwrap_err();
         assert!(error.message.contains("name asks for"), "{error}");
+    }
+
+    #[test]
+    fn passwords_stay_by_reference_and_out_of_the_text() {
+        let text = "name = \"x\"\n[[sinks]]\nendpoint = \"postgresql://${USER_OF_TEST}:${NO_SUCH_NAME}@h/d\"\n";
+        let text = text.replace("${USER_OF_TEST}", "me");
+        let spec = Spec::from_toml(&text).unwrap();
+        assert!(spec.to_toml().unwrap().contains("${NO_SUCH_NAME}"));
+        let plain = Spec::from_toml(&text.replace("${NO_SUCH_NAME}", "pw")).unwrap();
+        assert!(!plain.to_toml().unwrap().contains("pw"), "{plain:?}");
+        assert!(!format!("{plain:?}").contains("pw"), "{plain:?}");
     }
 
     #[test]

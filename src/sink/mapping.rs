@@ -11,28 +11,37 @@
 //! - A column of theirs that must be given and is not is refused, and so is a type that would
 //!   change a value.
 
+use super::sql::{list, quoted, same};
 use super::{OnSameTime, SinkSpec, Tables, What, rows};
 use crate::{Error, Kind, Result};
-use arrow_schema::{DataType, SchemaRef};
+use arrow_schema::{DataType, Schema, SchemaRef};
 use std::collections::BTreeMap;
 
 /// The name of the UUID column.
 pub(super) const ID: &str = "id";
 
-/// What a column of theirs can hold without changing it.
+/// What a column of ours holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Holds {
-    /// Anything.
-    Anything,
+pub(super) enum Class {
     /// Text.
     Text,
-    /// Whole numbers and booleans.
+    /// Whole numbers.
     Integer,
-    /// Numbers.
+    /// Decimal numbers.
     Real,
-    /// Numbers and text that is no number (dates, UUIDs): SQLite's NUMERIC.
-    Numeric,
+    /// Yes or no.
+    Flag,
+    /// Instants.
+    Time,
+    /// The row's UUID.
+    Id,
 }
+
+/// What a column of theirs can hold without changing it.
+pub(super) type Holds = &'static [Class];
+
+/// How a store declares a column for each class.
+pub(super) type Declares = fn(Class) -> &'static str;
 
 /// A column of an existing table.
 #[derive(Clone, Debug)]
@@ -56,6 +65,14 @@ pub(super) struct Theirs {
     pub primary: Vec<String>,
     /// Column sets that are unique, the primary key among them.
     pub unique: Vec<Vec<String>>,
+}
+
+impl Theirs {
+    /// The column of this name; one written otherwise in capitals only if there is no other.
+    fn find(&self, name: &str) -> Option<&Column> {
+        let exact = self.columns.iter().find(|c| c.name == name);
+        exact.or_else(|| self.columns.iter().find(|c| same(&c.name, name)))
+    }
 }
 
 /// Where a column of theirs gets its value.
@@ -86,7 +103,12 @@ pub(super) struct Mapping {
 
 impl Mapping {
     /// Maps the rows of `spec.what` onto `theirs`, or onto a table to be made.
-    pub fn resolve(spec: &SinkSpec, tables: &Tables, theirs: Option<&Theirs>) -> Result<Mapping> {
+    pub fn resolve(
+        spec: &SinkSpec,
+        tables: &Tables,
+        theirs: Option<&Theirs>,
+        declares: Declares,
+    ) -> Result<Mapping> {
         let schema = rows::schema(spec.what, tables);
         let table = spec.table.clone();
         let table = table.unwrap_or_else(|| rows::table_name(spec.what).into());
@@ -94,8 +116,9 @@ impl Mapping {
             spec,
             table: &table,
             schema: &schema,
+            declares,
         };
-        let columns = asker.columns()?;
+        let columns = asker.columns(theirs)?;
         if let Some(theirs) = theirs {
             asker.fits(&columns, theirs)?;
         }
@@ -117,6 +140,7 @@ struct Asker<'a> {
     spec: &'a SinkSpec,
     table: &'a str,
     schema: &'a SchemaRef,
+    declares: Declares,
 }
 
 impl Asker<'_> {
@@ -125,16 +149,23 @@ impl Asker<'_> {
         Err(Error::new(Kind::Usage, message))
     }
 
-    fn columns(&self) -> Result<Vec<(String, Ours)>> {
-        match &self.spec.columns {
-            Some(map) => self.picked(map),
+    /// Their columns, by the name each has in the table, and ours.
+    fn columns(&self, theirs: Option<&Theirs>) -> Result<Vec<(String, Ours)>> {
+        let mut columns = match &self.spec.columns {
+            Some(map) => self.picked(map)?,
             None => {
                 let fields = self.schema.fields().iter().enumerate();
-                Ok(fields
+                fields
                     .map(|(i, f)| (f.name().clone(), Ours::Column(i)))
-                    .collect())
+                    .collect()
+            }
+        };
+        for (name, _) in &mut columns {
+            if let Some(found) = theirs.and_then(|t| t.find(name)) {
+                name.clone_from(&found.name);
             }
         }
+        Ok(columns)
     }
 
     fn picked(&self, map: &BTreeMap<String, String>) -> Result<Vec<(String, Ours)>> {
@@ -170,7 +201,7 @@ impl Asker<'_> {
     /// Every mapped column is there and holds our type; every required one is mapped.
     fn fits(&self, columns: &[(String, Ours)], theirs: &Theirs) -> Result<()> {
         for (name, ours) in columns {
-            let Some(column) = theirs.columns.iter().find(|c| same(&c.name, name)) else {
+            let Some(column) = theirs.find(name) else {
                 return self.refuse(format!(
                     "it has no column {name:?}; run ALTER TABLE {} ADD COLUMN {} {}, or map the columns it has with columns=",
                     quoted(self.table),
@@ -178,7 +209,7 @@ impl Asker<'_> {
                     self.declared(*ours)
                 ));
             };
-            if !self.holds(column.holds, *ours) {
+            if !column.holds.contains(&self.class(*ours)) {
                 return self.refuse(format!(
                     "column {name:?} is declared {} and would change values of {} ({}); declare it {}",
                     if column.declared.is_empty() { "without a type" } else { &column.declared },
@@ -199,36 +230,22 @@ impl Asker<'_> {
     }
 
     fn kind(&self, ours: Ours) -> &'static str {
-        match ours {
-            Ours::Id => "a UUID as text",
-            Ours::Column(i) => match class(self.schema.field(i).data_type()) {
-                Class::Text => "text",
-                Class::Integer => "whole numbers",
-                Class::Real => "decimal numbers",
-                Class::Time => "a time as text",
-            },
+        match self.class(ours) {
+            Class::Id => "a UUID",
+            Class::Text => "text",
+            Class::Integer => "whole numbers",
+            Class::Real => "decimal numbers",
+            Class::Flag => "yes or no",
+            Class::Time => "a time",
         }
+    }
+
+    fn class(&self, ours: Ours) -> Class {
+        class_of(self.schema, ours)
     }
 
     fn declared(&self, ours: Ours) -> &'static str {
-        match ours {
-            Ours::Id => "TEXT",
-            Ours::Column(i) => declared(self.schema.field(i).data_type()),
-        }
-    }
-
-    fn holds(&self, holds: Holds, ours: Ours) -> bool {
-        let ours = match ours {
-            Ours::Id => Class::Time,
-            Ours::Column(i) => class(self.schema.field(i).data_type()),
-        };
-        match holds {
-            Holds::Anything => true,
-            Holds::Text => matches!(ours, Class::Text | Class::Time),
-            Holds::Integer => ours == Class::Integer,
-            Holds::Real => matches!(ours, Class::Real | Class::Integer),
-            Holds::Numeric => ours != Class::Text,
-        }
+        (self.declares)(self.class(ours))
     }
 
     fn key(&self, columns: &[(String, Ours)], theirs: Option<&Theirs>) -> Result<Vec<String>> {
@@ -237,7 +254,8 @@ impl Asker<'_> {
             (None, Some(theirs)) => theirs.primary.clone(),
             (None, None) => self.natural(columns),
         };
-        let unmapped = |k: &&String| !columns.iter().any(|(name, _)| same(name, k));
+        let mapped = |k: &String| columns.iter().find(|(name, _)| same(name, k));
+        let unmapped = |k: &&String| mapped(k).is_none();
         if key.is_empty() {
             return self.refuse(
                 "it has no primary key; name the columns of a unique index with key=".into(),
@@ -255,10 +273,13 @@ impl Asker<'_> {
                     key.join(", "),
                     quoted(&format!("{}_key", self.table)),
                     quoted(self.table),
-                    key.iter().map(|k| quoted(k)).collect::<Vec<_>>().join(", ")
+                    list(&key)
                 ))
             }
-            _ => Ok(key),
+            _ => Ok(key
+                .iter()
+                .filter_map(|k| mapped(k).map(|(name, _)| name.clone()))
+                .collect()),
         }
     }
 
@@ -338,66 +359,20 @@ fn label_is_unique(grain: &str) -> bool {
     })
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Class {
-    Text,
-    Integer,
-    Real,
-    Time,
-}
-
-fn class(kind: &DataType) -> Class {
-    match kind {
+/// What a column of ours holds.
+pub(super) fn class_of(schema: &Schema, ours: Ours) -> Class {
+    let Ours::Column(i) = ours else {
+        return Class::Id;
+    };
+    match schema.field(i).data_type() {
         DataType::Timestamp(..) | DataType::Date32 => Class::Time,
         DataType::Float64 | DataType::Float32 => Class::Real,
-        k if k.is_integer() || *k == DataType::Boolean => Class::Integer,
+        DataType::Boolean => Class::Flag,
+        k if k.is_integer() => Class::Integer,
         _ => Class::Text,
     }
 }
 
-/// The type a column of ours is declared with in a table of ours.
-pub(super) fn declared(kind: &DataType) -> &'static str {
-    match class(kind) {
-        Class::Integer => "INTEGER",
-        Class::Real => "REAL",
-        Class::Text | Class::Time => "TEXT",
-    }
-}
-
-/// An identifier in double quotes.
-pub(super) fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-/// Names of columns are compared as SQL does.
-pub(super) fn same(a: &str, b: &str) -> bool {
-    a.eq_ignore_ascii_case(b)
-}
-
 fn same_set(a: &[String], b: &[String]) -> bool {
     a.len() == b.len() && a.iter().all(|x| b.iter().any(|y| same(x, y)))
-}
-
-/// The UUID of a row from the parts of its key, as text in `out`.
-pub(super) fn write_id(parts: &[&[u8]], out: &mut [u8; 36]) {
-    let mut hasher = blake3::Hasher::new_derive_key("wattline 2026 id of a row v1");
-    for part in parts {
-        hasher.update(&(part.len() as u64).to_le_bytes());
-        hasher.update(part);
-    }
-    let mut bytes = [0u8; 16];
-    bytes.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
-    bytes[6] = bytes[6] & 0x0f | 0x80;
-    bytes[8] = bytes[8] & 0x3f | 0x80;
-    let mut at = 0;
-    for (i, byte) in bytes.iter().enumerate() {
-        if matches!(i, 4 | 6 | 8 | 10) {
-            out[at] = b'-';
-            at += 1;
-        }
-        for nibble in [byte >> 4, byte & 15] {
-            out[at] = b"0123456789abcdef"[usize::from(nibble)];
-            at += 1;
-        }
-    }
 }

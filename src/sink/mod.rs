@@ -42,19 +42,28 @@
 //! | [`memory`] | tables in this process, upserted when they are taken out |
 //! | `sqlite` | one transaction decides and writes |
 //! | `parquet` | manifests decide, files are staged and published by rename |
+//! | `postgres` | one transaction decides and writes; bulk goes by COPY before |
 
+mod cells;
 mod instant;
 mod lock;
 mod mapping;
 pub mod memory;
 mod parquet;
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(not(feature = "postgres"))]
+#[path = "absent.rs"]
+mod postgres;
 mod rows;
 mod spec;
+mod sql;
 mod sqlite;
 
 pub use memory::{Memory, MemoryStore};
 pub use spec::{
-    Endpoint, OnSameTime, Parquet, PartitionBy, Revisions, SinkSpec, Sqlite, Synchronous,
+    Endpoint, OnSameTime, Parquet, PartitionBy, Postgres, Revisions, SinkSpec, Sqlite,
+    SslMode, Synchronous, password_in,
 };
 
 use crate::flush::{Flush, FlushId, Head};
@@ -152,6 +161,10 @@ pub trait Sink: Send {
     fn what(&self) -> What;
     /// Checks types, keys, metadata, free space and makes missing tables; before row one, writes no row.
     fn prepare(&mut self, tables: &Tables) -> Result<()>;
+    /// Looks for what `prepare` would refuse, and writes nothing: for `check`.
+    fn inspect(&mut self, _tables: &Tables) -> Result<()> {
+        Ok(())
+    }
     /// The last flush whose rows are durable and visible, and its lineage; for a home too.
     fn applied(&mut self, partition: u32) -> Result<Option<Applied>>;
     /// This handle applies for the owner `epoch` from now on; handles of older epochs are refused.
@@ -209,6 +222,7 @@ pub fn open(spec: &SinkSpec) -> Result<Box<dyn Sink>> {
         Endpoint::Memory => Box::new(Memory::new(MemoryStore::default(), spec.what)),
         Endpoint::Sqlite(at) => Box::new(sqlite::SqliteSink::new(spec, at)),
         Endpoint::Parquet(at) => Box::new(parquet::ParquetSink::new(spec, at)?),
+        Endpoint::Postgres(at) => postgres::open(spec, at)?,
     })
 }
 
@@ -219,6 +233,7 @@ pub fn open_home(spec: &SinkSpec) -> Result<Box<dyn Home>> {
         Endpoint::Memory => Box::new(Memory::new(MemoryStore::default(), spec.what)),
         Endpoint::Sqlite(at) => Box::new(sqlite::SqliteSink::new(spec, at)),
         Endpoint::Parquet(at) => Box::new(parquet::ParquetSink::new(spec, at)?),
+        Endpoint::Postgres(at) => postgres::open(spec, at)?,
     })
 }
 
@@ -234,7 +249,7 @@ fn check(spec: &SinkSpec) -> Result<()> {
         ));
     }
     let mapped = spec.columns.is_some() || spec.key.is_some() || spec.on_same_time.is_some();
-    if mapped && !matches!(spec.endpoint, Endpoint::Sqlite(_)) {
+    if mapped && !matches!(spec.endpoint, Endpoint::Sqlite(_) | Endpoint::Postgres(_)) {
         return Err(Error::new(
             Kind::Usage,
             format!(

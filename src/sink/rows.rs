@@ -193,7 +193,7 @@ pub(super) fn sorted_by(rows: &RecordBatch, key: &[&str]) -> Result<RecordBatch>
 }
 
 /// The first distinct texts of a column, in order of appearance; two at most.
-pub(super) fn distinct(column: &StringArray) -> Vec<String> {
+fn distinct(column: &StringArray) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
     let mut last = None;
     for text in column.iter().flatten() {
@@ -206,4 +206,39 @@ pub(super) fn distinct(column: &StringArray) -> Vec<String> {
         last = Some(text);
     }
     found
+}
+
+/// The one sensor of a table whose key does not tell sensors apart: `known`, or the batch's own.
+pub(super) fn only_sensor(
+    table: &str,
+    batch: &RecordBatch,
+    known: Option<&str>,
+) -> Result<String> {
+    let found = distinct(&texts(batch, "sensor_id")?);
+    let first = found.first().map_or("", String::as_str);
+    let one = known.unwrap_or(first);
+    match found.iter().find(|s| *s != one) {
+        None => Ok(one.to_owned()),
+        Some(other) => Err(Error::new(
+            Kind::Schema,
+            format!(
+                "the key of table {table:?} does not tell sensors apart, and the run holds {one:?} and {other:?}; let the key hold sensor_id"
+            ),
+        )),
+    }
+}
+
+/// Names that a store keeps for itself are no tables of rows.
+pub(super) fn refuse_own_name(table: &str, taken: &[&str]) -> Result<()> {
+    let lower = table.to_ascii_lowercase();
+    if taken.iter().any(|prefix| lower.starts_with(prefix)) {
+        return Err(Error::new(
+            Kind::Usage,
+            format!(
+                "{table:?} cannot be a table of rows; names beginning with {} are taken",
+                taken.join(" and ")
+            ),
+        ));
+    }
+    Ok(())
 }

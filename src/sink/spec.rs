@@ -1,5 +1,11 @@
 //! What a sink is told: an endpoint (where) and what goes there. Serde; unknown keys are refused.
 
+mod postgres;
+mod url;
+
+pub use postgres::{Postgres, SslMode};
+pub use url::password_in;
+
 use super::What;
 use crate::{Error, Kind, Result};
 use serde::de::value::MapAccessDeserializer;
@@ -17,7 +23,7 @@ pub struct SinkSpec {
     /// What goes there; windows unless told otherwise.
     #[serde(default = "windows")]
     pub what: What,
-    /// Name of the table; by default `windows`, `readings`, `late` or `rejects` in SQLite, and the
+    /// Name of the table; by default `windows`, `readings`, `late` or `rejects` in a database, and the
     /// folder itself in Parquet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub table: Option<String>,
@@ -83,6 +89,8 @@ pub enum Endpoint {
     Sqlite(Sqlite),
     /// A folder of Parquet files.
     Parquet(Parquet),
+    /// A PostgreSQL server.
+    Postgres(Postgres),
 }
 
 /// An SQLite file and how it is written.
@@ -212,8 +220,8 @@ impl Parquet {
 }
 
 impl Endpoint {
-    /// Reads `memory:`, `sqlite:///abs.db`, `sqlite://rel.db`, `parquet:///folder` or a path: one
-    /// that ends in `.db`, `.db3`, `.sqlite`, `.sqlite3` is SQLite, else a folder of Parquet files.
+    /// Reads `memory:`, `sqlite:///abs.db`, `sqlite://rel.db`, `parquet:///folder`,
+    /// `postgresql://user:${NAME}@host:port/db?sslmode=verify-full` or a path: one that ends in `.db`, `.db3`, `.sqlite`, `.sqlite3` is SQLite, else a folder of Parquet files.
     ///
     /// Errors: `Usage` for another scheme, an empty path, or a path that ends like a data file.
     pub fn parse(text: &str) -> Result<Endpoint> {
@@ -221,10 +229,11 @@ impl Endpoint {
             Some(("memory", _)) => Ok(Endpoint::Memory),
             Some(("sqlite", path)) => Ok(Endpoint::Sqlite(Sqlite::new(given(text, path)?))),
             Some(("parquet" | "file", path)) => folder(text, path),
+            Some(("postgresql" | "postgres", rest)) => Ok(Endpoint::Postgres(Postgres::parse(rest)?)),
             Some((scheme, _)) => Err(Error::new(
                 Kind::Usage,
                 format!(
-                    "{scheme}:// is no endpoint of this version; use sqlite://, parquet://, memory: or a path"
+                    "{scheme}:// is no endpoint of this version; use sqlite://, parquet://, postgresql://, memory: or a path"
                 ),
             )),
             None if text == "memory:" => Ok(Endpoint::Memory),
@@ -269,6 +278,7 @@ impl fmt::Display for Endpoint {
             Endpoint::Memory => f.write_str("memory:"),
             Endpoint::Sqlite(s) => write!(f, "sqlite://{}", s.path.display()),
             Endpoint::Parquet(p) => write!(f, "parquet://{}", p.path.display()),
+            Endpoint::Postgres(p) => p.fmt(f),
         }
     }
 }
@@ -279,6 +289,7 @@ enum Typed {
     Memory {},
     Sqlite(Sqlite),
     Parquet(Parquet),
+    Postgres(Postgres),
 }
 
 impl<'de> Deserialize<'de> for Endpoint {
@@ -293,7 +304,7 @@ impl<'de> serde::de::Visitor<'de> for EndpointVisitor {
     type Value = Endpoint;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a URL, a path, or a table with type = \"sqlite\" | \"parquet\" | \"memory\"")
+        f.write_str("a URL, a path, or a table with type = \"sqlite\" | \"parquet\" | \"postgres\" | \"memory\"")
     }
 
     fn visit_str<E: serde::de::Error>(self, text: &str) -> std::result::Result<Endpoint, E> {
@@ -308,6 +319,7 @@ impl<'de> serde::de::Visitor<'de> for EndpointVisitor {
             Typed::Memory {} => Endpoint::Memory,
             Typed::Sqlite(s) => Endpoint::Sqlite(s),
             Typed::Parquet(p) => Endpoint::Parquet(p),
+            Typed::Postgres(p) => Endpoint::Postgres(p),
         })
     }
 }

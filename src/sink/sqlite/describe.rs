@@ -1,6 +1,6 @@
 //! What a table in the file looks like.
 
-use crate::sink::mapping::{Column, Holds, Theirs};
+use crate::sink::mapping::{Class, Column, Holds, Theirs};
 use rusqlite::{Connection, OptionalExtension};
 
 /// Describes `table`, or `None` where there is none.
@@ -69,19 +69,30 @@ fn unique(conn: &Connection, table: &str) -> rusqlite::Result<Vec<Vec<String>>> 
     Ok(all)
 }
 
+/// The type a column of ours is declared with.
+pub(super) fn declared(class: Class) -> &'static str {
+    match class {
+        Class::Integer | Class::Flag => "INTEGER",
+        Class::Real => "REAL",
+        Class::Text | Class::Time | Class::Id => "TEXT",
+    }
+}
+
 /// SQLite's rules from a declared type to what it does to values.
 fn holds(declared: &str) -> Holds {
+    use Class::{Flag, Id, Integer, Real, Text, Time};
     let d = declared.to_ascii_uppercase();
     let has = |part: &str| d.contains(part);
     if has("INT") {
-        Holds::Integer
+        &[Integer, Flag]
     } else if has("CHAR") || has("CLOB") || has("TEXT") {
-        Holds::Text
+        &[Text, Time, Id]
     } else if d.is_empty() || has("BLOB") || d == "ANY" {
-        Holds::Anything
+        &[Text, Integer, Real, Flag, Time, Id]
     } else if has("REAL") || has("FLOA") || has("DOUB") {
-        Holds::Real
+        &[Real, Integer, Flag]
     } else {
-        Holds::Numeric
+        // NUMERIC: text that is no number stays (dates, UUIDs), other text may not.
+        &[Integer, Real, Flag, Time, Id]
     }
 }

@@ -146,9 +146,9 @@ impl SqliteSink {
         store::make(conn)?;
         let table = self.spec.table.clone();
         let table = table.unwrap_or_else(|| rows::table_name(self.spec.what).into());
-        refuse_own_name(&table)?;
+        rows::refuse_own_name(&table, &["wattline_", "sqlite_"])?;
         let theirs = describe::table(conn, &table)?;
-        let mapping = Mapping::resolve(&self.spec, tables, theirs.as_ref())?;
+        let mapping = Mapping::resolve(&self.spec, tables, theirs.as_ref(), describe::declared)?;
         let one_sensor = mapping.one_sensor;
         let writer = Writer::new(mapping, self.spec.what);
         if theirs.is_none() {
@@ -188,19 +188,6 @@ impl SqliteSink {
     }
 }
 
-fn refuse_own_name(table: &str) -> Result<()> {
-    let lower = table.to_ascii_lowercase();
-    if lower.starts_with("wattline_") || lower.starts_with("sqlite_") {
-        return Err(Error::new(
-            Kind::Usage,
-            format!(
-                "{table:?} cannot be a table of rows; names beginning with wattline_ and sqlite_ are taken"
-            ),
-        ));
-    }
-    Ok(())
-}
-
 impl Ready {
     fn at(&self, partition: u32) -> (&str, u32, &str) {
         (&self.pipeline, partition, &self.table)
@@ -229,23 +216,14 @@ impl Ready {
         what: What,
         batch: &arrow_array::RecordBatch,
     ) -> Step<()> {
-        let found = rows::distinct(&rows::texts(batch, "sensor_id")?);
         let known = store::belongs(conn, &self.table)?.and_then(|b| b.sensor);
-        let one = known.clone().or_else(|| found.first().cloned());
-        if let Some(other) = found.iter().find(|s| Some(*s) != one.as_ref()) {
-            let message = format!(
-                "the key of table {:?} does not tell sensors apart, and the run holds {:?} and {other:?}; let the key hold sensor_id",
-                self.table,
-                one.unwrap_or_default()
-            );
-            return Err(Error::new(Kind::Schema, message).into());
-        }
+        let one = rows::only_sensor(&self.table, batch, known.as_deref())?;
         if known.is_none() {
             let belongs = Belongs {
                 what: rows::table_name(what).into(),
                 pipeline: self.pipeline.clone(),
                 tz: self.tz.clone(),
-                sensor: one,
+                sensor: Some(one),
             };
             store::claim_table(conn, &self.table, &belongs)?;
         }

@@ -1,46 +1,27 @@
 //! Rows from Arrow columns into a prepared statement: bound in place, no allocation a row.
 
-use crate::sink::instant::IsoText;
-use crate::sink::mapping::{ID, Mapping, Ours, quoted, same, write_id};
-use crate::sink::{OnSameTime, What, rows};
-use crate::{Error, Kind, Result};
-use arrow_array::cast::AsArray;
-use arrow_array::types::{Float64Type, Int64Type, TimestampMicrosecondType};
-use arrow_array::{
-    Array, ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray,
-    TimestampMicrosecondArray,
-};
-use arrow_schema::{DataType, TimeUnit};
+use super::describe::declared;
+use crate::Result;
+use crate::sink::cells::{self, Cell, Cells};
+use crate::sink::mapping::{ID, Mapping, Ours, class_of};
+use crate::sink::sql::{list, quoted, same};
+use crate::sink::{OnSameTime, What};
+use arrow_array::RecordBatch;
 use rusqlite::{Connection, Statement};
 
 /// The statements of one table.
 #[derive(Clone, Debug)]
 pub(super) struct Writer {
     mapping: Mapping,
-    /// Places in the schema of the columns a UUID is made of.
-    identity: Vec<usize>,
     insert: String,
     update: Option<String>,
     what: What,
 }
 
-/// A column in the form it is bound in.
-enum Cell {
-    Text(StringArray),
-    Integer(Int64Array),
-    Real(Float64Array),
-    Flag(BooleanArray),
-    Time(TimestampMicrosecondArray, IsoText),
-    Id,
-}
-
 impl Writer {
     /// Statements for `mapping`.
     pub fn new(mapping: Mapping, what: What) -> Writer {
-        let key = rows::natural_key(what, &mapping.schema);
-        let identity = key.iter().filter_map(|k| mapping.schema.index_of(k).ok());
         Writer {
-            identity: identity.collect(),
             insert: insert(&mapping),
             update: (mapping.same_time == Some(OnSameTime::Last)).then(|| update(&mapping)),
             mapping,
@@ -52,10 +33,7 @@ impl Writer {
     pub fn create(&self) -> String {
         let m = &self.mapping;
         let column = |(name, ours): &(String, Ours)| {
-            let kind = match ours {
-                Ours::Column(i) => crate::sink::mapping::declared(m.schema.field(*i).data_type()),
-                Ours::Id => "TEXT",
-            };
+            let kind = declared(class_of(&m.schema, *ours));
             let must = m.key.iter().any(|k| same(k, name));
             format!(
                 "{} {kind}{}",
@@ -74,18 +52,16 @@ impl Writer {
 
     /// Writes the rows of a batch; gives how many fell on a key already taken.
     pub fn write(&self, conn: &Connection, batch: &RecordBatch) -> Result<rusqlite::Result<u64>> {
-        let batch = self.in_key_order(batch)?;
-        let mut cells = self.cells(&batch)?;
-        let mut identity = self.identity_cells(&batch)?;
-        Ok(self.run(conn, batch.num_rows(), &mut cells, &mut identity))
+        let batch = cells::in_key_order(&self.mapping, self.what, batch)?;
+        let mut cells = Cells::of(&self.mapping, self.what, &batch)?;
+        Ok(self.run(conn, batch.num_rows(), &mut cells))
     }
 
     fn run(
         &self,
         conn: &Connection,
         n: usize,
-        cells: &mut [Cell],
-        identity: &mut [Cell],
+        cells: &mut Cells,
     ) -> rusqlite::Result<u64> {
         let mut insert = conn.prepare_cached(&self.insert)?;
         let mut update = match &self.update {
@@ -94,90 +70,26 @@ impl Writer {
         };
         let mut taken = 0;
         for row in 0..n {
-            bind(&mut insert, cells, identity, row)?;
+            bind(&mut insert, cells, row)?;
             if insert.raw_execute()? > 0 || self.mapping.same_time.is_none() {
                 continue;
             }
             taken += 1;
             if let Some(update) = &mut update {
-                bind(update, cells, identity, row)?;
+                bind(update, cells, row)?;
                 update.raw_execute()?;
             }
         }
         Ok(taken)
     }
-
-    /// Window rows sorted by their key touch each page of the table once. Readings keep their
-    /// order where the first or last by position counts.
-    fn in_key_order(&self, batch: &RecordBatch) -> Result<RecordBatch> {
-        if self.mapping.same_time.is_some() || self.what == What::Rejects {
-            return Ok(batch.clone());
-        }
-        let key = rows::natural_key(self.what, &self.mapping.schema);
-        rows::sorted_by(batch, &key)
-    }
-
-    fn cells(&self, batch: &RecordBatch) -> Result<Vec<Cell>> {
-        let one = |(_, ours): &(String, Ours)| match ours {
-            Ours::Id => Ok(Cell::Id),
-            Ours::Column(i) => self.cell(batch, *i),
-        };
-        self.mapping.columns.iter().map(one).collect()
-    }
-
-    fn identity_cells(&self, batch: &RecordBatch) -> Result<Vec<Cell>> {
-        if !self.mapping.columns.iter().any(|(_, o)| *o == Ours::Id) {
-            return Ok(Vec::new());
-        }
-        self.identity.iter().map(|i| self.cell(batch, *i)).collect()
-    }
-
-    fn cell(&self, batch: &RecordBatch, i: usize) -> Result<Cell> {
-        let name = self.mapping.schema.field(i).name();
-        let column = batch.column_by_name(name).ok_or_else(|| {
-            Error::new(
-                Kind::Internal,
-                format!("a flush came without the column {name}"),
-            )
-        })?;
-        cell(column)
-    }
-}
-
-fn cell(column: &ArrayRef) -> Result<Cell> {
-    let as_type = |kind: &DataType| {
-        arrow_cast::cast(column, kind).map_err(|e| {
-            Error::new(Kind::Internal, "a column has a type no table holds").because(e)
-        })
-    };
-    Ok(match column.data_type() {
-        DataType::Boolean => Cell::Flag(column.as_boolean().clone()),
-        DataType::Float64 | DataType::Float32 => Cell::Real(
-            as_type(&DataType::Float64)?
-                .as_primitive::<Float64Type>()
-                .clone(),
-        ),
-        DataType::Timestamp(_, zone) => {
-            let micros = as_type(&DataType::Timestamp(TimeUnit::Microsecond, zone.clone()))?;
-            let micros = micros.as_primitive::<TimestampMicrosecondType>().clone();
-            Cell::Time(micros, IsoText::new())
-        }
-        k if k.is_integer() => Cell::Integer(
-            as_type(&DataType::Int64)?
-                .as_primitive::<Int64Type>()
-                .clone(),
-        ),
-        _ => Cell::Text(as_type(&DataType::Utf8)?.as_string::<i32>().clone()),
-    })
 }
 
 fn bind(
     statement: &mut Statement<'_>,
-    cells: &mut [Cell],
-    identity: &mut [Cell],
+    cells: &mut Cells,
     row: usize,
 ) -> rusqlite::Result<()> {
-    for (i, cell) in cells.iter_mut().enumerate() {
+    for (i, cell) in cells.columns.iter_mut().enumerate() {
         let at = i + 1;
         if cell.is_null(row) {
             statement.raw_bind_parameter(at, rusqlite::types::Null)?;
@@ -190,55 +102,11 @@ fn bind(
             Cell::Flag(a) => statement.raw_bind_parameter(at, a.value(row))?,
             Cell::Time(a, iso) => statement.raw_bind_parameter(at, iso.text(a.value(row)))?,
             Cell::Id => {
-                let mut text = [0u8; 36];
-                id(identity, row, &mut text);
-                let text = std::str::from_utf8(&text).unwrap_or("");
-                statement.raw_bind_parameter(at, text)?;
+                statement.raw_bind_parameter(at, cells.identity.text(row).as_str())?;
             }
         }
     }
     Ok(())
-}
-
-impl Cell {
-    fn is_null(&self, row: usize) -> bool {
-        match self {
-            Cell::Text(a) => a.is_null(row),
-            Cell::Integer(a) => a.is_null(row),
-            Cell::Real(a) => a.is_null(row),
-            Cell::Flag(a) => a.is_null(row),
-            Cell::Time(a, _) => a.is_null(row),
-            Cell::Id => false,
-        }
-    }
-}
-
-/// The UUID of a row: text as it is, numbers and instants as eight bytes.
-fn id(identity: &[Cell], row: usize, out: &mut [u8; 36]) {
-    let mut numbers = [[0u8; 8]; 4];
-    for (cell, number) in identity.iter().zip(&mut numbers) {
-        *number = match cell {
-            Cell::Integer(a) => a.value(row).to_le_bytes(),
-            Cell::Time(a, _) => a.value(row).to_le_bytes(),
-            _ => continue,
-        };
-    }
-    let mut parts: [&[u8]; 4] = [&[]; 4];
-    for ((cell, number), part) in identity.iter().zip(&numbers).zip(&mut parts) {
-        *part = match cell {
-            Cell::Text(a) => a.value(row).as_bytes(),
-            _ => number,
-        };
-    }
-    write_id(&parts[..identity.len().min(4)], out);
-}
-
-fn list(names: &[String]) -> String {
-    names
-        .iter()
-        .map(|n| quoted(n))
-        .collect::<Vec<_>>()
-        .join(", ")
 }
 
 fn insert(m: &Mapping) -> String {
