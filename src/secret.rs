@@ -5,6 +5,7 @@
 
 use crate::{Error, Kind, Result};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::cell::Cell;
 use std::fmt;
 
 /// What stands for a secret wherever it would be seen.
@@ -65,9 +66,24 @@ impl fmt::Display for Secret {
     }
 }
 
+thread_local! {
+    /// Whether this thread writes secrets as they are.
+    static KEEPS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs `write` so that what it serializes holds its secrets: what a pipeline keeps of itself to
+/// run later, never what is shown.
+pub fn kept<T>(write: impl FnOnce() -> T) -> T {
+    let before = KEEPS.replace(true);
+    let written = write();
+    KEEPS.set(before);
+    written
+}
+
 impl Serialize for Secret {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.shown())
+        let keeps = KEEPS.get();
+        serializer.serialize_str(if keeps { &self.0 } else { self.shown() })
     }
 }
 
@@ -89,6 +105,8 @@ mod tests {
         assert!(!format!("{secret:?}{secret}{written}").contains("hunter2"));
         let again: Secret = serde_json::from_str(&written).unwrap();
         assert_eq!(again.reveal().unwrap_err().kind, Kind::Usage);
+        let kept = kept(|| serde_json::to_string(&secret)).unwrap();
+        assert_eq!(serde_json::from_str::<Secret>(&kept).unwrap(), secret);
         let named = Secret::new("${PATH}");
         assert_eq!(named.reveal().unwrap(), std::env::var("PATH").unwrap());
         assert_eq!(format!("{named}"), "${PATH}");

@@ -1,4 +1,4 @@
-//! One suite for every embedded sink, as home and as follower, and what each has of its own.
+//! One suite for every sink, as home and as follower, and what each has of its own.
 //!
 //! A kill is a handle dropped between two steps: nothing of it runs but what its destructor does, and no
 //! sink writes in one.
@@ -15,5 +15,11 @@ mod home;
 mod mapping;
 #[path = "sinks/parquet.rs"]
 mod parquet_files;
+#[cfg(feature = "postgres")]
+#[path = "sinks/postgres/mod.rs"]
+mod postgres;
+#[cfg(not(feature = "postgres"))]
+#[path = "sinks/absent.rs"]
+mod postgres;
 #[path = "sinks/sqlite.rs"]
 mod sqlite;

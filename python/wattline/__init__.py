@@ -37,7 +37,7 @@ if TYPE_CHECKING:
         Report,
         State,
     )
-    from .sink import Parquet, Sink, Sqlite
+    from .sink import Parquet, Postgres, Sink, Sqlite
     from .source import simulate
     from .window import Windows, windows
 
@@ -62,7 +62,7 @@ _ROOMS = {
     "pipeline": ["Pipeline"],
     "reading": ["read_csv", "replay", "scan_csv", "sniff"],
     "report": ["Finding", "Findings", "Ledger", "Report", "State"],
-    "sink": ["Parquet", "Sink", "Sqlite"],
+    "sink": ["Parquet", "Postgres", "Sink", "Sqlite"],
     "source": ["simulate"],
     "window": ["Windows", "windows"],
 }
@@ -82,6 +82,7 @@ __all__ = [
     "NotFound",
     "Parquet",
     "Pipeline",
+    "Postgres",
     "Reader",
     "RejectLimit",
     "Report",

@@ -1,14 +1,20 @@
-"""Where rows go: ``Sink`` (what), ``Sqlite`` and ``Parquet`` (where)."""
+"""Where rows go: ``Sink`` (what), ``Sqlite``, ``Parquet`` and ``Postgres`` (where)."""
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from .reading import Path
 
-__all__ = ["Parquet", "Sink", "Sqlite"]
+__all__ = ["Parquet", "Postgres", "Sink", "Sqlite"]
+
+
+def shown(value: object) -> str:
+    """A value as it may be seen: a password in a URL is hidden unless it is a reference ``${NAME}``."""
+    return re.sub(r"(://[^/?@\s:]*:)(?!\$\{\w+\}@)[^/?\s]*@", r"\1***@", repr(value))
 
 
 class _Frozen:
@@ -35,7 +41,7 @@ class _Frozen:
         return hash(repr(self))
 
     def __repr__(self) -> str:
-        told = ", ".join(f"{key}={value!r}" for key, value in self._options.items() if value is not None)
+        told = ", ".join(f"{key}={shown(value)}" for key, value in self._options.items() if value is not None)
         return f"{type(self).__name__}({told})"
 
     def __getstate__(self) -> dict[str, Any]:
@@ -100,14 +106,63 @@ class Parquet(_Frozen):
         return {"type": "parquet", **self._options}
 
 
-Endpoint = str | os.PathLike[str] | Sqlite | Parquet
+class Postgres(_Frozen):
+    """A PostgreSQL server.
+
+    ``host``: a name, several between commas, or the folder of a Unix socket; ``dbname``, ``user`` (default: the
+    environment's ``PGUSER``, ``USER``), ``password``: best by reference, ``"${NAME}"`` of an environment variable
+    (default: ``PGPASSWORD``), never shown; ``sslmode``, ``sslrootcert`` (default: the system's authorities): as libpq
+    has them, ``verify-full`` where the network is not yours; ``schema``: of the tables (default: the first of the
+    search path); ``connect_timeout``: seconds; ``retry_for``: seconds for which a lost connection is opened again.
+    """
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        host: Path | Sequence[str] = "localhost",
+        *,
+        port: int = 5432,
+        dbname: str | None = None,
+        user: str | None = None,
+        password: str | None = None,
+        sslmode: Literal["disable", "prefer", "require", "verify-ca", "verify-full"] = "prefer",
+        sslrootcert: Path | None = None,
+        schema: str | None = None,
+        connect_timeout: float = 10.0,
+        retry_for: float = 60.0,
+    ) -> None:
+        super().__init__(
+            host=os.fspath(host) if isinstance(host, (str, os.PathLike)) else ",".join(host),
+            port=port,
+            dbname=dbname,
+            user=user,
+            password=password,
+            sslmode=sslmode,
+            sslrootcert=None if sslrootcert is None else os.fspath(sslrootcert),
+            schema=schema,
+            connect_timeout=connect_timeout,
+            retry_for=retry_for,
+        )
+
+    def __repr__(self) -> str:
+        password = self.password
+        if password is None or re.fullmatch(r"\$\{\w+\}", password):
+            return super().__repr__()
+        return repr(Postgres(**{**self._options, "password": "${***}"})).replace("${***}", "***")
+
+    def _spec(self) -> dict[str, Any]:
+        return {"type": "postgres", **{key: value for key, value in self._options.items() if value is not None}}
+
+
+Endpoint = str | os.PathLike[str] | Sqlite | Parquet | Postgres
 
 
 class Sink(_Frozen):
     """What goes to an endpoint: ``windows``, ``readings``, ``late`` or ``rejects``.
 
-    ``endpoint``: ``Sqlite``, ``Parquet``, a URL (``sqlite:///out.db``) or a path. An existing SQLite table is filled
-    with ``table`` and ``columns = {theirs: ours}``; ``key``: the columns that name a row there (default: its primary
+    ``endpoint``: ``Sqlite``, ``Parquet``, ``Postgres``, a URL (``sqlite:///out.db``, ``postgresql://user@host/db``) or
+    a path. An existing table of a database is filled with ``table`` and ``columns = {theirs: ours}``; ``key``: the columns that name a row there (default: its primary
     key); ``on_same_time`` (``first``, ``last``, ``raise``): readings that such a key does not tell apart.
     """
 

@@ -77,6 +77,9 @@ pub fn check(spec: &Spec, handed: Option<Handed>) -> Result<Vec<Finding>> {
                 )
                 .to_lowercase(),
             );
+            if let Some(parts) = &parts {
+                found.keep(&format!("sink {}", number + 1), sink.inspect(&parts.tables));
+            }
         }
         if let Some(parts) = &parts {
             found.head(stores.home.as_mut(), parts);

@@ -62,8 +62,8 @@ mod sqlite;
 
 pub use memory::{Memory, MemoryStore};
 pub use spec::{
-    Endpoint, OnSameTime, Parquet, PartitionBy, Postgres, Revisions, SinkSpec, Sqlite,
-    SslMode, Synchronous, password_in,
+    Endpoint, OnSameTime, Parquet, PartitionBy, Postgres, Revisions, SinkSpec, Sqlite, SslMode,
+    Synchronous, password_in,
 };
 
 use crate::flush::{Flush, FlushId, Head};

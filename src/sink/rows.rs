@@ -209,11 +209,7 @@ fn distinct(column: &StringArray) -> Vec<String> {
 }
 
 /// The one sensor of a table whose key does not tell sensors apart: `known`, or the batch's own.
-pub(super) fn only_sensor(
-    table: &str,
-    batch: &RecordBatch,
-    known: Option<&str>,
-) -> Result<String> {
+pub(super) fn only_sensor(table: &str, batch: &RecordBatch, known: Option<&str>) -> Result<String> {
     let found = distinct(&texts(batch, "sensor_id")?);
     let first = found.first().map_or("", String::as_str);
     let one = known.unwrap_or(first);

@@ -229,7 +229,9 @@ impl Endpoint {
             Some(("memory", _)) => Ok(Endpoint::Memory),
             Some(("sqlite", path)) => Ok(Endpoint::Sqlite(Sqlite::new(given(text, path)?))),
             Some(("parquet" | "file", path)) => folder(text, path),
-            Some(("postgresql" | "postgres", rest)) => Ok(Endpoint::Postgres(Postgres::parse(rest)?)),
+            Some(("postgresql" | "postgres", rest)) => {
+                Ok(Endpoint::Postgres(Postgres::parse(rest)?))
+            }
             Some((scheme, _)) => Err(Error::new(
                 Kind::Usage,
                 format!(

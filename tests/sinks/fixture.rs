@@ -1,5 +1,6 @@
 //! Flushes, stores of each kind, and what a reader sees in them.
 
+use crate::postgres;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int32Type, TimestampMicrosecondType};
 use arrow_array::{
@@ -181,9 +182,17 @@ pub enum Kind {
     Memory,
     Sqlite,
     Parquet,
+    Postgres,
 }
 
-pub const KINDS: [Kind; 3] = [Kind::Memory, Kind::Sqlite, Kind::Parquet];
+/// Every store of this build. With the feature `postgres` a server must be named by `WATTLINE_TEST_POSTGRES`.
+pub const KINDS: &[Kind] = &[
+    Kind::Memory,
+    Kind::Sqlite,
+    Kind::Parquet,
+    #[cfg(feature = "postgres")]
+    Kind::Postgres,
+];
 
 /// A store of one kind in a folder of its own.
 pub struct Store {
@@ -215,9 +224,13 @@ pub type Seen = BTreeMap<(String, i64), (f64, bool, i32)>;
 
 impl Store {
     pub fn new(kind: Kind) -> Store {
+        let dir = tempfile::tempdir().unwrap();
+        if kind == Kind::Postgres {
+            postgres::make_schema(dir.path());
+        }
         Store {
             kind,
-            dir: Folder::Ours(tempfile::tempdir().unwrap()),
+            dir: Folder::Ours(dir),
             memory: MemoryStore::default(),
         }
     }
@@ -236,6 +249,7 @@ impl Store {
             Kind::Memory => Endpoint::Memory,
             Kind::Sqlite => Endpoint::Sqlite(Sqlite::new(self.db())),
             Kind::Parquet => Endpoint::Parquet(Parquet::new(self.folder())),
+            Kind::Postgres => postgres::endpoint(self.dir.path()),
         };
         SinkSpec::new(endpoint)
     }
@@ -295,6 +309,7 @@ impl Store {
                 batches.iter().flat_map(rows_of).collect()
             }
             Kind::Sqlite => self.sqlite_rows(),
+            Kind::Postgres => postgres::window_rows(self.dir.path()),
             Kind::Parquet => {
                 let files = parquet_files(&self.folder());
                 let batches = files.iter().flat_map(|f| read_parquet(f));

@@ -9,7 +9,7 @@ const THREE: Row = ("b", 1, 3.0, true, 0);
 
 #[test]
 fn applying_again_and_after_a_kill_gives_each_row_once() {
-    for kind in KINDS {
+    for &kind in KINDS {
         let store = Store::new(kind);
         let flushes = [
             flush(1, 1, &[ONE]),
@@ -36,7 +36,7 @@ fn applying_again_and_after_a_kill_gives_each_row_once() {
 
 #[test]
 fn what_is_shown_is_durable_and_no_more() {
-    for kind in KINDS {
+    for &kind in KINDS {
         let store = Store::new(kind);
         let mut follower = store.follower(1);
         follower.apply(&flush(1, 1, &[ONE])).unwrap();
@@ -54,7 +54,7 @@ fn what_is_shown_is_durable_and_no_more() {
 
 #[test]
 fn a_stale_applier_is_refused_and_writes_nothing() {
-    for kind in KINDS {
+    for &kind in KINDS {
         let store = Store::new(kind);
         let mut stale = store.follower(1);
         stale.apply(&flush(1, 1, &[ONE])).unwrap();
@@ -76,7 +76,7 @@ fn a_stale_applier_is_refused_and_writes_nothing() {
 
 #[test]
 fn a_gap_and_another_history_are_refused() {
-    for kind in KINDS {
+    for &kind in KINDS {
         let store = Store::new(kind);
         let mut follower = store.follower(1);
         let error = follower.apply(&flush(1, 2, &[TWO])).unwrap_err();
@@ -103,7 +103,7 @@ fn a_gap_and_another_history_are_refused() {
 
 #[test]
 fn a_correction_replaces_its_window_where_rows_can_be_replaced() {
-    for kind in [Kind::Memory, Kind::Sqlite] {
+    for &kind in KINDS.iter().filter(|k| **k != Kind::Parquet) {
         let store = Store::new(kind);
         let mut follower = store.follower(1);
         assert!(follower.corrects());
@@ -122,7 +122,7 @@ fn a_correction_replaces_its_window_where_rows_can_be_replaced() {
 
 #[test]
 fn a_former_home_of_another_history_is_no_follower() {
-    for kind in [Kind::Sqlite, Kind::Parquet] {
+    for &kind in KINDS.iter().filter(|k| **k != Kind::Memory) {
         let store = Store::new(kind);
         let (mut home, _) = store.owned("run-1");
         decide(&mut *home, &last(flush(1, 1, &[ONE])), "run-1");

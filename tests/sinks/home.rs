@@ -11,7 +11,7 @@ const THREE: Row = ("b", 1, 3.0, true, 0);
 
 #[test]
 fn decided_flushes_are_there_after_a_kill_and_once() {
-    for kind in KINDS {
+    for &kind in KINDS {
         let store = Store::new(kind);
         let (mut home, owned) = store.owned("run-1");
         assert_eq!((owned.epoch, owned.head), (1, None), "{kind:?}");
@@ -58,7 +58,7 @@ fn decided_flushes_are_there_after_a_kill_and_once() {
 
 #[test]
 fn a_decision_that_was_not_applied_is_shown_by_the_next_owner() {
-    for kind in KINDS {
+    for &kind in KINDS {
         let store = Store::new(kind);
         let (mut home, _) = store.owned("run-1");
         let only = last(flush(1, 1, &[ONE, TWO]));
@@ -91,7 +91,7 @@ fn what_is_to_be_applied_goes_up_to_the_head_without_a_gap() {
 
 #[test]
 fn deciding_again_changes_nothing() {
-    for kind in KINDS {
+    for &kind in KINDS {
         let store = Store::new(kind);
         let (mut home, _) = store.owned("run-1");
         let first = flush(1, 1, &[ONE]);
@@ -113,7 +113,7 @@ fn deciding_again_changes_nothing() {
 
 #[test]
 fn a_second_run_is_told_who_owns_it() {
-    for kind in KINDS {
+    for &kind in KINDS {
         let store = Store::new(kind);
         let (mut home, _) = store.owned("run-1");
         let error = store.home().acquire(&claim("run-2", false)).unwrap_err();
@@ -135,7 +135,7 @@ fn a_second_run_is_told_who_owns_it() {
 
 #[test]
 fn a_zombie_writes_nothing_however_late() {
-    for kind in KINDS {
+    for &kind in KINDS {
         let store = Store::new(kind);
         let (mut zombie, _) = store.owned("run-1");
         assert_eq!(
@@ -172,7 +172,7 @@ fn a_zombie_writes_nothing_however_late() {
 
 #[test]
 fn what_was_not_decided_leaves_no_trace() {
-    for kind in KINDS {
+    for &kind in KINDS {
         let store = Store::new(kind);
         let (mut home, _) = store.owned("run-1");
         assert_eq!(
@@ -201,7 +201,7 @@ fn what_was_not_decided_leaves_no_trace() {
 
 #[test]
 fn effects_stay_for_followers_until_they_are_pruned() {
-    for kind in KINDS {
+    for &kind in KINDS {
         let store = Store::new(kind);
         let (mut home, _) = store.owned("run-1");
         for n in 1..=4 {
@@ -239,7 +239,7 @@ fn effects_stay_for_followers_until_they_are_pruned() {
 
 #[test]
 fn an_open_window_is_seen_once_and_then_final() {
-    for kind in KINDS {
+    for &kind in KINDS {
         let store = Store::new(kind);
         let (mut home, _) = store.owned("run-1");
         let open = [
@@ -279,7 +279,7 @@ fn an_open_window_is_seen_once_and_then_final() {
 
 #[test]
 fn looking_owns_nothing_and_makes_nothing() {
-    for kind in KINDS {
+    for &kind in KINDS {
         let store = Store::new(kind);
         let mut looker = match kind {
             Kind::Memory => store.home(),
@@ -310,7 +310,7 @@ fn looking_owns_nothing_and_makes_nothing() {
 
 #[test]
 fn another_pipeline_or_zone_is_refused() {
-    for kind in KINDS {
+    for &kind in KINDS {
         let store = Store::new(kind);
         let mut home = store.home();
         for (pipeline, tz) in [("flat", "Europe/Paris"), ("house", "UTC")] {
@@ -330,7 +330,7 @@ fn another_pipeline_or_zone_is_refused() {
 
 #[test]
 fn partitions_are_apart() {
-    for kind in KINDS {
+    for &kind in KINDS {
         let store = Store::new(kind);
         let (mut home, _) = store.owned("run-1");
         let mut second = claim("run-1", false);

@@ -1,6 +1,5 @@
 //! A PostgreSQL server: where it is, who we are there, how its certificate is checked.
 
-
 use super::url;
 use crate::secret::Secret;
 use crate::{Error, Kind, Result};
@@ -121,7 +120,10 @@ impl Postgres {
 
     /// Each host with its port.
     pub fn hosts(&self) -> Result<Vec<(String, u16)>> {
-        self.host.split(',').map(|one| self.host_port(one)).collect()
+        self.host
+            .split(',')
+            .map(|one| self.host_port(one))
+            .collect()
     }
 
     fn host_port(&self, text: &str) -> Result<(String, u16)> {
@@ -196,10 +198,18 @@ mod tests {
 
     #[test]
     fn a_url_says_it_all_and_shows_no_password() {
-        let at = Postgres::parse("me:pw@db:6000/power?sslmode=verify-full&sslrootcert=ca.crt&schema=s").unwrap();
+        let at =
+            Postgres::parse("me:pw@db:6000/power?sslmode=verify-full&sslrootcert=ca.crt&schema=s")
+                .unwrap();
         assert_eq!(at.hosts().unwrap(), [("db".to_owned(), 6000)]);
-        assert_eq!((at.user.as_deref(), at.dbname.as_deref()), (Some("me"), Some("power")));
-        assert_eq!((at.sslmode, at.schema.as_deref()), (SslMode::VerifyFull, Some("s")));
+        assert_eq!(
+            (at.user.as_deref(), at.dbname.as_deref()),
+            (Some("me"), Some("power"))
+        );
+        assert_eq!(
+            (at.sslmode, at.schema.as_deref()),
+            (SslMode::VerifyFull, Some("s"))
+        );
         assert_eq!(at.password.as_ref().unwrap().reveal().unwrap(), "pw");
         assert_eq!(at.to_string(), "postgresql://me@db:6000/power?schema=s");
         assert!(!format!("{at:?}").contains("pw"));
@@ -219,7 +229,9 @@ mod tests {
         let password = at.password.unwrap();
         assert_eq!(password.reveal().unwrap(), path);
         assert_eq!(format!("{password:?}"), "${PATH}");
-        let error = Secret::new("${WATTLINE_NO_SUCH_NAME}").reveal().unwrap_err();
+        let error = Secret::new("${WATTLINE_NO_SUCH_NAME}")
+            .reveal()
+            .unwrap_err();
         assert!(error.message.contains("WATTLINE_NO_SUCH_NAME"), "{error}");
     }
 }

@@ -26,10 +26,11 @@ pub(super) fn parse(scheme: &str, rest: &str) -> Result<Url> {
         Some((userinfo, hosts)) => (Some(userinfo), hosts),
         None => (None, authority),
     };
-    let (user, password) = match userinfo.map(|u| u.split_once(':').map_or((u, None), |(u, p)| (u, Some(p)))) {
-        Some((user, password)) => (Some(user), password),
-        None => (None, None),
-    };
+    let (user, password) =
+        match userinfo.map(|u| u.split_once(':').map_or((u, None), |(u, p)| (u, Some(p)))) {
+            Some((user, password)) => (Some(user), password),
+            None => (None, None),
+        };
     let plain = |text: &str| unescaped(scheme, text);
     let pair = |text: &str| {
         let (key, value) = text.split_once('=').unwrap_or((text, ""));
@@ -93,11 +94,17 @@ mod tests {
         let url = parse("x", "me:p%40ss:w@h1:1,[::1]:2/db%20a?k=v&l=%2F&m").unwrap();
         assert_eq!(url.user.as_deref(), Some("me"));
         assert_eq!(url.password.as_deref(), Some("p@ss:w"));
-        assert_eq!((url.hosts.as_str(), url.path.as_str()), ("h1:1,[::1]:2", "db a"));
+        assert_eq!(
+            (url.hosts.as_str(), url.path.as_str()),
+            ("h1:1,[::1]:2", "db a")
+        );
         let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
         assert_eq!(url.query, [pair("k", "v"), pair("l", "/"), pair("m", "")]);
         let bare = parse("x", "h").unwrap();
-        assert_eq!((bare.hosts.as_str(), bare.user, bare.password), ("h", None, None));
+        assert_eq!(
+            (bare.hosts.as_str(), bare.user, bare.password),
+            ("h", None, None)
+        );
         let error = parse("x", "me:s%zz@h").unwrap_err();
         assert!(!error.message.contains("zz"), "{error}");
     }

@@ -57,12 +57,7 @@ impl Writer {
         Ok(self.run(conn, batch.num_rows(), &mut cells))
     }
 
-    fn run(
-        &self,
-        conn: &Connection,
-        n: usize,
-        cells: &mut Cells,
-    ) -> rusqlite::Result<u64> {
+    fn run(&self, conn: &Connection, n: usize, cells: &mut Cells) -> rusqlite::Result<u64> {
         let mut insert = conn.prepare_cached(&self.insert)?;
         let mut update = match &self.update {
             Some(sql) => Some(conn.prepare_cached(sql)?),
@@ -84,11 +79,7 @@ impl Writer {
     }
 }
 
-fn bind(
-    statement: &mut Statement<'_>,
-    cells: &mut Cells,
-    row: usize,
-) -> rusqlite::Result<()> {
+fn bind(statement: &mut Statement<'_>, cells: &mut Cells, row: usize) -> rusqlite::Result<()> {
     for (i, cell) in cells.columns.iter_mut().enumerate() {
         let at = i + 1;
         if cell.is_null(row) {
