@@ -11,7 +11,7 @@ export CARGO_TARGET_DIR ?= $(CURDIR)/target
 SOURCES := $(shell find src presets -type f) Cargo.toml Cargo.lock pyproject.toml
 PYTHON_SOURCES := $(shell find python -name '*.py' -o -name '*.pyi')
 
-.PHONY: help system run histories test test-rust test-python test-services test-faults fuzz lint bench services services-down wheel clean
+.PHONY: help system run histories test test-rust test-python test-services test-sinks test-faults fuzz lint bench bench-sinks services services-down wheel clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -41,10 +41,13 @@ wheel: $(VENV)/.wheel ## builds the wheel and installs it into .venv
 run: $(VENV)/.wheel ## the main job: FILE=path for your own file
 	@$(VENV)/bin/wattline demo $(FILE)
 
-test: test-rust test-python test-services test-faults fuzz ## every test
+test: test-rust test-python test-services test-sinks test-faults fuzz ## every test
 
 # Random histories of the task in `make test`; `make histories` runs a million.
 export WATTLINE_HISTORIES ?= 60000
+
+# What the wheel is built with (pyproject.toml).
+FEATURES := python,postgres
 
 test-rust: | system
 	cargo test --release --quiet
@@ -64,9 +67,12 @@ services: | system ## starts real servers in the background and prints their URL
 services-down: ## ends them
 	@$(PYTHON) -m tests.services down
 
+test-sinks: $(VENV)/.dev ## the suite of all sinks, with the real servers
+	$(PY) -m tests.services run --with postgres -- cargo test --release --quiet --features $(FEATURES) --test sinks
+
 # The same code with failpoints compiled in, beside the wheel, for the tests that kill it.
 test-faults: $(VENV)/.dev
-	cargo build --release --quiet --features python,faults --target-dir $(CARGO_TARGET_DIR)
+	cargo build --release --quiet --features $(FEATURES),faults --target-dir $(CARGO_TARGET_DIR)
 	rm -rf $(CARGO_TARGET_DIR)/faults && mkdir -p $(CARGO_TARGET_DIR)/faults && cp -r python/wattline $(CARGO_TARGET_DIR)/faults/
 	cp $(CARGO_TARGET_DIR)/release/libwattline.so $(CARGO_TARGET_DIR)/faults/wattline/_native.abi3.so
 	PYTHONPATH=$(CARGO_TARGET_DIR)/faults $(PY) -m pytest tests/faults
@@ -76,7 +82,7 @@ fuzz: ## fuzz targets, a minute in all (FUZZ_SECONDS for each target)
 
 lint: $(VENV)/.dev ## formats, lints, types, stubs, rooms, licences
 	cargo fmt --all --check
-	cargo clippy --release --quiet --all-targets --features python -- -D warnings
+	cargo clippy --release --quiet --all-targets --features $(FEATURES) -- -D warnings
 	cargo clippy --release --quiet --all-targets -- -D warnings
 	$(VENV)/bin/ruff check python tests benches
 	$(VENV)/bin/ruff format --check python tests benches
@@ -87,6 +93,9 @@ lint: $(VENV)/.dev ## formats, lints, types, stubs, rooms, licences
 
 bench: $(VENV)/.dev ## the measured tables of the README, beside the peers
 	$(PY) benches/bench.py
+
+bench-sinks: $(VENV)/.dev ## windows into the stores, beside their own clients
+	$(PY) benches/sinks.py
 
 clean: ## removes what was built
 	rm -rf target $(VENV) out

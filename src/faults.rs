@@ -7,7 +7,8 @@
 //! - `WATTLINE_BROKEN=name,name` turns on defects that the tests must notice.
 //!
 //! Points: `after_read`, `after_aggregate`, `before_decide`, `after_decide`, `before_apply`,
-//! `after_apply`, `staged`, `manifest`, `published`.
+//! `after_apply`, `staged`, `manifest`, `published`; `committing` and `committed` on both sides of a
+//! PostgreSQL commit.
 //! Defects: `early_position` (positions move before the decision), `no_epoch` (a stale owner is
 //! not refused), `in_place` (stored state is overwritten in place).
 

@@ -41,8 +41,12 @@ class _Frozen:
         return hash(repr(self))
 
     def __repr__(self) -> str:
-        told = ", ".join(f"{key}={shown(value)}" for key, value in self._options.items() if value is not None)
+        told = ", ".join(f"{key}={shown(value)}" for key, value in self._seen().items() if value is not None)
         return f"{type(self).__name__}({told})"
+
+    def _seen(self) -> dict[str, Any]:
+        """The options as they may be seen."""
+        return self._options
 
     def __getstate__(self) -> dict[str, Any]:
         return self._options
@@ -145,11 +149,10 @@ class Postgres(_Frozen):
             retry_for=retry_for,
         )
 
-    def __repr__(self) -> str:
+    def _seen(self) -> dict[str, Any]:
         password = self.password
-        if password is None or re.fullmatch(r"\$\{\w+\}", password):
-            return super().__repr__()
-        return repr(Postgres(**{**self._options, "password": "${***}"})).replace("${***}", "***")
+        named = password is None or re.fullmatch(r"\$\{\w+\}", password)
+        return self._options if named else {**self._options, "password": "***"}
 
     def _spec(self) -> dict[str, Any]:
         return {"type": "postgres", **{key: value for key, value in self._options.items() if value is not None}}
@@ -162,8 +165,9 @@ class Sink(_Frozen):
     """What goes to an endpoint: ``windows``, ``readings``, ``late`` or ``rejects``.
 
     ``endpoint``: ``Sqlite``, ``Parquet``, ``Postgres``, a URL (``sqlite:///out.db``, ``postgresql://user@host/db``) or
-    a path. An existing table of a database is filled with ``table`` and ``columns = {theirs: ours}``; ``key``: the columns that name a row there (default: its primary
-    key); ``on_same_time`` (``first``, ``last``, ``raise``): readings that such a key does not tell apart.
+    a path. An existing table of a database is filled with ``table`` and ``columns = {theirs: ours}``; ``key``: the
+    columns that name a row there (default: its primary key); ``on_same_time`` (``first``, ``last``, ``raise``):
+    readings that such a key does not tell apart.
     """
 
     __slots__ = ()

@@ -4,6 +4,7 @@ usage: drive.py FOLDER HOME [take_over]
 """
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -13,19 +14,27 @@ GRAINS = ["15min", "1h", "1d", "1mo"]
 
 
 def pipeline(folder: Path, home: str, take_over: bool = False) -> wl.Pipeline:
-    """SQLite and Parquet together, each taking windows, readings and rejects; HOME decides."""
+    """SQLite and Parquet together, each taking windows, readings and rejects; HOME decides.
+
+    HOME `postgres` decides for all three; `sqlite+postgres`: SQLite decides for all three.
+    """
     sqlite, parquet = wl.Sqlite(folder / "out.db"), folder / "parquet"
     sinks = {
         "sqlite": [wl.Sink(sqlite, what) for what in ("windows", "readings", "rejects")],
         "parquet": [wl.Sink(wl.Parquet(parquet / what), what) for what in ("windows", "readings")],
     }
-    other = "parquet" if home == "sqlite" else "sqlite"
+    if "postgres" in home:
+        url, schema = os.environ["WATTLINE_TEST_POSTGRES"], os.environ["WATTLINE_TEST_SCHEMA"]
+        server = f"{url}{'&' if '?' in url else '?'}schema={schema}"
+        sinks["postgres"] = [wl.Sink(server, what) for what in ("windows", "readings", "rejects")]
+    first = home.split("+")[0]
+    others = [sink for name, taking in sinks.items() if name != first for sink in taking]
     return wl.Pipeline(
         "faults",
         source=str(folder / "in*.csv"),
         schema=str(folder / "schema.toml"),
         grains=GRAINS,
-        sinks=[*sinks[home], *sinks[other]],
+        sinks=[*sinks[first], *others],
         on_reject="collect",
         flush_rows=150,
         flush_interval="1ms",

@@ -3,6 +3,7 @@
 It shares no code with wattline: plain Python, decimal arithmetic, one dictionary.
 """
 
+import os
 import random
 import sqlite3
 from collections import defaultdict
@@ -101,12 +102,31 @@ def parquet_windows(folder: Path, grain: str) -> list[tuple]:
     return [tuple(row.values()) for row in rows]
 
 
+def asked(select: str) -> list[tuple]:
+    """Rows of the PostgreSQL schema under test; sensors, instants and numbers as the others have them."""
+    import psycopg
+
+    with psycopg.connect(os.environ["WATTLINE_TEST_POSTGRES"]) as base:
+        base.execute(f"set search_path = {os.environ['WATTLINE_TEST_SCHEMA']}; set time zone 'UTC'")
+        return base.execute(select).fetchall()
+
+
+def postgres_windows(folder: Path, grain: str) -> list[tuple]:
+    return asked(f"select {', '.join(COLUMNS)} from windows where grain = '{grain}' and readings > 0")
+
+
+def with_postgres() -> bool:
+    return "WATTLINE_TEST_SCHEMA" in os.environ
+
+
 def complaints(sent: Sent, folder: Path, grains: list[str]) -> list[str]:
     """Every way in which the stores differ from what was sent; empty: all is well."""
     wrong = []
+    stores = [("sqlite", sqlite_windows), ("parquet", parquet_windows)]
+    stores += [("postgres", postgres_windows)] if with_postgres() else []
     for grain in grains:
         due = sent.windows(grain)
-        for store, read in (("sqlite", sqlite_windows), ("parquet", parquet_windows)):
+        for store, read in stores:
             rows = read(folder, grain)
             held = {(row[0], row[1]): tuple(row[2:]) for row in rows}
             if len(held) != len(rows):
@@ -133,4 +153,11 @@ def raw_complaints(sent: Sent, folder: Path) -> list[str]:
         wrong.append(f"parquet readings: {len(filed)} rows, {len(due)} were sent")
     if rejects != sent.rejects:
         wrong.append(f"rejects: {rejects}, {sent.rejects} were sent")
-    return wrong
+    return wrong + (postgres_raw_complaints(sent, due) if with_postgres() else [])
+
+
+def postgres_raw_complaints(sent: Sent, due: list[tuple]) -> list[str]:
+    held = sorted(asked("select sensor_id, time, load from readings"))
+    rejects = asked("select count(*) from rejects")[0][0]
+    wrong = [] if held == due else [f"postgres readings: {len(held)} rows, {len(due)} were sent"]
+    return wrong + ([] if rejects == sent.rejects else [f"postgres rejects: {rejects}, {sent.rejects} were sent"])

@@ -51,16 +51,16 @@ def killed_then_run(folder: Path, home: str, point: str, seed: int) -> tuple[int
     return kills, sent
 
 
-def noticed_defect(folder: Path, point: str, seed: int, defect: str) -> bool:
+def noticed_defect(folder: Path, point: str, seed: int, defect: str, home: str = "sqlite") -> bool:
     """Whether a broken build that is killed at the point fails on its own or in front of the oracle."""
     sent = Sent(seed)
     sent.write(folder)
     for round_ in range(3):
         fault = f"{point}:{2 + (seed + round_) % 3}:kill"
-        code, _ = run(folder, "sqlite", WATTLINE_FAULT=fault, WATTLINE_BROKEN=defect)
+        code, _ = run(folder, home, WATTLINE_FAULT=fault, WATTLINE_BROKEN=defect)
         if code == 1:
             return True
-    code, _ = run(folder, "sqlite")
+    code, _ = run(folder, home)
     return code != 0 or bool(complaints(sent, folder, GRAINS))
 
 

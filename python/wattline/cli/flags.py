@@ -16,7 +16,11 @@ FLAGS: dict[str, tuple[Any, str | None, str]] = {
     "name": (str, None, "Owns the position in the first sink; the next run with this name goes on."),
     "schema": (str, None, "A preset (household) or a .toml file; without it: sniffed."),
     "grains": (list[str], "--grain", "1min 5min 15min 30min 1h 2h 3h 6h 12h 24h 1d 1w 1mo 1q 1y; anchored: 1d@06:00."),
-    "sinks": (list[str], "--sink", "sqlite:///out.db, postgresql://user@host/db or a folder; readings=..., late=..., rejects=... choose what."),
+    "sinks": (
+        list[str],
+        "--sink",
+        "sqlite:///out.db, postgresql://... or a folder; readings=..., late=..., rejects=... what.",
+    ),
     "tz": (str, None, "IANA zone of the windows."),
     "aggregates": (list[str], "--aggregate", "mean, energy, ... for all measures, or voltage=mean,min."),
     "time": (str, None, "Column of the time, where there is no schema."),

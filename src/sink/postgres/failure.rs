@@ -1,7 +1,7 @@
 //! What PostgreSQL's errors mean for the caller, and transactions that end one way or the other.
 
 use super::session::Session;
-use crate::{Error, Kind};
+use crate::{Error, Kind, faults};
 use std::error::Error as _;
 use tokio_postgres::error::SqlState;
 
@@ -42,7 +42,8 @@ pub(super) async fn transact<T>(
     work: impl AsyncFnOnce() -> Step<T>,
 ) -> Step<Settled<T>> {
     session.client.batch_execute("BEGIN").await?;
-    let value = match work().await {
+    let worked = work().await;
+    let value = match worked.and_then(|value| Ok(faults::point("committing").map(|()| value)?)) {
         Ok(value) => value,
         Err(e) => {
             // A connection that is gone has rolled back, or will: COMMIT was never sent.
@@ -51,7 +52,10 @@ pub(super) async fn transact<T>(
         }
     };
     match session.client.batch_execute("COMMIT").await {
-        Ok(()) => Ok(Settled::Done(value)),
+        Ok(()) => {
+            faults::point("committed")?;
+            Ok(Settled::Done(value))
+        }
         Err(e) if lost(&e) => Ok(Settled::Unclear(e)),
         Err(e) => Err(e.into()),
     }

@@ -214,7 +214,7 @@ fn connect(at: &Postgres) -> Step<Session> {
 async fn set_up(client: Client, at: &Postgres) -> Step<(Client, Backend, String)> {
     client.batch_execute(SET_UP).await?;
     let sql = "SELECT pg_backend_pid(), coalesce((SELECT extract(epoch FROM backend_start)::text FROM pg_stat_activity WHERE pid = pg_backend_pid()), ''),
-      (SELECT nspname::text FROM pg_namespace WHERE nspname = coalesce($1, current_schema()))";
+      (SELECT nspname::text FROM pg_namespace WHERE nspname = coalesce($1, current_schema()) AND has_schema_privilege(oid, 'USAGE'))";
     let row = client
         .query_typed_one(sql, &[(&at.schema, Type::TEXT)])
         .await?;

@@ -1,0 +1,160 @@
+"""PostgreSQL as home and as follower, while its clients are killed, its server is killed, its answers are lost."""
+
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from cutting import wire
+from drive import GRAINS
+from oracle import Sent, complaints
+from test_kill import (
+    SEEDS,
+    finish,
+    flushes,
+    frozen_owner,
+    killed_then_run,
+    noticed_defect,
+    run,
+    start,
+    wait_stopped,
+    zombie_complaints,
+)
+from tests.services import Postgres
+
+HOMES = ["postgres", "sqlite+postgres"]
+POINTS = [
+    "after_read", "after_aggregate", "before_decide", "committing", "committed", "after_decide",
+    "before_apply", "after_apply",
+]  # fmt: skip
+
+
+@pytest.fixture
+def schema(postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
+    """Makes an empty schema and points the runs and the oracle at it."""
+    made = 0
+
+    def make(url: str = postgres.url) -> str:
+        nonlocal made
+        made += 1
+        name = f"faults_{made}"
+        with psycopg.connect(url, autocommit=True) as base:
+            base.execute(f"drop schema if exists {name} cascade")
+            base.execute(f"create schema {name}")
+        monkeypatch.setenv("WATTLINE_TEST_POSTGRES", url)
+        monkeypatch.setenv("WATTLINE_TEST_SCHEMA", name)
+        return name
+
+    return make
+
+
+@pytest.mark.parametrize("home", HOMES)
+@pytest.mark.parametrize("point", POINTS)
+def test_killed_anywhere_all_stores_hold_what_was_sent(tmp_path: Path, schema, home: str, point: str) -> None:
+    kills = 0
+    for seed in SEEDS:
+        schema()
+        folder = tmp_path / str(seed)
+        killed, sent = killed_then_run(folder, home, point, seed)
+        kills += killed
+        assert complaints(sent, folder, GRAINS) == [], f"seed {seed}, home {home}, point {point}"
+    assert kills > 0, f"no process was killed: the point {point} is never passed"
+
+
+@pytest.mark.parametrize("home", HOMES)
+def test_run_again_changes_nothing(tmp_path: Path, schema, home: str) -> None:
+    schema()
+    sent = Sent(7)
+    sent.write(tmp_path)
+    assert int(flushes(tmp_path, home)) > 3, "the test wants a run of many flushes"
+    assert flushes(tmp_path, home) == "0"
+    assert complaints(sent, tmp_path, GRAINS) == []
+
+
+@pytest.mark.parametrize("point", ["before_decide", "committing", "committed", "after_decide", "before_apply"])
+def test_a_frozen_owner_is_ended_and_fenced(tmp_path: Path, schema, point: str) -> None:
+    for seed in SEEDS:
+        schema()
+        folder = tmp_path / str(seed)
+        code, said, sent = frozen_owner(folder, "postgres", seed, point)
+        assert zombie_complaints(code, said, sent, folder) == [], f"seed {seed}"
+
+
+def test_two_copies_one_works_the_other_is_told_so(tmp_path: Path, schema) -> None:
+    schema()
+    sent = Sent(3)
+    sent.write(tmp_path)
+    first = start(tmp_path, "postgres", WATTLINE_FAULT="before_decide:2:stop")
+    try:
+        wait_stopped(first)
+        code, said = run(tmp_path, "postgres")
+        assert code == 1, said
+        assert "Fenced" in said, said
+        assert str(first.pid) in said, said
+    finally:
+        first.send_signal(signal.SIGCONT)
+    code, said = finish(first)
+    assert code == 0, said
+    assert complaints(sent, tmp_path, GRAINS) == []
+
+
+@pytest.mark.parametrize("arrives", [True, False])
+@pytest.mark.parametrize("home", HOMES)
+def test_a_lost_answer_to_commit_is_settled(
+    tmp_path: Path, schema, postgres: Postgres, monkeypatch, home: str, arrives: bool
+) -> None:
+    for seed in SEEDS:
+        schema()
+        folder = tmp_path / str(seed)
+        sent = Sent(seed)
+        sent.write(folder)
+        with wire(postgres.port, 5 + 2 * seed, arrives=arrives) as cut:
+            through = postgres.url.replace(f":{postgres.port}/", f":{cut.port}/")
+            code, said = run(folder, home, WATTLINE_TEST_POSTGRES=f"{through}?sslmode=disable")
+        assert code == 0, said
+        assert cut.cut.is_set(), "no COMMIT was cut"
+        assert complaints(sent, folder, GRAINS) == [], f"seed {seed}"
+
+
+@pytest.mark.parametrize("children", [True, False])
+@pytest.mark.parametrize("home", HOMES)
+def test_a_server_that_is_killed_and_comes_back(tmp_path: Path, schema, home: str, children: bool) -> None:
+    with Postgres() as server:
+        for seed, point in enumerate(["before_decide", "committing", "committed", "before_apply", "after_read"]):
+            schema(server.url)
+            folder = tmp_path / str(seed)
+            sent = Sent(seed)
+            sent.write(folder)
+            owner = start(folder, home, WATTLINE_FAULT=f"{point}:{3 + seed}:stop")
+            try:
+                wait_stopped(owner)
+                server.kill(children=children)
+            finally:
+                owner.send_signal(signal.SIGCONT)
+            server.start()
+            code, said = finish(owner)
+            assert code == 0, f"{point}: {said}"
+            assert complaints(sent, folder, GRAINS) == [], point
+
+
+class TestBrokenBuildsAreNoticed:
+    """The harness proves something only if these defects fail it."""
+
+    @pytest.mark.parametrize("defect", ["early_position", "in_place"])
+    def test_in_the_order_of_steps(self, tmp_path: Path, schema, defect: str) -> None:
+        def noticed(seed: int) -> bool:
+            schema()
+            return noticed_defect(tmp_path / str(seed), "before_decide", seed, defect, home="postgres")
+
+        assert any(noticed(seed) for seed in SEEDS)
+
+    def test_no_epoch_check(self, tmp_path: Path, schema) -> None:
+        for seed in SEEDS:
+            schema()
+            folder = tmp_path / str(seed)
+            code, said, sent = frozen_owner(folder, "postgres", seed, "before_decide", WATTLINE_BROKEN="no_epoch")
+            if zombie_complaints(code, said, sent, folder):
+                return
+        raise AssertionError("a build that does not check epochs passed every test")
