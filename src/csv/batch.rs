@@ -60,22 +60,27 @@ fn broken(error: arrow_schema::ArrowError) -> Error {
 fn array(column: Building, what: What, rows: usize) -> Result<ArrayRef> {
     let nulls = nulls(&column.nulls, rows);
     Ok(match (column.values, what) {
-        (Values::Float(v), _) => Arc::new(Float64Array::try_new(v.into(), nulls).map_err(broken)?),
+        (Values::Float(v), _) => {
+            Arc::new(Float64Array::try_new(v.finish(), nulls).map_err(broken)?)
+        }
         (Values::Long(v), What::Integer { .. }) => {
-            Arc::new(Int64Array::try_new(v.into(), nulls).map_err(broken)?)
+            Arc::new(Int64Array::try_new(v.finish(), nulls).map_err(broken)?)
         }
         (Values::Long(v), What::Time) => {
-            Arc::new(Time64MicrosecondArray::try_new(v.into(), nulls).map_err(broken)?)
+            Arc::new(Time64MicrosecondArray::try_new(v.finish(), nulls).map_err(broken)?)
         }
         (Values::Long(v), _) => {
-            let array = TimestampMicrosecondArray::try_new(v.into(), nulls).map_err(broken)?;
+            let array = TimestampMicrosecondArray::try_new(v.finish(), nulls).map_err(broken)?;
             Arc::new(array.with_timezone("UTC"))
         }
-        (Values::Day(v), _) => Arc::new(Date32Array::try_new(v.into(), nulls).map_err(broken)?),
+        (Values::Day(v), _) => Arc::new(Date32Array::try_new(v.finish(), nulls).map_err(broken)?),
         (Values::Flag(v), _) => Arc::new(BooleanArray::new(v.into(), nulls)),
         (Values::Text { ends, bytes }, _) => {
-            let offsets = OffsetBuffer::new(ends.into());
-            Arc::new(StringArray::try_new(offsets, bytes.into(), nulls).map_err(broken)?)
+            let offsets = OffsetBuffer::new(ends.finish());
+            Arc::new(
+                StringArray::try_new(offsets, bytes.finish().into_inner(), nulls)
+                    .map_err(broken)?,
+            )
         }
     })
 }

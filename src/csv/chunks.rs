@@ -436,8 +436,12 @@ impl<T: Send + 'static> Shared<T> {
 
     fn deliver(&self, k: u64, chunk: Chunk) {
         let value = guarded(|| (self.map)(chunk));
-        self.lock().ready.insert(k, value);
-        self.changed.notify_all();
+        let mut state = self.lock();
+        state.ready.insert(k, value);
+        // The others are found ready when their turn comes.
+        if k == state.taken {
+            self.changed.notify_all();
+        }
     }
 }
 

@@ -4,23 +4,24 @@
 //! that are not around a simple text, long numbers, faults) to a slow path. A fault does not
 //! stop a column: the block's faulty rows are noted, taken out, and the block is decoded again.
 
+use super::lane::{Lane, Lanes, Plain};
 use super::number;
 use super::plan::{CsvPlan, Nulls, Output, What};
-use super::split::{Cutter, unquote};
+use super::rows::{Rows, by_span};
 use super::stamp::{Clock, TimeFault, epoch, within};
+use super::texts::texts;
 use super::wide;
 use crate::time::DAY;
 use crate::time::parse::TimeError;
-use std::borrow::Cow;
 
 /// The values of a column so far.
 #[derive(Debug)]
 pub(crate) enum Values {
-    Float(Vec<f64>),
-    Long(Vec<i64>),
-    Day(Vec<i32>),
+    Float(Lane<f64>),
+    Long(Lane<i64>),
+    Day(Lane<i32>),
     Flag(Vec<bool>),
-    Text { ends: Vec<i32>, bytes: Vec<u8> },
+    Text { ends: Lane<i32>, bytes: Lane<u8> },
 }
 
 /// One column so far.
@@ -55,122 +56,11 @@ pub(crate) enum Why {
     Time(TimeFault),
 }
 
-/// A block cut into rows.
-#[derive(Clone, Copy)]
-pub(crate) struct Rows<'a> {
-    bytes: &'a [u8],
-    ends: &'a [u32],
-    stride: usize,
-    count: usize,
-    width: usize,
-    quote: Option<u8>,
-}
-
-impl<'a> Rows<'a> {
-    pub(crate) fn new(bytes: &'a [u8], cutter: &'a Cutter, plan: &CsvPlan) -> Self {
-        Rows {
-            bytes,
-            ends: &cutter.ends,
-            stride: cutter.stride,
-            count: cutter.rows,
-            width: plan.width,
-            quote: plan.cut.quote.filter(|_| cutter.quoted),
-        }
-    }
-
-    /// Where field `f` of row `r` lies, the CR of a line end cut off.
-    #[inline(always)]
-    fn raw<const LAST: bool>(&self, r: usize, f: usize) -> (usize, usize) {
-        let at = r * self.stride + f;
-        let start = self.ends[at].wrapping_add(1) as usize;
-        let end = self.ends[at + 1] as usize;
-        let cr = LAST && end > start && self.bytes[end - 1] == b'\r';
-        (start, end - cr as usize)
-    }
-
-    /// The same without the quotes around it.
-    #[inline(always)]
-    fn bare<const LAST: bool, const QUOTED: bool>(&self, r: usize, f: usize) -> (usize, usize) {
-        let (start, end) = self.raw::<LAST>(r, f);
-        if QUOTED && end > start + 1 {
-            let q = self.quote.unwrap_or(0);
-            let off = (self.bytes[start] == q && self.bytes[end - 1] == q) as usize;
-            return (start + off, end - off);
-        }
-        (start, end)
-    }
-
-    /// The column for the wide loops, unless it seems to be quoted: to them a quoted field is one
-    /// that is not simple.
-    fn wide(&self, field: usize) -> Option<wide::Column<'a>> {
-        let fits = match self.quote {
-            None => true,
-            Some(q @ (b'"' | b'\'')) => {
-                self.count > 0 && self.bytes.get(self.raw::<false>(0, field).0) != Some(&q)
-            }
-            Some(_) => false,
-        };
-        fits.then_some(wide::Column {
-            bytes: self.bytes,
-            ends: self.ends,
-            stride: self.stride,
-            rows: self.count,
-            field,
-            last: field + 1 == self.width,
-        })
-    }
-
-    /// The text of a field.
-    pub(crate) fn text(&self, r: usize, f: usize) -> Cow<'a, [u8]> {
-        let (start, end) = if f + 1 == self.width {
-            self.raw::<true>(r, f)
-        } else {
-            self.raw::<false>(r, f)
-        };
-        let raw = self.bytes.get(start..end).unwrap_or_default();
-        match self.quote {
-            Some(q) if raw.first() == Some(&q) => Cow::Owned(unquote(raw, q)),
-            _ => Cow::Borrowed(raw),
-        }
-    }
-
-    /// Bytes of a row without its line end.
-    pub(crate) fn line(&self, r: usize) -> (usize, usize) {
-        let start = self.raw::<false>(r, 0).0;
-        (start, self.raw::<true>(r, self.width - 1).1)
-    }
-}
-
-/// Runs `$body` with `$span(row)` giving the bare place of `$field`, compiled for each case.
-macro_rules! by_span {
-    ($rows:expr, $field:expr, $span:ident => $body:expr) => {{
-        let (rows, field): (Rows<'_>, usize) = ($rows, $field);
-        match (field + 1 == rows.width, rows.quote.is_some()) {
-            (false, false) => {
-                let $span = |r: usize| rows.bare::<false, false>(r, field);
-                $body
-            }
-            (true, false) => {
-                let $span = |r: usize| rows.bare::<true, false>(r, field);
-                $body
-            }
-            (false, true) => {
-                let $span = |r: usize| rows.bare::<false, true>(r, field);
-                $body
-            }
-            (true, true) => {
-                let $span = |r: usize| rows.bare::<true, true>(r, field);
-                $body
-            }
-        }
-    }};
-}
-
 /// What one column's loop needs beside its values.
-struct Side<'a> {
-    rows: Rows<'a>,
-    output: &'a Output,
-    nulls: &'a Nulls,
+pub(crate) struct Side<'a> {
+    pub rows: Rows<'a>,
+    pub output: &'a Output,
+    pub nulls: &'a Nulls,
     marks: number::Marks,
     /// Row of the column that row 0 of the block becomes.
     base: usize,
@@ -191,7 +81,7 @@ impl Side<'_> {
         read(text).unwrap_or_else(|why| self.fault(row, why))
     }
 
-    fn null<T: Default>(&mut self, row: usize) -> T {
+    pub(crate) fn null<T: Default>(&mut self, row: usize) -> T {
         if self.output.required {
             return self.fault(row, Why::Empty);
         }
@@ -200,7 +90,7 @@ impl Side<'_> {
     }
 
     #[cold]
-    fn fault<T: Default>(&mut self, row: usize, reason: Why) -> T {
+    pub(crate) fn fault<T: Default>(&mut self, row: usize, reason: Why) -> T {
         self.bad.push(Bad {
             row,
             field: self.output.field,
@@ -211,26 +101,25 @@ impl Side<'_> {
 }
 
 impl Building {
-    /// An empty column with room for `rows`.
+    /// An empty column with room for `rows`, and for `bytes` of text.
     pub(crate) fn new(
         plan: &CsvPlan,
         output: &Output,
         zone: super::LocalPolicy,
-        rows: usize,
+        (rows, bytes): (usize, usize),
+        lanes: &mut Lanes,
     ) -> Self {
         let values = match output.what {
-            What::Float { .. } => Values::Float(Vec::with_capacity(rows)),
+            What::Float { .. } => Values::Float(lanes.lane(rows)),
             What::Boolean => Values::Flag(Vec::with_capacity(rows)),
-            What::Date => Values::Day(Vec::with_capacity(rows)),
+            What::Date => Values::Day(lanes.lane(rows)),
             What::Text => {
-                let mut ends = Vec::with_capacity(rows + 1);
-                ends.push(0);
-                Values::Text {
-                    ends,
-                    bytes: Vec::with_capacity(rows * 8),
-                }
+                let mut ends = lanes.lane(rows + 1);
+                fill(&mut ends, 1, |_| 0);
+                let bytes = lanes.lane(bytes);
+                Values::Text { ends, bytes }
             }
-            _ => Values::Long(Vec::with_capacity(rows)),
+            _ => Values::Long(lanes.lane(rows)),
         };
         Building {
             values,
@@ -259,7 +148,7 @@ impl Building {
             Values::Flag(v) => v.truncate(rows),
             Values::Text { ends, bytes } => {
                 ends.truncate(rows + 1);
-                bytes.truncate(ends.last().map_or(0, |end| *end as usize));
+                bytes.truncate(ends.values().last().map_or(0, |end| *end as usize));
             }
         }
         let keep = self.nulls.partition_point(|row| (*row as usize) < rows);
@@ -306,9 +195,19 @@ impl Building {
     }
 }
 
-fn floats(out: &mut Vec<f64>, side: &mut Side<'_>, min: f64, max: f64) {
+/// Writes the next `n` values.
+#[inline(always)]
+fn fill<T: Plain>(out: &mut Lane<T>, n: usize, mut one: impl FnMut(usize) -> T) {
+    for (row, slot) in out.room(n).iter_mut().enumerate() {
+        *slot = one(row);
+    }
+    out.add(n);
+}
+
+fn floats(out: &mut Lane<f64>, side: &mut Side<'_>, min: f64, max: f64) {
     let (rows, decimal, quick) = (side.rows, side.marks.decimal, !side.nulls.first);
     let column = rows.wide(side.output.field).filter(|_| quick);
+    let values = out.room(rows.count);
     by_span!(rows, side.output.field, span => {
         let mut one = |r: usize| {
             let (start, end) = span(r);
@@ -319,12 +218,14 @@ fn floats(out: &mut Vec<f64>, side: &mut Side<'_>, min: f64, max: f64) {
         };
         let mut done = 0;
         if let Some(column) = column {
-            let want = wide::Float { decimal, min, max };
             let other: &mut dyn FnMut(usize) -> f64 = &mut one;
-            done = wide::floats(column, want, out, other);
+            done = wide::floats(column, wide::Float { decimal, min, max }, values, other);
         }
-        out.extend((done..rows.count).map(one))
+        for (r, slot) in values.iter_mut().enumerate().skip(done) {
+            *slot = one(r);
+        }
     });
+    out.add(rows.count);
 }
 
 #[inline(never)]
@@ -354,33 +255,47 @@ fn within_bounds(value: f64, min: f64, max: f64) -> Result<(), Why> {
     }
 }
 
-fn integers(out: &mut Vec<i64>, side: &mut Side<'_>, min: f64, max: f64) {
+fn integers(out: &mut Lane<i64>, side: &mut Side<'_>, min: f64, max: f64) {
     let (rows, marks, quick) = (side.rows, side.marks, !side.nulls.first);
-    by_span!(rows, side.output.field, span => out.extend((0..rows.count).map(|r| {
-        let (start, end) = span(r);
-        match number::short_integer(rows.bytes, start, end) {
-            Some(v) if quick && v as f64 >= min && v as f64 <= max => v,
-            _ => side.slow(r, |text| {
-                let value = number::integer(text, marks).ok_or(Why::NotInteger)?;
-                within_bounds(value as f64, min, max).map(|()| value)
-            }),
+    let column = rows.wide(side.output.field).filter(|_| quick);
+    let values = out.room(rows.count);
+    by_span!(rows, side.output.field, span => {
+        let mut one = |r: usize| {
+            let (start, end) = span(r);
+            match number::short_integer(rows.bytes, start, end) {
+                Some(v) if quick && v as f64 >= min && v as f64 <= max => v,
+                _ => side.slow(r, |text| {
+                    let value = number::integer(text, marks).ok_or(Why::NotInteger)?;
+                    within_bounds(value as f64, min, max).map(|()| value)
+                }),
+            }
+        };
+        let mut done = 0;
+        if let Some(column) = column {
+            let other: &mut dyn FnMut(usize) -> i64 = &mut one;
+            done = wide::integers(column, (min, max), values, other);
         }
-    })));
+        for (r, slot) in values.iter_mut().enumerate().skip(done) {
+            *slot = one(r);
+        }
+    });
+    out.add(rows.count);
 }
 
-fn stamps(out: &mut Vec<i64>, side: &mut Side<'_>, clock: &mut Clock) {
+fn stamps(out: &mut Lane<i64>, side: &mut Side<'_>, clock: &mut Clock) {
     let (rows, quick) = (side.rows, !side.nulls.first);
-    by_span!(rows, side.output.field, span => out.extend((0..rows.count).map(|r| {
+    by_span!(rows, side.output.field, span => fill(out, rows.count, |r| {
         let (start, end) = span(r);
         match clock.one(rows.bytes, start, end) {
             Ok(v) if quick => v,
             _ => side.slow(r, |text| clock.one(text, 0, text.len()).map_err(Why::Time)),
         }
-    })));
+    }));
 }
 
-fn pairs(out: &mut Vec<i64>, side: &mut Side<'_>, clock: &mut Clock, time: usize) {
+fn pairs(out: &mut Lane<i64>, side: &mut Side<'_>, clock: &mut Clock, time: usize) {
     let (rows, quick) = (side.rows, !side.nulls.first);
+    let values = out.room(rows.count);
     by_span!(rows, side.output.field, date => by_span!(rows, time, clock_time => {
         let wide = rows.wide(side.output.field).zip(rows.wide(time));
         let clock = std::cell::RefCell::new(clock);
@@ -393,10 +308,13 @@ fn pairs(out: &mut Vec<i64>, side: &mut Side<'_>, clock: &mut Clock, time: usize
         };
         let mut done = 0;
         if let Some((dates, times)) = wide.filter(|(d, t)| quick && !d.last && !t.last) {
-            done = wide::times(dates, times, || clock.borrow().same_date(), out, &mut one);
+            done = wide::times(dates, times, || clock.borrow().same_date(), values, &mut one);
         }
-        out.extend((done..rows.count).map(one))
+        for (r, slot) in values.iter_mut().enumerate().skip(done) {
+            *slot = one(r);
+        }
     }));
+    out.add(rows.count);
 }
 
 #[inline(never)]
@@ -425,9 +343,9 @@ fn text_fault(error: TimeError) -> Why {
     Why::Time(TimeFault::Text(error))
 }
 
-fn epochs(out: &mut Vec<i64>, side: &mut Side<'_>, clock: &Clock, unit: i64) {
+fn epochs(out: &mut Lane<i64>, side: &mut Side<'_>, clock: &Clock, unit: i64) {
     let (rows, quick) = (side.rows, !side.nulls.first);
-    by_span!(rows, side.output.field, span => out.extend((0..rows.count).map(|r| {
+    by_span!(rows, side.output.field, span => fill(out, rows.count, |r| {
         let (start, end) = span(r);
         let text = rows.bytes.get(start..end).unwrap_or_default();
         match epoch(text, unit).and_then(|t| clock.back(t)) {
@@ -436,12 +354,12 @@ fn epochs(out: &mut Vec<i64>, side: &mut Side<'_>, clock: &Clock, unit: i64) {
                 epoch(text, unit).and_then(|t| clock.back(t)).ok_or(Why::NotEpoch)
             }),
         }
-    })));
+    }));
 }
 
-fn times(out: &mut Vec<i64>, side: &mut Side<'_>) {
+fn times(out: &mut Lane<i64>, side: &mut Side<'_>) {
     let (rows, quick) = (side.rows, !side.nulls.first);
-    by_span!(rows, side.output.field, span => out.extend((0..rows.count).map(|r| {
+    by_span!(rows, side.output.field, span => fill(out, rows.count, |r| {
         let (start, end) = span(r);
         match within(rows.bytes, start, end) {
             Ok(v) if quick && v < DAY => v,
@@ -451,13 +369,13 @@ fn times(out: &mut Vec<i64>, side: &mut Side<'_>) {
                 Err(e) => Err(text_fault(e)),
             }),
         }
-    })));
+    }));
 }
 
-fn days(out: &mut Vec<i32>, side: &mut Side<'_>, clock: &mut Clock) {
+fn days(out: &mut Lane<i32>, side: &mut Side<'_>, clock: &mut Clock) {
     let (rows, quick) = (side.rows, !side.nulls.first);
     let day = |midnight: i64| (midnight / DAY) as i32;
-    by_span!(rows, side.output.field, span => out.extend((0..rows.count).map(|r| {
+    by_span!(rows, side.output.field, span => fill(out, rows.count, |r| {
         let (start, end) = span(r);
         match clock.midnight(rows.bytes, start, end) {
             Ok(v) if quick => day(v),
@@ -466,7 +384,7 @@ fn days(out: &mut Vec<i32>, side: &mut Side<'_>, clock: &mut Clock) {
                 midnight.map(day).map_err(text_fault)
             }),
         }
-    })));
+    }));
 }
 
 fn flags(out: &mut Vec<bool>, side: &mut Side<'_>) {
@@ -484,45 +402,12 @@ fn flags(out: &mut Vec<bool>, side: &mut Side<'_>) {
 #[inline]
 fn flag(text: &[u8]) -> Option<bool> {
     match text {
-        b"1" | b"t" | b"T" | b"y" | b"Y" | b"true" => Some(true),
-        b"0" | b"f" | b"F" | b"n" | b"N" | b"false" => Some(false),
-        _ if text.eq_ignore_ascii_case(b"true") || text.eq_ignore_ascii_case(b"yes") => Some(true),
-        _ if text.eq_ignore_ascii_case(b"false") || text.eq_ignore_ascii_case(b"no") => Some(false),
+        [b't' | b'T' | b'y' | b'Y' | b'1'] => Some(true),
+        [b'f' | b'F' | b'n' | b'N' | b'0'] => Some(false),
+        [b't' | b'T', r, u, e] if [*r, *u, *e].eq_ignore_ascii_case(b"rue") => Some(true),
+        [b'f' | b'F', rest @ ..] if rest.eq_ignore_ascii_case(b"alse") => Some(false),
+        _ if text.eq_ignore_ascii_case(b"yes") => Some(true),
+        _ if text.eq_ignore_ascii_case(b"no") => Some(false),
         _ => None,
-    }
-}
-
-fn texts(ends: &mut Vec<i32>, bytes: &mut Vec<u8>, side: &mut Side<'_>) {
-    let (rows, quote) = (side.rows, side.rows.quote);
-    let (from, first) = (bytes.len(), ends.len());
-    by_span!(rows, side.output.field, span => for r in 0..rows.count {
-        let (start, end) = span(r);
-        let text = rows.bytes.get(start..end).unwrap_or_default();
-        if quote.is_some_and(|q| text.contains(&q)) {
-            bytes.extend_from_slice(&rows.text(r, side.output.field));
-        } else {
-            bytes.extend_from_slice(text);
-        }
-        let begin = ends.last().map_or(0, |end| *end as usize);
-        if side.nulls.has(&bytes[begin..]) {
-            bytes.truncate(begin);
-            side.null::<bool>(r);
-        }
-        ends.push(bytes.len() as i32);
-    });
-    if !bytes[from..].is_ascii() {
-        check_text(&ends[first - 1..], bytes, side);
-    }
-}
-
-/// Notes the rows whose text is not UTF-8.
-fn check_text(ends: &[i32], bytes: &[u8], side: &mut Side<'_>) {
-    for (row, pair) in ends.windows(2).enumerate() {
-        let text = bytes
-            .get(pair[0] as usize..pair[1] as usize)
-            .unwrap_or_default();
-        if std::str::from_utf8(text).is_err() {
-            side.fault::<bool>(row, Why::NotText);
-        }
     }
 }

@@ -95,6 +95,74 @@ pub(crate) fn short_integer(bytes: &[u8], start: usize, end: usize) -> Option<i6
     Some(if minus == 1 { -value } else { value })
 }
 
+/// Where the marks of a short number stand, counted from the end, and what follows from that: all
+/// for the eight bytes before the end of a field, the first of them in the lowest byte.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shape {
+    /// `0` for a digit, else the mark itself: what the bytes are exclusive-or'd with.
+    pub pattern: u64,
+    /// The most that may come of it: 9 for a digit, 0 for a mark.
+    pub most: u64,
+    /// Factors of the bytes, to make numbers of two.
+    pub pairs: u64,
+    /// Factors of these, to make numbers of four.
+    pub fours: u64,
+    /// Factor of the higher of these.
+    pub high: u64,
+    /// Least length of the field.
+    pub least: u64,
+    /// The power of ten of the digits behind the decimal mark.
+    pub by: f64,
+}
+
+impl Shape {
+    /// The shape of `text`; `None`: not a short number without a sign. `cr`: a CR may stand at its end.
+    pub(crate) fn of(text: &[u8], decimal: Option<u8>, cr: bool) -> Option<Shape> {
+        let end = text.strip_suffix(b"\r").filter(|_| cr).unwrap_or(text);
+        let point = end.iter().rposition(|b| Some(*b) == decimal);
+        let behind = point.map_or(0, |at| end.len() - 1 - at);
+        let (cr, mark) = (text.len() - end.len(), usize::from(point.is_some()));
+        let least = cr + behind + mark + usize::from(behind == 0);
+        if least > 8 {
+            return None;
+        }
+        let mut bytes = [b'0'; 8];
+        if cr == 1 {
+            bytes[7] = b'\r';
+        }
+        if let Some(decimal) = decimal.filter(|_| mark == 1) {
+            bytes[7 - cr - behind] = decimal;
+        }
+        Some(Shape::within(bytes, least, behind))
+    }
+
+    fn within(bytes: [u8; 8], least: usize, behind: usize) -> Shape {
+        let digit = bytes.map(|b| u8::from(b == b'0'));
+        let (mut pairs, mut fours) = ([0u8; 8], [0u16; 4]);
+        for (i, [a, b]) in digit.as_chunks::<2>().0.iter().enumerate() {
+            pairs[2 * i] = a * if *b == 1 { 10 } else { 1 };
+            pairs[2 * i + 1] = *b;
+            fours[i] = 1;
+            if i % 2 == 1 {
+                fours[i - 1] = 10u16.pow(u32::from(a + b));
+            }
+        }
+        let low: u8 = digit[4..].iter().sum();
+        Shape {
+            pattern: u64::from_le_bytes(bytes),
+            most: u64::from_le_bytes(digit.map(|d| 9 * d)),
+            pairs: u64::from_le_bytes(pairs),
+            fours: fours
+                .iter()
+                .rev()
+                .fold(0, |all, f| all << 16 | u64::from(*f)),
+            high: 10u64.pow(u32::from(low)),
+            least: least as u64,
+            by: EXACT[behind],
+        }
+    }
+}
+
 /// Reads any decimal or scientific number; `None`: not one, or not finite.
 pub(crate) fn float(text: &[u8], marks: Marks) -> Option<f64> {
     if let Some(value) = exact(text, marks.decimal) {

@@ -2,8 +2,10 @@
 //! and row numbers.
 
 use super::batch::{self, Zeros};
-use super::decode::{Bad, Building, Rows, Why};
-use super::plan::CsvPlan;
+use super::decode::{Bad, Building, Why};
+use super::lane::Lanes;
+use super::plan::{CsvPlan, Output, What};
+use super::rows::Rows;
 use super::split::{Cutter, Odd, Want};
 use super::stamp::TimeFault;
 use super::text::{Buffer, Text, View};
@@ -33,6 +35,7 @@ pub(crate) struct Job {
 pub(crate) struct Scratch {
     pub buffer: Buffer,
     cutter: Cutter,
+    lanes: Lanes,
 }
 
 /// The decoded records of one piece. Lines and rows count from its beginning.
@@ -68,7 +71,11 @@ pub(crate) fn decode(
     scratch: &mut Scratch,
 ) -> Result<Decoded> {
     let mut work = Work::new(job);
-    let Scratch { buffer, cutter } = scratch;
+    let Scratch {
+        buffer,
+        cutter,
+        lanes,
+    } = scratch;
     let until = until.min(text.end());
     let (mut at, mut grown) = (from, None);
     while at < until {
@@ -94,12 +101,12 @@ pub(crate) fn decode(
             }
             continue;
         }
-        work.reserve(left, cutter);
+        work.reserve(left, view.bytes, cutter, lanes);
         work.block(view.bytes, cutter, at)?;
         at += cutter.used as u64;
         grown = None;
     }
-    work.finish(from, at.min(text.end()))
+    work.finish(from, at.min(text.end()), lanes)
 }
 
 impl<'a> Work<'a> {
@@ -114,19 +121,29 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// Makes the columns once the first block tells how long a record is.
-    fn reserve(&mut self, left: usize, cutter: &Cutter) {
+    /// Makes the columns once the first block tells how long records and texts are.
+    fn reserve(&mut self, left: usize, bytes: &[u8], cutter: &Cutter, lanes: &mut Lanes) {
         if !self.columns.is_empty() {
             return;
         }
+        let more = |n: usize| n + n / 16 + 64;
         let per_row = cutter.used / cutter.records.max(1) + 1;
-        let rows = left / per_row + left / per_row / 16 + 16;
-        self.columns = self.empty(rows);
+        let seen = Rows::new(bytes, cutter, &self.job.plan);
+        let text = |o: &Output| match o.what {
+            What::Text => more(seen.length(o.field) * (left / cutter.used.max(1) + 1)),
+            _ => 0,
+        };
+        self.columns = self.empty(more(left / per_row), text, lanes);
     }
 
-    fn empty(&self, rows: usize) -> Vec<Building> {
-        let plan = &self.job.plan;
-        let make = |o| Building::new(plan, o, self.job.options.local, rows);
+    fn empty(
+        &self,
+        rows: usize,
+        text: impl Fn(&Output) -> usize,
+        lanes: &mut Lanes,
+    ) -> Vec<Building> {
+        let (plan, local) = (&self.job.plan, self.job.options.local);
+        let make = |o: &Output| Building::new(plan, o, local, (rows, text(o)), lanes);
         plan.outputs.iter().map(make).collect()
     }
 
@@ -289,9 +306,9 @@ impl<'a> Work<'a> {
         .at(place)
     }
 
-    fn finish(mut self, from: u64, end: u64) -> Result<Decoded> {
+    fn finish(mut self, from: u64, end: u64, lanes: &mut Lanes) -> Result<Decoded> {
         if self.columns.is_empty() {
-            self.columns = self.empty(0);
+            self.columns = self.empty(0, |_| 0, lanes);
         }
         let rows = self.columns.first().map_or(0, |c| c.len());
         self.counters.bytes = end.saturating_sub(from);

@@ -81,6 +81,8 @@ pub(crate) struct Nulls {
     texts: Vec<Vec<u8>>,
     /// Bit n: one has n bytes (63: 63 or more).
     lengths: u64,
+    /// First bytes of them.
+    firsts: [u64; 4],
     /// One of them could be a number or a date, so nothing may be read before asking.
     pub first: bool,
 }
@@ -88,7 +90,12 @@ pub(crate) struct Nulls {
 impl Nulls {
     fn new(texts: &[String]) -> Self {
         let texts: Vec<Vec<u8>> = texts.iter().map(|t| t.trim().as_bytes().to_vec()).collect();
+        let mut firsts = [0; 4];
+        for first in texts.iter().filter_map(|t| t.first()) {
+            firsts[usize::from(first >> 6)] |= 1 << (first & 63);
+        }
         Nulls {
+            firsts,
             lengths: texts.iter().fold(1, |bits, t| bits | 1 << t.len().min(63)),
             first: texts.iter().any(|t| t.iter().any(u8::is_ascii_digit)),
             texts,
@@ -98,8 +105,12 @@ impl Nulls {
     /// Whether `text` means "no value".
     #[inline(always)]
     pub(crate) fn has(&self, text: &[u8]) -> bool {
-        (self.lengths >> text.len().min(63)) & 1 == 1
-            && (text.is_empty() || self.texts.iter().any(|t| t == text))
+        let Some(first) = text.first() else {
+            return true;
+        };
+        let begins = self.firsts[usize::from(first >> 6)] >> (first & 63);
+        let long = self.lengths >> text.len().min(63);
+        begins & long & 1 == 1 && self.texts.iter().any(|t| t == text)
     }
 }
 

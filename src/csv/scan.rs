@@ -68,6 +68,15 @@ pub(super) trait Kernel {
             }
         }
     }
+
+    /// Bit i is the exclusive-or of bits 0 to i.
+    #[inline(always)]
+    fn prefix_xor(mut x: u64) -> u64 {
+        for shift in [1, 2, 4, 8, 16, 32] {
+            x ^= x << shift;
+        }
+        x
+    }
 }
 
 /// Marks `bytes` into `out`: first [`BEFORE`], then one position per delimiter and line end.
@@ -143,7 +152,7 @@ fn quoted<K: Kernel>(bytes: &[u8], cut: &Cut, out: &mut [u32]) -> Found {
     };
     for i in 0..bytes.len().div_ceil(64) {
         let m = block::<K>(bytes, i, cut);
-        let inside = prefix_xor(m.quote) ^ carry.inside;
+        let inside = K::prefix_xor(m.quote) ^ carry.inside;
         let marks = (m.delimiter | m.newline) & !inside;
         wrong |= malformed(&m, inside, marks, &mut carry);
         continued |= m.newline & inside;
@@ -174,15 +183,6 @@ fn malformed(m: &Masks, inside: u64, marks: u64, carry: &mut Carry) -> u64 {
     (opening & !(after_mark | after_close))
         | (after_close & !(marks | opening | m.cr))
         | (after_cr & !(m.newline & !inside))
-}
-
-/// Bit i is the exclusive-or of bits 0 to i.
-#[inline(always)]
-fn prefix_xor(mut x: u64) -> u64 {
-    for shift in [1, 2, 4, 8, 16, 32] {
-        x ^= x << shift;
-    }
-    x
 }
 
 /// Writes the positions of the set bits at `out[n..]`; returns where the next go.

@@ -43,6 +43,8 @@ pub(crate) struct Cutter {
     pub continued: bool,
     /// The block holds a quote byte.
     pub quoted: bool,
+    /// Its quoting is well formed throughout.
+    pub clean: bool,
     /// The first record is complete but longer than allowed.
     pub long: bool,
     marks: Vec<u32>,
@@ -77,6 +79,7 @@ impl Cutter {
             self.continued = true;
             marks = walk(bytes, cut, &mut self.marks);
         }
+        self.clean = found.clean;
         while marks > 0 && bytes.get(self.marks[marks] as usize) != Some(&cut.newline) {
             marks -= 1;
         }
@@ -87,7 +90,7 @@ impl Cutter {
         if !self.group(bytes, cut, want, marks, walked) {
             let marks = walk(bytes, cut, &mut self.marks);
             self.clear();
-            self.continued = true;
+            (self.continued, self.clean) = (true, false);
             self.group(bytes, cut, want, marks, true);
         }
     }
