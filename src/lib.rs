@@ -20,6 +20,7 @@
 //! | [`source`] | files, tables, the simulator | batches with positions |
 //! | [`sink`] | flushes | rows in a store, and the head |
 //! | [`pipeline`] | a spec | the engine: check, task, run, report |
+//! | `produce` | files, tables, streams | messages in a topic, each row once |
 //! | `python` | Python objects | the binding: translates, decides nothing |
 #![deny(missing_docs)]
 #![warn(clippy::unwrap_used)]
@@ -36,6 +37,8 @@ pub mod kafka;
 pub mod ledger;
 pub mod metrics;
 pub mod pipeline;
+#[cfg(feature = "kafka")]
+pub mod produce;
 pub mod reject;
 pub mod runtime;
 pub mod schema;

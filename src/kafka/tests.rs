@@ -40,8 +40,8 @@ fn send(config: &Config, count: u32) {
     let mut producer = Producer::new(config, None).unwrap();
     let topic = producer.topic(&config.topic).unwrap();
     for i in 0..count {
-        let (key, value) = (format!("k{}", i % 7), format!("v{i}"));
-        let message = outgoing(key.as_bytes(), value.as_bytes(), &i.to_le_bytes());
+        let (key, value, header) = (format!("k{}", i % 7), format!("v{i}"), i.to_le_bytes());
+        let message = outgoing(key.as_bytes(), value.as_bytes(), &header);
         producer.send(topic, &message).unwrap();
     }
     producer.flush(WAIT).unwrap();

@@ -31,7 +31,9 @@ pub use check::{Finding, Level, check};
 pub use control::Control;
 pub use report::{Outcome, Report};
 pub use simulated::simulated;
-pub use spec::Spec;
+#[cfg(feature = "kafka")]
+pub(crate) use simulated::{columns as simulated_columns, table as simulated_table};
+pub use spec::{SchemaSpec, Spec, Texts};
 pub use state::{State, state};
 
 use crate::Result;

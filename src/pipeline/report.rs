@@ -52,6 +52,8 @@ pub struct Report {
     pub elapsed: Duration,
     /// Time by stage, summed over threads.
     pub stages: Metrics,
+    /// What the reader of the report should know beside, a sentence each.
+    pub notes: Vec<String>,
 }
 
 impl Report {
@@ -77,6 +79,7 @@ impl Report {
             "sinks": self.sinks.iter().map(|(name, rows)| serde_json::json!({"sink": name, "rows": rows})).collect::<Vec<_>>(),
             "seconds": self.elapsed.as_secs_f64(),
             "stages": stages,
+            "notes": self.notes,
         })
     }
 }

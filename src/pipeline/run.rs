@@ -518,6 +518,7 @@ impl Report {
             decisions: Vec::new(),
             rejects: Vec::new(),
             stages: Metrics::default(),
+            notes: Vec::new(),
         }
     }
 }

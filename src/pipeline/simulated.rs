@@ -1,7 +1,7 @@
 //! A simulation as a table of readings.
 
 use super::task::tables::{readings_rows, readings_schema};
-use crate::schema::METADATA_KEY;
+use crate::schema::{METADATA_KEY, Readings};
 use crate::source::Source;
 use crate::source::simulate::Simulated;
 use crate::{Error, Kind, Result};
@@ -18,28 +18,31 @@ const BESIDES: usize = 3;
 pub fn simulated(url: &str) -> Result<(SchemaRef, Vec<RecordBatch>)> {
     let source = Simulated::parse(url, None)?;
     let columns = columns(&source)?;
-    let kept: Vec<usize> = (0..columns.fields().len()).collect();
-    let table = |readings| {
-        let rows: RecordBatch = readings_rows(&readings, "")?;
-        let batch = rows
-            .project(&kept)
-            .and_then(|b| b.with_schema(columns.clone()));
-        batch.map_err(|e| {
-            Error::new(
-                Kind::Internal,
-                format!("simulated rows do not fit their table: {e}"),
-            )
-        })
-    };
     let batches = source
         .readings()?
-        .into_iter()
-        .map(table)
+        .iter()
+        .map(|readings| table(&columns, readings))
         .collect::<Result<_>>()?;
     Ok((columns, batches))
 }
 
-fn columns(source: &Simulated) -> Result<SchemaRef> {
+/// Simulated readings under the columns of their table.
+pub(crate) fn table(columns: &SchemaRef, readings: &Readings) -> Result<RecordBatch> {
+    let kept: Vec<usize> = (0..columns.fields().len()).collect();
+    let rows: RecordBatch = readings_rows(readings, "")?;
+    let batch = rows
+        .project(&kept)
+        .and_then(|b| b.with_schema(columns.clone()));
+    batch.map_err(|e| {
+        Error::new(
+            Kind::Internal,
+            format!("simulated rows do not fit their table: {e}"),
+        )
+    })
+}
+
+/// The columns of a simulation's table.
+pub(crate) fn columns(source: &Simulated) -> Result<SchemaRef> {
     let all = readings_schema(&source.measures());
     let json = serde_json::to_string(&source.schema()).map_err(|e| {
         Error::new(

@@ -7,14 +7,14 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
 /// Jobs in flight on the pool, bounded by the caller through [`Lanes::full`].
-pub(super) struct Lanes<T> {
+pub(crate) struct Lanes<T> {
     pool: Arc<rayon::ThreadPool>,
     flying: VecDeque<Receiver<Result<T>>>,
     most: usize,
 }
 
 /// What [`Lanes::next`] found.
-pub(super) enum Landed<T> {
+pub(crate) enum Landed<T> {
     /// The oldest job's result.
     Value(T),
     /// It is not done within the wait.
@@ -24,7 +24,7 @@ pub(super) enum Landed<T> {
 }
 
 impl<T: Send + 'static> Lanes<T> {
-    pub(super) fn new() -> Result<Self> {
+    pub(crate) fn new() -> Result<Self> {
         let pool = runtime::pool()?;
         // Two more than threads, so that none waits for the reader to hand out the next.
         let most = pool.current_num_threads() + 2;
@@ -36,28 +36,28 @@ impl<T: Send + 'static> Lanes<T> {
     }
 
     /// The same with fewer in flight, for jobs that hold much.
-    pub(super) fn at_most(mut self, most: usize) -> Self {
+    pub(crate) fn at_most(mut self, most: usize) -> Self {
         self.most = most;
         self
     }
 
     /// Whether no more should be given before one is taken.
-    pub(super) fn full(&self) -> bool {
+    pub(crate) fn full(&self) -> bool {
         self.flying.len() >= self.most
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.flying.is_empty()
     }
 
-    pub(super) fn give(&mut self, job: impl FnOnce() -> Result<T> + Send + 'static) {
+    pub(crate) fn give(&mut self, job: impl FnOnce() -> Result<T> + Send + 'static) {
         let (to, from): (SyncSender<Result<T>>, _) = sync_channel(1);
         // A reader that was dropped no longer wants the result.
         self.pool.spawn(move || drop(to.send(job())));
         self.flying.push_back(from);
     }
 
-    pub(super) fn next(&mut self, wait: Duration) -> Result<Landed<T>> {
+    pub(crate) fn next(&mut self, wait: Duration) -> Result<Landed<T>> {
         let Some(oldest) = self.flying.front() else {
             return Ok(Landed::Empty);
         };

@@ -56,6 +56,11 @@ pub mod simulate;
 mod spool;
 mod tape;
 
+#[cfg(feature = "kafka")]
+pub(crate) use lanes::{Landed, Lanes};
+#[cfg(feature = "kafka")]
+pub(crate) use proof::Proofs;
+
 pub use arrow::{ArrowOptions, ArrowSource, Batches};
 pub use file::{FileOptions, FileSource};
 pub use order::WAITING_ROWS;

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 const BLOCK: usize = 128 * 1024;
 
 /// What was hashed so far, and where more comes from.
-pub(super) enum Proofs {
+pub(crate) enum Proofs {
     /// No run will ask.
     Off,
     /// A plain file.
@@ -30,7 +30,7 @@ pub(super) enum Proofs {
 }
 
 /// Bytes of a stream that passed by.
-pub(super) struct Passed {
+pub(crate) struct Passed {
     running: Running,
     waiting: VecDeque<Vec<u8>>,
     /// Bytes before this are hashed as they come.
@@ -82,7 +82,7 @@ impl Read for Tee {
 
 impl Proofs {
     /// For `bytes`, read from `start` on; gives the bytes to read.
-    pub(super) fn of(bytes: Bytes, start: u64) -> Result<(Proofs, Bytes)> {
+    pub(crate) fn of(bytes: Bytes, start: u64) -> Result<(Proofs, Bytes)> {
         Ok(match bytes {
             Bytes::At { file, len } => {
                 let running = Box::new(Running::new()?);
@@ -110,7 +110,7 @@ impl Proofs {
     }
 
     /// The stream's name and the proof at `to`, which never goes back.
-    pub(super) fn at(&mut self, to: u64, name: &str) -> Result<Option<(String, String)>> {
+    pub(crate) fn at(&mut self, to: u64, name: &str) -> Result<Option<(String, String)>> {
         match self {
             Proofs::Off => Ok(None),
             Proofs::File {

@@ -18,8 +18,8 @@ use arrow_buffer::BooleanBuffer;
 use hashbrown::HashMap;
 use std::sync::Arc;
 
-/// Mergeable partials of one batch, all grains.
-#[derive(Debug)]
+/// Mergeable partials of one batch, all grains; by default of no rows in no grain.
+#[derive(Debug, Default)]
 pub struct Delta {
     pub(crate) names: Arc<[Arc<str>]>,
     pub(crate) grains: Vec<Rows>,

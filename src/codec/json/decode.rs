@@ -235,6 +235,7 @@ fn proposed(seen: &[String], samples: &[&[u8]]) -> Result<Schema> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use arrow_array::Array;
     use arrow_array::cast::AsArray;
     use arrow_array::types::{Float64Type, TimestampMicrosecondType};
 

@@ -65,6 +65,11 @@ impl Simulated {
         &self.options
     }
 
+    /// The name under which a later run knows its stream, where it begins anew now.
+    pub fn name(&self) -> Result<String> {
+        self.begin(&[]).map(|(start, _)| self.stream(start))
+    }
+
     /// All readings at once, in the order in which they come. Errors: `Usage` where there is no end.
     pub fn readings(&self) -> Result<Vec<Readings>> {
         let (start, _) = self.begin(&[])?;

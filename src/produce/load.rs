@@ -1,0 +1,329 @@
+//! Load: one stream into the topic: transactions, what is done again after a failure, and when it ends.
+
+use super::feed::{Feed, Known};
+use super::options::{Mode, Stamps};
+use super::pack::Packed;
+use super::progress::{self, Progress};
+use super::{Done, Job};
+use crate::flush::Position;
+use crate::kafka::{Config, ORIGIN, Outgoing, Producer, Settled, partition_of};
+use crate::reject::OnReject;
+use crate::{Error, Kind, Result, faults};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+/// Failures in a row without a commit in between that end a load.
+const ATTEMPTS: u32 = 5;
+
+/// How long a commit may take before its answer counts as lost.
+const COMMIT: Duration = Duration::from_secs(60);
+
+/// Sends one feed.
+pub(super) fn run(job: &Job<'_>, feed: Feed) -> Result<Done> {
+    match job.options.mode {
+        Mode::Exact => exact(job, &feed),
+        Mode::Fast => fast(job, &feed),
+    }
+}
+
+/// A load under way.
+struct Load<'a> {
+    job: &'a Job<'a>,
+    producer: Producer,
+    topic: usize,
+    /// Which partition a key goes to.
+    partitions: HashMap<Arc<str>, i32>,
+    /// The header, whose last 8 bytes change from message to message.
+    origin: [u8; 24],
+    /// Counted when its transaction is committed.
+    open: Done,
+    done: Done,
+    /// The position of a transaction whose end is not known; `open` is what it holds.
+    unsure: Option<Position>,
+}
+
+/// How an attempt ended.
+enum Attempt {
+    /// Everything is committed.
+    End,
+    /// Stopped by the user, at a commit.
+    Stopped,
+    /// What was not committed is to be sent again.
+    Again(Error),
+}
+
+fn exact(job: &Job<'_>, feed: &Feed) -> Result<Done> {
+    let wait = job.options.progress_timeout()?;
+    let progress = progress::topic(&job.config, &job.options.progress_topic)?;
+    let mut known = feed.known(&progress::committed(&progress, &job.topic.id, wait)?)?;
+    let mut all = Done::default();
+    let mut failures = 0;
+    let mut unsure: Option<(Position, Done)> = None;
+    loop {
+        let id = format!("wattline-{}-{:.32}", job.topic.id, name_of(&known.stream));
+        let producer = Producer::new(&job.config, Some(&id))?;
+        // Only now nobody else can commit under this name: what is committed is the truth.
+        let settled = feed.known(&progress::committed(&progress, &job.topic.id, wait)?)?;
+        if settled.stream != known.stream {
+            known = settled;
+            continue;
+        }
+        known = settled;
+        if let Some((at, held)) = unsure.take()
+            && known.from.as_ref().is_some_and(|from| from.at == at.at)
+        {
+            all.add(held);
+            all.transactions += 1;
+            failures = 0;
+        }
+        if known.whole && all.transactions > 0 {
+            all.positions.extend(known.from);
+            return Ok(all);
+        }
+        if let Some(note) = already(job, feed, &known) {
+            all.notes.push(note);
+            all.positions.extend(known.from);
+            return Ok(all);
+        }
+        let mut load = Load::new(job, producer, &known.stream)?;
+        let attempt = load.transactions(feed, &known, &progress)?;
+        unsure = load
+            .unsure
+            .take()
+            .map(|at| (at, std::mem::take(&mut load.open)));
+        failures = if load.done.transactions > 0 {
+            0
+        } else {
+            failures + 1
+        };
+        all.add(load.done);
+        match attempt {
+            Attempt::End => return Ok(all),
+            Attempt::Stopped => {
+                all.interrupted = true;
+                return Ok(all);
+            }
+            Attempt::Again(error)
+                if error.kind == Kind::Fenced || !known.again || failures >= ATTEMPTS =>
+            {
+                return Err(error);
+            }
+            Attempt::Again(_) => std::thread::sleep(Duration::from_millis(200) * failures),
+        }
+    }
+}
+
+/// What is said of a stream that is in the topic already.
+fn already(job: &Job<'_>, feed: &Feed, known: &Known) -> Option<String> {
+    let position = known.from.as_ref().filter(|_| known.whole)?;
+    Some(format!(
+        "{} is in {} already ({} rows): nothing was sent",
+        feed.describe(),
+        job.config.topic,
+        position.row
+    ))
+}
+
+/// A name that fits a transactional id.
+fn name_of(stream: &str) -> String {
+    blake3::hash(stream.as_bytes()).to_hex().to_string()
+}
+
+fn fast(job: &Job<'_>, feed: &Feed) -> Result<Done> {
+    let known = feed.known(&Default::default())?;
+    let mut load = Load::new(job, Producer::new(&job.config, None)?, &known.stream)?;
+    let mut pieces = feed.open(&known.stream, None)?;
+    while !job.control.stopped()
+        && let Some(packed) = pieces.next()?
+    {
+        load.send(packed)?;
+    }
+    load.producer.flush(Duration::from_secs(300))?;
+    let open = std::mem::take(&mut load.open);
+    load.done.add(open);
+    load.done.interrupted = job.control.stopped();
+    load.done.notes.push(
+        "sent without transactions: run again after a failure it sends its rows again, and readers see what a broken run sent".into(),
+    );
+    Ok(load.done)
+}
+
+impl<'a> Load<'a> {
+    fn new(job: &'a Job<'a>, mut producer: Producer, stream: &str) -> Result<Self> {
+        let topic = producer.topic(&job.config.topic)?;
+        let mut origin = [0; 24];
+        let name = blake3::hash(stream.as_bytes());
+        origin[..16].copy_from_slice(&name.as_bytes()[..16]);
+        Ok(Load {
+            job,
+            producer,
+            topic,
+            partitions: HashMap::new(),
+            origin,
+            open: Done::default(),
+            done: Done::default(),
+            unsure: None,
+        })
+    }
+
+    /// Sends what is not committed yet, a transaction after the other.
+    fn transactions(&mut self, feed: &Feed, known: &Known, progress: &Config) -> Result<Attempt> {
+        let mut pieces = feed.open(&known.stream, known.from.as_ref())?;
+        let (span, mut sent) = (self.job.options.transaction()?, known.messages);
+        let mut position = known.from.clone();
+        loop {
+            let begun = Instant::now();
+            let mut over = false;
+            let mut open = false;
+            while !over && begun.elapsed() < span && !self.job.control.stopped() {
+                match pieces.next()? {
+                    None => over = true,
+                    Some(packed) if packed.len() == 0 => self.count(packed)?,
+                    Some(packed) => {
+                        if !open {
+                            if let Err(error) = self.producer.begin() {
+                                return Ok(Attempt::Again(error));
+                            }
+                            open = true;
+                        }
+                        if let Err(error) = self.sent_all(packed) {
+                            return self.failed(error);
+                        }
+                    }
+                }
+            }
+            if open {
+                let at = pieces.position()?;
+                sent += self.open.messages;
+                let settled = self.settle(progress, &at, sent);
+                match settled {
+                    Settled::Committed => {}
+                    Settled::Aborted(error) => return Ok(Attempt::Again(error)),
+                    Settled::Unclear(error) => {
+                        self.unsure = Some(at);
+                        return Ok(Attempt::Again(error));
+                    }
+                }
+                position = Some(at);
+                faults::point("after_commit")?;
+                self.done.transactions += 1;
+            }
+            let open = std::mem::take(&mut self.open);
+            self.done.add(open);
+            if over || self.job.control.stopped() {
+                self.done.positions.extend(position);
+                return Ok(if over { Attempt::End } else { Attempt::Stopped });
+            }
+        }
+    }
+
+    /// What a failure while sending means: refused data end the load, the rest is tried again.
+    fn failed(&self, error: Error) -> Result<Attempt> {
+        let ours = matches!(
+            error.kind,
+            Kind::Usage | Kind::RejectLimit | Kind::Schema | Kind::Internal
+        );
+        match self.producer.ended(error) {
+            Settled::Aborted(error) | Settled::Unclear(error) if !ours => Ok(Attempt::Again(error)),
+            Settled::Aborted(error) | Settled::Unclear(error) => Err(error),
+            Settled::Committed => Ok(Attempt::End),
+        }
+    }
+
+    /// Puts the position into the open transaction and commits it.
+    fn settle(&mut self, progress: &Config, at: &Position, messages: u64) -> Settled {
+        let sent = self.progress(progress, at, messages);
+        match sent.and_then(|()| faults::point("progress_sent")) {
+            Ok(()) => self.producer.commit(COMMIT),
+            Err(error) => self.producer.ended(error),
+        }
+    }
+
+    fn progress(&mut self, progress: &Config, at: &Position, messages: u64) -> Result<()> {
+        let topic = self.producer.topic(&progress.topic)?;
+        let record = Progress::new(&self.job.config.topic, at.clone(), messages).value()?;
+        let key = progress::key(&self.job.topic.id, &at.stream);
+        self.producer.send(
+            topic,
+            &Outgoing {
+                partition: 0,
+                key: key.as_bytes(),
+                value: &record,
+                timestamp: 0,
+                header: None,
+            },
+        )
+    }
+
+    fn sent_all(&mut self, packed: Packed) -> Result<()> {
+        self.send(packed)?;
+        faults::point("sent")
+    }
+
+    /// Hands messages over and counts them.
+    fn send(&mut self, packed: Packed) -> Result<()> {
+        if let (Some((least, greatest)), Stamps::Event) = (packed.span, self.job.options.timestamp)
+        {
+            // Streams are not looked through before; files were.
+            self.job.topic.limits.hold(least, greatest, "the data")?;
+        }
+        let partitions: Vec<i32> = packed.keys.iter().map(|key| self.partition(key)).collect();
+        for piece in packed.pieces() {
+            let (head, at) = self.origin.split_at_mut(16);
+            debug_assert_eq!(head.len(), 16);
+            at.copy_from_slice(&piece.at.to_be_bytes());
+            let message = Outgoing {
+                partition: partitions.get(piece.key).copied().unwrap_or(-1),
+                key: packed.keys.get(piece.key).map_or(&[], |k| k.as_bytes()),
+                value: piece.value,
+                timestamp: piece.timestamp,
+                header: Some((ORIGIN, &self.origin)),
+            };
+            self.producer.send(self.topic, &message)?;
+        }
+        self.count(packed)
+    }
+
+    fn partition(&mut self, key: &Arc<str>) -> i32 {
+        if let Some(known) = self.partitions.get(key) {
+            return *known;
+        }
+        let partition = partition_of(key.as_bytes(), self.job.topic.partitions);
+        self.partitions.insert(key.clone(), partition);
+        partition
+    }
+
+    fn count(&mut self, packed: Packed) -> Result<()> {
+        self.open.messages += packed.len() as u64;
+        self.open.ledger.add(&packed.counters);
+        let control = self.job.control;
+        control.bytes.fetch_add(packed.counters.bytes, Relaxed);
+        control
+            .readings
+            .fetch_add(packed.counters.readings, Relaxed);
+        control.rejects.fetch_add(packed.counters.rejected, Relaxed);
+        self.reject(packed)
+    }
+
+    fn reject(&mut self, packed: Packed) -> Result<()> {
+        let options = self.job.options;
+        match (options.on_reject, packed.rejects.into_iter()) {
+            (OnReject::Skip, _) => {}
+            (OnReject::Collect, rejects) => self.open.rejects.extend(rejects),
+            (OnReject::Raise, mut rejects) => {
+                if let Some(first) = rejects.next() {
+                    return Err(Error::new(
+                        Kind::RejectLimit,
+                        format!(
+                            "{}: row {} cannot be sent: {}; mend it, or say on_reject = \"collect\"",
+                            first.file, first.row, first.reason
+                        ),
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,231 @@
+//! Pack: a table of rows as messages, on the pool.
+
+use super::options::Stamps;
+use super::usage;
+use crate::codec::json::Encoder;
+use crate::codec::message::Codec;
+use crate::ledger::Ledger;
+use crate::reject::Reject;
+use crate::schema::{Canonical, Readings, RowIds, SensorKeys};
+use crate::{Error, Kind, Result};
+use arrow_array::{BooleanArray, RecordBatch, UInt32Array};
+use arrow_schema::SchemaRef;
+use arrow_select::filter::filter_record_batch;
+use arrow_select::take::take_record_batch;
+use std::sync::Arc;
+
+/// Rows of an Arrow message at most: half a megabyte of the household, below the broker's limit.
+const ROWS: usize = 8192;
+
+/// Makes messages of the tables of one schema; shared by threads.
+pub(super) struct Packer {
+    canonical: Arc<Canonical>,
+    codec: Codec,
+    encoder: Option<Encoder>,
+    stamps: Stamps,
+}
+
+/// Messages ready to be sent.
+#[derive(Debug, Default)]
+pub(super) struct Packed {
+    bytes: Vec<u8>,
+    parts: Vec<Part>,
+    /// Keys, by the number in a part.
+    pub keys: Vec<Arc<str>>,
+    /// Rejects met on the way.
+    pub rejects: Vec<Reject>,
+    /// Lines, records, readings.
+    pub counters: Ledger,
+    /// Least and greatest record time, ms.
+    pub span: Option<(i64, i64)>,
+}
+
+#[derive(Debug)]
+struct Part {
+    end: u32,
+    key: u32,
+    timestamp: i64,
+    at: u64,
+}
+
+/// One message.
+pub(super) struct Piece<'a> {
+    pub value: &'a [u8],
+    /// Number of its key.
+    pub key: usize,
+    /// Record time, ms; 0: now.
+    pub timestamp: i64,
+    /// Its place in the stream: rises from message to message.
+    pub at: u64,
+}
+
+impl Packer {
+    pub(super) fn new(
+        canonical: Arc<Canonical>,
+        columns: &SchemaRef,
+        codec: Codec,
+        stamps: Stamps,
+    ) -> Result<Packer> {
+        let encoder = match codec {
+            Codec::Json => Some(Encoder::new(columns)?),
+            Codec::Arrow => None,
+        };
+        Ok(Packer {
+            canonical,
+            codec,
+            encoder,
+            stamps,
+        })
+    }
+
+    /// The messages of `batch`, whose rows are `rows` in its stream.
+    pub(super) fn pack(
+        &self,
+        batch: &RecordBatch,
+        rows: RowIds,
+        rejects: Vec<Reject>,
+        counters: Ledger,
+    ) -> Result<Packed> {
+        let (readings, more) = self.canonical.readings(batch, rows.clone(), 0)?;
+        let mut packed = Packed {
+            counters,
+            rejects,
+            ..Packed::default()
+        };
+        let n = more.len() as u64;
+        packed.counters.accepted -= n;
+        packed.counters.readings -= n;
+        packed.counters.rejected += n;
+        let kept = match more.is_empty() {
+            true => batch.clone(),
+            false => without(batch, &rows, &more)?,
+        };
+        packed.rejects.extend(more);
+        if kept.num_rows() != readings.len() {
+            return Err(Error::new(
+                Kind::Internal,
+                "a table and its readings are not of one length; please report it",
+            ));
+        }
+        packed.keys = match &readings.sensors {
+            SensorKeys::Constant(name) => vec![name.clone()],
+            SensorKeys::Coded { names, .. } => names.to_vec(),
+        };
+        packed.span = match self.stamps {
+            Stamps::Now => None,
+            Stamps::Event => span(&readings.time),
+        };
+        match &self.encoder {
+            Some(encoder) => self.objects(encoder, &kept, &readings, &mut packed)?,
+            None => self.tables(&kept, &readings, &mut packed)?,
+        }
+        debug_assert!(self.codec == Codec::Arrow || packed.parts.len() == readings.len());
+        Ok(packed)
+    }
+
+    fn timestamp(&self, time: i64) -> i64 {
+        match self.stamps {
+            Stamps::Now => 0,
+            Stamps::Event => time.div_euclid(1000),
+        }
+    }
+
+    fn objects(
+        &self,
+        encoder: &Encoder,
+        batch: &RecordBatch,
+        readings: &Readings,
+        packed: &mut Packed,
+    ) -> Result<()> {
+        let mut ends = Vec::new();
+        packed.bytes.reserve(batch.num_rows() * 200);
+        encoder.encode(batch, &mut packed.bytes, &mut ends)?;
+        let parts = ends.into_iter().zip(readings.time.iter()).enumerate();
+        packed.parts = parts
+            .map(|(i, (end, time))| Part {
+                end,
+                key: code(readings, i),
+                timestamp: self.timestamp(*time),
+                at: readings.row(i),
+            })
+            .collect();
+        Ok(())
+    }
+
+    fn tables(&self, batch: &RecordBatch, readings: &Readings, packed: &mut Packed) -> Result<()> {
+        let mut of_sensor: Vec<Vec<u32>> = vec![Vec::new(); packed.keys.len()];
+        for i in 0..readings.len() {
+            if let Some(rows) = of_sensor.get_mut(code(readings, i) as usize) {
+                rows.push(i as u32);
+            }
+        }
+        let first = if readings.is_empty() {
+            0
+        } else {
+            readings.row(0)
+        };
+        for (key, rows) in of_sensor.iter().enumerate() {
+            for rows in rows.chunks(ROWS) {
+                let part = take_record_batch(batch, &UInt32Array::from(rows.to_vec()))
+                    .map_err(|e| Error::new(Kind::Internal, format!("rows of one sensor: {e}")))?;
+                crate::codec::arrow::encode(&mut packed.bytes, &part.schema(), &[part])?;
+                let time = rows.first().map_or(0, |r| readings.time[*r as usize]);
+                packed.parts.push(Part {
+                    end: packed.bytes.len() as u32,
+                    key: key as u32,
+                    timestamp: self.timestamp(time),
+                    at: first + packed.parts.len() as u64,
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Packed {
+    /// The messages in their order.
+    pub(super) fn pieces(&self) -> impl Iterator<Item = Piece<'_>> {
+        let starts = std::iter::once(0).chain(self.parts.iter().map(|p| p.end));
+        self.parts.iter().zip(starts).map(|(part, start)| Piece {
+            value: self
+                .bytes
+                .get(start as usize..part.end as usize)
+                .unwrap_or_default(),
+            key: part.key as usize,
+            timestamp: part.timestamp,
+            at: part.at,
+        })
+    }
+
+    /// How many.
+    pub(super) fn len(&self) -> usize {
+        self.parts.len()
+    }
+}
+
+fn code(readings: &Readings, row: usize) -> u32 {
+    match &readings.sensors {
+        SensorKeys::Constant(_) => 0,
+        SensorKeys::Coded { codes, .. } => codes[row],
+    }
+}
+
+fn span(times: &[i64]) -> Option<(i64, i64)> {
+    let least = times.iter().min()?.div_euclid(1000);
+    Some((least, times.iter().max()?.div_euclid(1000)))
+}
+
+/// The table without the rows that are rejects.
+fn without(batch: &RecordBatch, rows: &RowIds, rejects: &[Reject]) -> Result<RecordBatch> {
+    let mut out: Vec<u64> = rejects.iter().map(|r| r.row).collect();
+    out.sort_unstable();
+    let row = |i: usize| match rows {
+        RowIds::Dense(first) => first + i as u64,
+        RowIds::Listed(rows) => rows[i],
+    };
+    let kept: BooleanArray = (0..batch.num_rows())
+        .map(|i| Some(out.binary_search(&row(i)).is_err()))
+        .collect();
+    filter_record_batch(batch, &kept)
+        .map_err(|e| usage(format!("rows could not be left out of a table: {e}")))
+}

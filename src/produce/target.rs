@@ -1,0 +1,215 @@
+//! Target: the topic, made or checked, and record times against its limits.
+
+use super::feed::Feed;
+use super::options::{Create, Options, Stamps};
+use super::usage;
+use crate::kafka::{Client, NewTopic};
+use crate::time::{civil, duration};
+use crate::{Kind, Result};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// The topic as it is.
+#[derive(Clone, Debug)]
+pub(super) struct Target {
+    /// Its id.
+    pub id: String,
+    /// Number of partitions.
+    pub partitions: usize,
+    /// What record times may be.
+    pub limits: Limits,
+}
+
+/// What record times a topic takes and keeps, ms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Limits {
+    /// Messages older than this are removed; `None`: never.
+    retention: Option<i64>,
+    /// Messages this much older than the broker's clock are refused.
+    before: i64,
+    /// Messages this much past the broker's clock are refused.
+    after: i64,
+    /// The broker sets record times itself.
+    append: bool,
+}
+
+/// Makes the topic where that is asked for, describes it, and holds record times against it.
+pub(super) fn prepare(client: &Client, options: &Options, feeds: &[Feed]) -> Result<Target> {
+    let facts = match client.describe() {
+        Err(error) if error.kind == Kind::NotFound => match &options.create {
+            Some(create) => made(client, create, options.timestamp)?,
+            None => return Err(error),
+        },
+        facts => facts?,
+    };
+    if let Some(create) = &options.create {
+        fits(create, facts.partitions.len())?;
+    }
+    let limits = Limits::of(&client.settings()?);
+    let target = Target {
+        id: facts.id,
+        partitions: facts.partitions.len(),
+        limits,
+    };
+    if options.timestamp == Stamps::Event && target.limits.matter() {
+        for feed in feeds {
+            if let Some((least, greatest)) = feed.span()? {
+                target.limits.hold(least, greatest, &feed.describe())?;
+            }
+        }
+    }
+    Ok(target)
+}
+
+fn fits(create: &Create, partitions: usize) -> Result<()> {
+    let asked = create.partitions.max(0) as usize;
+    if asked == 0 || asked == partitions {
+        return Ok(());
+    }
+    Err(usage(format!(
+        "the topic is there with {partitions} partitions, and {asked} are asked for; leave partitions out, or add them with Kafka's tools (keys then move)"
+    )))
+}
+
+fn made(client: &Client, create: &Create, stamps: Stamps) -> Result<crate::kafka::TopicFacts> {
+    let mut settings = create.settings.clone();
+    let retention = match create.retention.as_deref() {
+        None if stamps == Stamps::Now => None,
+        None | Some("forever") => Some(-1),
+        Some(text) => Some(duration::parse(text)? / 1000),
+    };
+    if let Some(retention) = retention {
+        settings
+            .entry("retention.ms".into())
+            .or_insert_with(|| retention.to_string());
+    }
+    let name = client.config().topic.clone();
+    let made = client.create(&NewTopic {
+        name,
+        partitions: create.partitions.max(1),
+        replication: if create.replication > 0 {
+            create.replication
+        } else {
+            -1
+        },
+        settings,
+    });
+    // A topic is known to every broker a moment later; somebody else may have made it meanwhile.
+    let until = Instant::now() + Duration::from_secs(10);
+    loop {
+        match client.describe() {
+            Err(error) if error.kind == Kind::NotFound && Instant::now() < until => {
+                if let Err(refused) = &made
+                    && !refused.message.contains("already exists")
+                {
+                    return Err(refused.clone());
+                }
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            facts => return facts,
+        }
+    }
+}
+
+impl Limits {
+    fn of(settings: &BTreeMap<String, String>) -> Limits {
+        let number = |name: &str| settings.get(name).and_then(|v| v.parse::<i64>().ok());
+        let deletes = settings
+            .get("cleanup.policy")
+            .is_none_or(|p| p.contains("delete"));
+        Limits {
+            retention: number("retention.ms").filter(|ms| *ms >= 0 && deletes),
+            before: number("message.timestamp.before.max.ms").unwrap_or(i64::MAX),
+            after: number("message.timestamp.after.max.ms").unwrap_or(i64::MAX),
+            append: settings
+                .get("message.timestamp.type")
+                .is_some_and(|t| t == "LogAppendTime"),
+        }
+    }
+
+    /// Whether any record time could be refused or removed.
+    fn matter(&self) -> bool {
+        let none = self.retention.is_none() && self.before == i64::MAX && self.after == i64::MAX;
+        !self.append && !none
+    }
+
+    /// Holds the record times (ms) of `what` against the limits.
+    pub(super) fn hold(&self, least: i64, greatest: i64, what: &str) -> Result<()> {
+        if self.append {
+            return Ok(());
+        }
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let now = now.map_or(0, |n| n.as_millis() as i64);
+        let age = now.saturating_sub(least);
+        let wrong = |setting: &str, value: i64, time: i64, fate: &str| {
+            Err(usage(format!(
+                "{what} has readings of {}, and the topic's {setting} is {value}, so that the broker {fate} them; raise {setting} (kafka-configs --alter), let create make a topic for history, or send with timestamp = \"now\"",
+                civil::iso_date(time.div_euclid(86_400_000))
+            )))
+        };
+        match self.retention {
+            Some(retention) if age > retention => {
+                return wrong("retention.ms", retention, least, "would soon remove");
+            }
+            _ => {}
+        }
+        if age > self.before {
+            return wrong(
+                "message.timestamp.before.max.ms",
+                self.before,
+                least,
+                "refuses",
+            );
+        }
+        if greatest.saturating_sub(now) > self.after {
+            return wrong(
+                "message.timestamp.after.max.ms",
+                self.after,
+                greatest,
+                "refuses",
+            );
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limits(pairs: &[(&str, &str)]) -> Limits {
+        let pairs = pairs
+            .iter()
+            .map(|(k, v)| ((*k).to_string(), (*v).to_string()));
+        Limits::of(&pairs.collect())
+    }
+
+    #[test]
+    fn old_readings_do_not_fit_a_week() {
+        let old = 1_166_289_840_000;
+        let week = limits(&[("retention.ms", "604800000"), ("cleanup.policy", "delete")]);
+        assert!(week.matter());
+        let refused = week.hold(old, old, "a.txt").unwrap_err();
+        assert!(refused.message.contains("2006-12-16") && refused.message.contains("retention.ms"));
+        assert!(
+            limits(&[("retention.ms", "-1")])
+                .hold(old, old, "a")
+                .is_ok()
+        );
+        let compact = [("retention.ms", "604800000"), ("cleanup.policy", "compact")];
+        assert!(limits(&compact).hold(old, old, "a").is_ok());
+        let append = [
+            ("retention.ms", "1"),
+            ("message.timestamp.type", "LogAppendTime"),
+        ];
+        assert!(!limits(&append).matter());
+    }
+
+    #[test]
+    fn stamps_ahead_of_the_clock_are_refused() {
+        let hour = limits(&[("message.timestamp.after.max.ms", "3600000")]);
+        let refused = hour.hold(0, i64::MAX / 2, "a.txt").unwrap_err();
+        assert!(refused.message.contains("message.timestamp.after.max.ms"));
+        assert!(hour.hold(0, 0, "a.txt").is_ok());
+    }
+}
