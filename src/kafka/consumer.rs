@@ -15,6 +15,9 @@ use std::ffi::CStr;
 use std::ops::Range;
 use std::time::Duration;
 
+/// A poll ends once it has brought so many bytes, few as the messages may be.
+const BYTES: usize = 16 << 20;
+
 /// Where a partition is read from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
@@ -44,9 +47,9 @@ struct Record {
     partition: i32,
     offset: i64,
     timestamp: i64,
-    key: Option<Range<u32>>,
-    value: Option<Range<u32>>,
-    header: Option<Range<u32>>,
+    key: Option<Range<usize>>,
+    value: Option<Range<usize>>,
+    header: Option<Range<usize>>,
 }
 
 /// What a poll brought.
@@ -141,8 +144,8 @@ impl Consumer {
             failure: None,
         };
         let mut wait = wait;
-        while taking.polled.messages.len() < full {
-            let want = full - taking.polled.messages.len();
+        while taking.polled.messages.len() < full && taking.polled.messages.bytes() < BYTES {
+            let want = (full - taking.polled.messages.len()).min(1024);
             let got = self.queue.take(want, wait, self.header, &mut taking);
             let got = self.client.told("messages could not be read", got)?;
             wait = Duration::ZERO;
@@ -251,9 +254,9 @@ impl Messages {
     pub fn push(&mut self, message: &Message<'_>) {
         let mut put = |part: Option<&[u8]>| {
             part.map(|part| {
-                let start = self.bytes.len() as u32;
+                let start = self.bytes.len();
                 self.bytes.extend_from_slice(part);
-                start..self.bytes.len() as u32
+                start..self.bytes.len()
             })
         };
         let (key, value, header) = (put(message.key), put(message.value), put(message.header));
@@ -278,9 +281,9 @@ impl Messages {
     }
 
     fn message(&self, record: &Record) -> Message<'_> {
-        let part = |range: &Option<Range<u32>>| {
+        let part = |range: &Option<Range<usize>>| {
             let range = range.as_ref()?;
-            self.bytes.get(range.start as usize..range.end as usize)
+            self.bytes.get(range.clone())
         };
         Message {
             partition: record.partition,

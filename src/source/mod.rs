@@ -47,6 +47,8 @@ mod content;
 mod file;
 mod files;
 mod histogram;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 mod lanes;
 mod order;
 mod ordering;

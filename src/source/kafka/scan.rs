@@ -1,0 +1,338 @@
+//! Scan: a range of a topic as tables, decoded on the pool, a bounded number of messages in memory.
+//!
+//! A table has the columns of the readings, then `topic`, `partition`, `offset` and `timestamp` (record time) of the
+//! message that each row came in. The end is fixed when the scan is opened. Rows of a partition come in its order.
+
+use super::range::{Bound, Span, spans};
+use crate::codec::message::Decoder;
+use crate::csv::{LocalPolicy, SchemaChoice};
+use crate::error::Place;
+use crate::kafka::{Config, Consumer, Isolation, Messages, Polled, Start};
+use crate::reject::{OnReject, Reject};
+use crate::source::lanes::{Landed, Lanes};
+use crate::{Error, Kind, Result};
+use arrow_array::builder::{Int32Builder, Int64Builder};
+use arrow_array::{
+    ArrayRef, DictionaryArray, Int32Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+};
+use arrow_schema::{DataType, Field, Schema as ArrowSchema, SchemaRef, TimeUnit};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Messages decoded at a time.
+const BATCH: usize = 8192;
+
+/// Messages that a schema is proposed from.
+const SAMPLE: usize = 1000;
+
+/// How a topic is read.
+#[derive(Clone, Debug)]
+pub struct ScanOptions {
+    /// How the schema is found.
+    pub schema: SchemaChoice,
+    /// Where reading begins; `None`: the first message there is.
+    pub since: Option<Bound>,
+    /// Where it ends; `None`: now.
+    pub until: Option<Bound>,
+    /// Messages at most.
+    pub limit: Option<u64>,
+    /// Local times.
+    pub local: LocalPolicy,
+    /// Messages that cannot be read.
+    pub on_reject: OnReject,
+    /// More of them than this end the read.
+    pub max_rejects: u64,
+}
+
+/// A range of a topic under way.
+pub struct Scan {
+    consumer: Consumer,
+    config: Config,
+    options: ScanOptions,
+    decoder: Arc<Decoder>,
+    columns: SchemaRef,
+    lanes: Lanes<Made>,
+    /// Partitions that are not read to their end yet, with where that is.
+    left: Vec<Span>,
+    /// Messages fetched and not given to the pool yet.
+    ahead: Messages,
+    /// Messages that may still be taken.
+    room: u64,
+    rejected: u64,
+    rejects: Vec<Reject>,
+}
+
+struct Made {
+    batch: RecordBatch,
+    rejects: Vec<(i32, i64, Reject)>,
+}
+
+impl Scan {
+    /// Opens the topic of a `kafka://` URL and looks at its first messages.
+    pub fn open(url: &str, options: ScanOptions) -> Result<Scan> {
+        let config = Config::parse(url)?;
+        let mut consumer = Consumer::new(&config, Isolation::Committed)?;
+        let left = spans(
+            consumer.client(),
+            options.since.as_ref(),
+            options.until.as_ref(),
+        )?;
+        let from: Vec<_> = left
+            .iter()
+            .map(|(p, from, _)| (*p, Start::At(*from)))
+            .collect();
+        consumer.assign(&from)?;
+        let mut scan = Scan {
+            room: options.limit.unwrap_or(u64::MAX),
+            decoder: Arc::new(Decoder::Arrow(Arc::new(ArrowSchema::empty()))),
+            columns: Arc::new(ArrowSchema::empty()),
+            lanes: Lanes::new()?,
+            ahead: Messages::default(),
+            rejected: 0,
+            rejects: Vec::new(),
+            consumer,
+            config,
+            options,
+            left,
+        };
+        scan.look()?;
+        Ok(scan)
+    }
+
+    /// Decides by the first messages what the columns are.
+    fn look(&mut self) -> Result<()> {
+        self.ahead = self.fetch(true)?;
+        let samples: Vec<&[u8]> = self
+            .ahead
+            .iter()
+            .filter_map(|m| m.value)
+            .take(SAMPLE)
+            .collect();
+        let decoder = Decoder::new(&self.options.schema, &samples, self.options.local)?;
+        self.columns = beside(&decoder.columns());
+        self.decoder = Arc::new(decoder);
+        Ok(())
+    }
+
+    /// The columns of its tables.
+    pub fn columns(&self) -> SchemaRef {
+        self.columns.clone()
+    }
+
+    /// The next piece that holds rows; `None` at the end.
+    pub fn piece(&mut self) -> Result<Option<RecordBatch>> {
+        loop {
+            self.give()?;
+            let made = match self.lanes.next(Duration::from_millis(100))? {
+                Landed::Waiting => continue,
+                Landed::Empty if self.left.is_empty() || self.room == 0 => return Ok(None),
+                Landed::Empty => continue,
+                Landed::Value(made) => made,
+            };
+            self.judge(made.rejects)?;
+            if made.batch.num_rows() > 0 {
+                return Ok(Some(made.batch));
+            }
+        }
+    }
+
+    /// Messages that could not be read so far; they are not given twice.
+    pub fn take_rejects(&mut self) -> Vec<Reject> {
+        std::mem::take(&mut self.rejects)
+    }
+
+    /// Keeps the pool busy.
+    fn give(&mut self) -> Result<()> {
+        while !self.lanes.full() {
+            let mut messages = std::mem::take(&mut self.ahead);
+            if messages.is_empty() {
+                messages = self.fetch(self.lanes.is_empty())?;
+            }
+            if messages.is_empty() {
+                return Ok(());
+            }
+            let (decoder, columns) = (self.decoder.clone(), self.columns.clone());
+            let topic: Arc<str> = self.config.topic.as_str().into();
+            self.lanes
+                .give(move || made(&decoder, &columns, &topic, &messages));
+        }
+        Ok(())
+    }
+
+    /// The next messages of the range; none at its end, or where nothing has come and `must` is not set.
+    fn fetch(&mut self, must: bool) -> Result<Messages> {
+        let mut since = Instant::now();
+        loop {
+            if self.left.is_empty() || self.room == 0 {
+                return Ok(Messages::default());
+            }
+            let most = BATCH.min(self.room.min(usize::MAX as u64) as usize);
+            let wait = Duration::from_millis(if must { 100 } else { 1 });
+            let polled = self.consumer.poll(most, wait)?;
+            if !polled.messages.is_empty() || !polled.ends.is_empty() {
+                since = Instant::now();
+            }
+            let messages = self.within(polled)?;
+            if !messages.is_empty() || !must {
+                self.room -= messages.len() as u64;
+                return Ok(messages);
+            }
+            if since.elapsed() > self.config.timeout {
+                return Err(self.consumer.silent("nothing more could be read"));
+            }
+        }
+    }
+
+    /// The messages before the ends of their partitions; leaves partitions that are read to theirs.
+    fn within(&mut self, polled: Polled) -> Result<Messages> {
+        let end = |left: &[Span], p: i32| left.iter().find(|s| s.0 == p).map(|s| s.2);
+        let mut over: Vec<i32> = Vec::new();
+        let mut past = false;
+        for message in polled.messages.iter() {
+            let Some(end) = end(&self.left, message.partition) else {
+                past = true;
+                continue;
+            };
+            past |= message.offset >= end;
+            if message.offset + 1 >= end && !over.contains(&message.partition) {
+                over.push(message.partition);
+            }
+        }
+        let ended = polled
+            .ends
+            .iter()
+            .filter(|(p, at)| end(&self.left, *p).is_some_and(|end| *at >= end));
+        over.extend(ended.map(|(p, _)| *p));
+        let messages = match past {
+            false => polled.messages,
+            true => {
+                let mut kept = Messages::default();
+                let inside = |m: &crate::kafka::Message<'_>| {
+                    end(&self.left, m.partition).is_some_and(|end| m.offset < end)
+                };
+                polled
+                    .messages
+                    .iter()
+                    .filter(inside)
+                    .for_each(|m| kept.push(&m));
+                kept
+            }
+        };
+        for partition in over {
+            self.left.retain(|s| s.0 != partition);
+            self.consumer.unassign(partition)?;
+        }
+        Ok(messages)
+    }
+
+    fn judge(&mut self, rejects: Vec<(i32, i64, Reject)>) -> Result<()> {
+        self.rejected += rejects.len() as u64;
+        let Some((partition, offset, first)) = rejects.first() else {
+            return Ok(());
+        };
+        let refused = |message: String| {
+            let place = Place {
+                message: Some((self.config.topic.clone(), *partition, *offset)),
+                column: Some(first.column.clone()).filter(|c| !c.is_empty()),
+                ..Place::default()
+            };
+            Err(Error::new(Kind::RejectLimit, message).at(place))
+        };
+        match self.options.on_reject {
+            OnReject::Raise => refused(format!(
+                "{} offset {offset}: {}{}; mend it at its source, or say on_reject = \"collect\"",
+                first.file,
+                if first.column.is_empty() {
+                    String::new()
+                } else {
+                    format!("{}: ", first.column)
+                },
+                first.reason
+            )),
+            _ if self.rejected > self.options.max_rejects => refused(format!(
+                "more than {} messages of {} cannot be read; check schema, or raise max_rejects",
+                self.options.max_rejects, self.config.topic
+            )),
+            OnReject::Collect => {
+                self.rejects.extend(rejects.into_iter().map(|(_, _, r)| r));
+                Ok(())
+            }
+            OnReject::Skip => Ok(()),
+        }
+    }
+}
+
+/// The columns of a message's place beside those of its readings.
+fn beside(columns: &SchemaRef) -> SchemaRef {
+    let codes = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
+    let time = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+    let own = [
+        Field::new("topic", codes, false),
+        Field::new("partition", DataType::Int32, false),
+        Field::new("offset", DataType::Int64, false),
+        Field::new("timestamp", time, true),
+    ];
+    // A column of theirs that is called the same goes before ours under its own name.
+    let renamed = own.into_iter().map(|field| {
+        let taken = columns.field_with_name(field.name()).is_ok();
+        let name = if taken {
+            format!("kafka_{}", field.name())
+        } else {
+            field.name().clone()
+        };
+        Arc::new(field.with_name(name))
+    });
+    let fields: Vec<_> = columns.fields().iter().cloned().chain(renamed).collect();
+    Arc::new(ArrowSchema::new(fields).with_metadata(columns.metadata().clone()))
+}
+
+fn made(decoder: &Decoder, columns: &SchemaRef, topic: &str, messages: &Messages) -> Result<Made> {
+    // Tombstones are no readings.
+    let all: Vec<_> = messages.iter().filter(|m| m.value.is_some()).collect();
+    let decoded = decoder.decode(all.iter().map(|m| m.value.unwrap_or_default()))?;
+    let n = decoded.messages.len();
+    let (mut partitions, mut offsets) = (
+        Int32Builder::with_capacity(n),
+        Int64Builder::with_capacity(n),
+    );
+    let mut times = Vec::with_capacity(n);
+    for message in decoded.messages.iter().filter_map(|m| all.get(*m as usize)) {
+        partitions.append_value(message.partition);
+        offsets.append_value(message.offset);
+        times.push((message.timestamp >= 0).then_some(message.timestamp * 1000));
+    }
+    let broken = |e: arrow_schema::ArrowError| {
+        Error::new(
+            Kind::Internal,
+            format!("messages do not fit their table: {e}"),
+        )
+    };
+    let names: ArrayRef = Arc::new(StringArray::from(vec![topic]));
+    let topics = DictionaryArray::try_new(Int32Array::from(vec![0; n]), names).map_err(broken)?;
+    let times = TimestampMicrosecondArray::from(times).with_timezone("UTC");
+    let own: [ArrayRef; 4] = [
+        Arc::new(topics),
+        Arc::new(partitions.finish()),
+        Arc::new(offsets.finish()),
+        Arc::new(times),
+    ];
+    let arrays = decoded.batch.columns().iter().cloned().chain(own).collect();
+    let batch = RecordBatch::try_new(columns.clone(), arrays).map_err(broken)?;
+    let rejects = decoded.unread.into_iter().filter_map(|unread| {
+        let message = all.get(unread.message as usize)?;
+        let reject = Reject {
+            file: format!("{topic}/{}", message.partition).into(),
+            line: 0,
+            byte: 0,
+            row: message.offset.max(0) as u64,
+            column: unread.column,
+            raw: String::from_utf8_lossy(message.value.unwrap_or_default()).into_owned(),
+            reason: unread.reason,
+        };
+        Some((message.partition, message.offset, reject))
+    });
+    Ok(Made {
+        batch,
+        rejects: rejects.collect(),
+    })
+}
