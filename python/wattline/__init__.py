@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         UsageError,
         WattlineError,
     )
+    from .kafka import Kafka, produce, read_kafka, scan_kafka
     from .pipeline import Pipeline
     from .reading import read_csv, replay, scan_csv, sniff
     from .report import (
@@ -59,6 +60,7 @@ _ROOMS = {
         "UsageError",
         "WattlineError",
     ],
+    "kafka": ["Kafka", "produce", "read_kafka", "scan_kafka"],
     "pipeline": ["Pipeline"],
     "reading": ["read_csv", "replay", "scan_csv", "sniff"],
     "report": ["Finding", "Findings", "Ledger", "Report", "State"],
@@ -77,6 +79,7 @@ __all__ = [
     "Finding",
     "Findings",
     "Interrupted",
+    "Kafka",
     "Ledger",
     "LedgerError",
     "NotFound",
@@ -98,9 +101,12 @@ __all__ = [
     "WattlineError",
     "Windows",
     "__version__",
+    "produce",
     "read_csv",
+    "read_kafka",
     "replay",
     "scan_csv",
+    "scan_kafka",
     "simulate",
     "sniff",
     "windows",

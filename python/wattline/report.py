@@ -129,6 +129,7 @@ class Report:
         s = self._summary
         facts = [("source", s["source"]), ("took", display.duration(self.seconds)), ("flushes", f"{s['flushes']:,}")]
         facts += [("written", f"{k['rows']:,} rows to {k['sink']}") for k in s["sinks"] if k["sink"] != "memory:"]
+        facts += [("note", note) for note in s["notes"]]
         if s["undecided"]:
             facts.append(("undecided", f"flush {s['undecided']['n']}: the next run settles it"))
         if len(self.rejects):

@@ -5,7 +5,7 @@
 //! | [`error`] | the house's `Error` to the exception the caller acts on |
 //! | [`block`] | waits without the GIL and looks for signals |
 //! | [`arrow`] | Arrow PyCapsules in and out |
-//! | `table`, `schema`, `reading`, `windows`, `pipeline`, `source` | a file per room |
+//! | `table`, `schema`, `reading`, `windows`, `pipeline`, `source`, `kafka` | a file per room |
 //!
 //! Signatures with defaults, docstrings for users and displays are in `python/wattline`.
 
@@ -13,6 +13,8 @@ mod arrow;
 mod block;
 mod error;
 mod follow;
+#[cfg(feature = "kafka")]
+mod kafka;
 mod pipeline;
 mod reading;
 mod rows;
@@ -46,5 +48,7 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(pipeline::concat, m)?)?;
     m.add_function(wrap_pyfunction!(source::simulate, m)?)?;
     m.add_function(wrap_pyfunction!(source::write_uci, m)?)?;
+    #[cfg(feature = "kafka")]
+    kafka::add_to(m)?;
     Ok(())
 }

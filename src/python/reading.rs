@@ -136,31 +136,57 @@ pub(super) fn scan_csv(
     told: Told<'_>,
 ) -> PyResult<Reader> {
     let dataset = opened(py, paths, schema, columns, options(py, told)?)?;
-    Ok(Reader {
-        columns: dataset.columns(),
-        scan: Arc::new(Mutex::new(dataset.scan())),
-        used: Mutex::new(false),
-        owner: std::process::id(),
-    })
+    Ok(Reader::of(dataset.columns(), dataset.scan()))
 }
+
+/// Rows that come piece by piece, from wherever.
+pub(super) trait Pieces: Send {
+    /// The next piece that holds rows; `None` at the end.
+    fn piece(&mut self) -> Result<Option<RecordBatch>>;
+    /// What could not be read so far; nothing is given twice.
+    fn take_rejects(&mut self) -> Vec<Reject>;
+}
+
+impl Pieces for Scan {
+    fn piece(&mut self) -> Result<Option<RecordBatch>> {
+        Scan::piece(self)
+    }
+
+    fn take_rejects(&mut self) -> Vec<Reject> {
+        Scan::take_rejects(self)
+    }
+}
+
+/// Shared by a reader and what iterates over it.
+type Shared = Arc<Mutex<dyn Pieces>>;
 
 /// Batches that come once; see `wattline.Reader`.
 #[pyclass(frozen, module = "wattline")]
 pub(super) struct Reader {
     columns: SchemaRef,
-    scan: Arc<Mutex<Scan>>,
+    scan: Shared,
     used: Mutex<bool>,
     owner: u32,
 }
 
 impl Reader {
+    /// A reader of `pieces`.
+    pub(super) fn of(columns: SchemaRef, pieces: impl Pieces + 'static) -> Reader {
+        Reader {
+            columns,
+            scan: Arc::new(Mutex::new(pieces)),
+            used: Mutex::new(false),
+            owner: std::process::id(),
+        }
+    }
+
     /// Takes the one use; the second is refused.
     fn take(&self, py: Python<'_>) -> PyResult<()> {
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         let refused = if self.owner != std::process::id() {
-            "this reader was opened in another process; open it again with scan_csv in this one"
+            "this reader was opened in another process; open it again in this one"
         } else if std::mem::replace(&mut *used, true) {
-            "this reader gives its rows once and has been used; open it again with scan_csv, or read_csv for a Table"
+            "this reader gives its rows once and has been used; open it again, or read a Table"
         } else {
             return Ok(());
         };
@@ -178,7 +204,7 @@ impl Reader {
     }
 }
 
-fn next_of(scan: &Mutex<Scan>) -> Result<Option<RecordBatch>> {
+fn next_of(scan: &Mutex<dyn Pieces>) -> Result<Option<RecordBatch>> {
     scan.lock().unwrap_or_else(PoisonError::into_inner).piece()
 }
 
@@ -245,7 +271,7 @@ impl Reader {
 /// The batches of a reader, one `Table` each.
 #[pyclass(frozen, module = "wattline._native")]
 pub(super) struct Batches {
-    scan: Arc<Mutex<Scan>>,
+    scan: Shared,
     columns: SchemaRef,
 }
 

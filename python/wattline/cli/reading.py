@@ -11,6 +11,7 @@ import typer
 from .._native import Table
 from ..reading import read_csv, replay, sniff
 from ..source import simulate, write_uci
+from . import topics
 from .output import Format, FormatOption, OutOption, emit, guarded
 
 Sources = Annotated[
@@ -71,17 +72,29 @@ def read_command(
         str, typer.Option("--on-missing", help="Local times that do not exist: raise, shift or null.")
     ] = "raise",
     threads: Annotated[int | None, typer.Option("--threads", help="By default all cores.")] = None,
+    since: Annotated[
+        str | None, typer.Option("--since", help="Of a topic: an offset, earliest, or a time with its zone.")
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option("--until", help="Of a topic, not included: an offset, now, or a time with its zone.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option("--limit", help="Messages of a topic at most.")] = None,
     format: FormatOption = Format.table,
     out: OutOption = None,
 ) -> None:
-    """Reads text files into a typed table: prints its head, or all of it as CSV or JSON, or writes a file.
+    """Reads text files or a kafka:// topic into a typed table: prints its head, or all of it, or writes a file.
 
     Examples:
 
     \b
     wattline read household.txt.gz -s household
     wattline read 'meters/*.csv' -s meter.toml -o meters.parquet
+    wattline read kafka://localhost:9092/power -s household --since 2026-01-31T00:00:00Z
     """
+    if sources[0].startswith("kafka://"):
+        rejects = {"on_reject": on_reject.value, "max_rejects": max_rejects}
+        emit(topics.read_topic(sources, schema, since, until, limit, **rejects), format, out)
+        return
     table = read_csv(
         sources,
         schema=schema,
