@@ -8,7 +8,8 @@
 //!
 //! Points: `after_read`, `after_aggregate`, `before_decide`, `after_decide`, `before_apply`,
 //! `after_apply`, `staged`, `manifest`, `published`; `committing` and `committed` on both sides of a
-//! PostgreSQL commit.
+//! PostgreSQL commit; of `produce`: `sent` (a chunk was handed over), `progress_sent`, `before_commit`,
+//! `after_commit`.
 //! Defects: `early_position` (positions move before the decision), `no_epoch` (a stale owner is
 //! not refused), `in_place` (stored state is overwritten in place).
 

@@ -175,27 +175,55 @@ fn a_message_that_is_refused_is_an_error_of_the_flush() {
     assert!(error.message.contains("power"), "{error}");
 }
 
-#[test]
-fn a_transaction_commits_and_the_old_owner_is_fenced() {
-    let (_cluster, config) = cluster("power", 1);
-    let mut first = Producer::new(&config, Some("id")).unwrap();
-    let topic = first.topic("power").unwrap();
+/// Sends one message in a transaction.
+fn transaction(producer: &mut Producer) -> Settled {
+    let topic = producer.topic("power").unwrap();
     let message = Outgoing {
         partition: 0,
         ..outgoing(b"k", b"v", b"")
     };
-    first.begin().unwrap();
-    first.send(topic, &message).unwrap();
-    assert!(matches!(first.commit(WAIT), Settled::Committed));
-    let second = Producer::new(&config, Some("id")).unwrap();
-    first.begin().unwrap();
-    let sent = first.send(topic, &message);
-    let settled = sent.map_or_else(|e| first.ended(e), |()| first.commit(WAIT));
-    match settled {
+    producer.begin().unwrap();
+    producer.send(topic, &message).unwrap();
+    producer.commit(WAIT)
+}
+
+#[test]
+fn a_transaction_commits_also_after_passing_errors() {
+    let (cluster, config) = cluster("power", 1);
+    let mut producer = Producer::new(&config, Some("id")).unwrap();
+    assert!(matches!(transaction(&mut producer), Settled::Committed));
+    for (api, code) in [
+        (
+            Api::AddPartitionsToTxn,
+            E::RD_KAFKA_RESP_ERR_CONCURRENT_TRANSACTIONS,
+        ),
+        (
+            Api::AddPartitionsToTxn,
+            E::RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS,
+        ),
+        (Api::EndTxn, E::RD_KAFKA_RESP_ERR_NOT_COORDINATOR),
+        (Api::EndTxn, E::RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE),
+    ] {
+        for times in [1, 5] {
+            cluster.request_errors(api, &vec![code; times]);
+            let settled = transaction(&mut producer);
+            assert!(
+                matches!(settled, Settled::Committed),
+                "{code:?}: {settled:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_fenced_producer_knows_nothing_of_its_transaction() {
+    let (cluster, config) = cluster("power", 1);
+    let mut producer = Producer::new(&config, Some("id")).unwrap();
+    cluster.request_errors(Api::EndTxn, &[E::RD_KAFKA_RESP_ERR_PRODUCER_FENCED]);
+    match transaction(&mut producer) {
         Settled::Unclear(error) => assert_eq!(error.kind, Kind::Fenced, "{error}"),
         other => panic!("{other:?}"),
     }
-    drop(second);
 }
 
 #[test]

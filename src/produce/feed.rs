@@ -311,13 +311,8 @@ impl FileFeed {
             max_rejects: u64::MAX,
             ..self.read.clone()
         };
-        let canonical = self.canonical.clone();
-        let map: crate::csv::Map<Option<(i64, i64)>> = Arc::new(move |chunk: Chunk| {
-            let times = canonical
-                .times(&chunk.batch)
-                .or_else(|_| only(&chunk.batch))?;
-            Ok(arrow_span(&times))
-        });
+        let map: crate::csv::Map<Option<(i64, i64)>> =
+            Arc::new(|chunk: Chunk| only(&chunk.batch).map(|times| arrow_span(&times)));
         let opened = self.spec.open(&Limits::default())?;
         let plan = Arc::new(self.csv.only_time()?);
         let mut chunks = Chunks::open(opened, plan, &options, None, map)?;

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import subprocess
 import sys
 import time
@@ -9,7 +10,6 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-import pyarrow as pa
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
@@ -18,13 +18,15 @@ import wattline as wl
 from tests.services import Kafka
 
 QUIET = {"logger": logging.getLogger("kafka"), "log_level": 0}
-HEAD = "Date;Time;Global_active_power;Global_reactive_power;Voltage;Global_intensity;Sub_metering_1;Sub_metering_2;Sub_metering_3\n"
+NAMES = ["Date", "Time", "Global_active_power", "Global_reactive_power", "Voltage", "Global_intensity"]
+HEAD = ";".join([*NAMES, *(f"Sub_metering_{n}" for n in (1, 2, 3))]) + "\n"
 
 
 def line(i: int) -> str:
     minute = i % 1440
     day = 1 + i // 1440
-    return f"{day}/1/2007;{minute // 60:02}:{minute % 60:02}:00;{i % 9000 / 1000:.3f};0.418;234.840;18.400;0.000;1.000;17.000\n"
+    rest = "0.418;234.840;18.400;0.000;1.000;17.000"
+    return f"{day}/1/2007;{minute // 60:02}:{minute % 60:02}:00;{i % 9000 / 1000:.3f};{rest}\n"
 
 
 def household(path: Path, rows: int, first: int = 0) -> Path:
@@ -309,7 +311,16 @@ def test_secrets_are_not_shown() -> None:
     assert "hunter2" not in repr(endpoint)
     assert "also" not in repr(endpoint)
     assert "alice" in repr(endpoint)
-    assert pa is not None
+
+
+def test_the_readme_runs(kafka: Kafka, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    code = re.findall(r"^```py\n(.*?)^```", readme, re.M | re.S)
+    assert code
+    monkeypatch.chdir(tmp_path)
+    household(tmp_path / "household.txt", 2000)
+    exec("\n".join(code).replace("kafka://localhost:9092/power", url), {})
+    assert len(messages(kafka, topic_of(url))) == 2000
 
 
 def test_a_wrong_password_is_named(url: str) -> None:

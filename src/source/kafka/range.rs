@@ -12,8 +12,8 @@ use std::collections::BTreeMap;
 pub enum Bound {
     /// This offset in every partition.
     Offset(i64),
-    /// An offset by partition; others are not read.
-    ByPartition(BTreeMap<i32, i64>),
+    /// An offset by partition (its number as text, as JSON has it); others are not read.
+    ByPartition(BTreeMap<String, i64>),
     /// `earliest`, `now` (the last stable offset when reading begins), or a time with its zone, ISO 8601: the first
     /// message whose record time is that or later.
     Text(String),
@@ -84,19 +84,15 @@ fn offsets(client: &Client, bound: &Bound, partitions: &[i32]) -> Result<BTreeMa
     let all = |at: At| partitions.iter().map(|p| (*p, at)).collect();
     Ok(match bound {
         Bound::Offset(offset) => all(At::Offset(*offset)),
-        Bound::ByPartition(offsets) => {
-            if let Some(unknown) = offsets.keys().find(|p| !partitions.contains(p)) {
-                return Err(Error::new(
-                    Kind::Usage,
-                    format!(
-                        "topic {} has no partition {unknown}; it has {}",
-                        client.config().topic,
-                        partitions.len()
-                    ),
-                ));
-            }
-            offsets.iter().map(|(p, o)| (*p, At::Offset(*o))).collect()
-        }
+        Bound::ByPartition(offsets) => offsets
+            .iter()
+            .map(|(name, offset)| {
+                let known = name.parse().ok().filter(|p| partitions.contains(p));
+                let partition =
+                    known.ok_or_else(|| no_partition(client, name, partitions.len()))?;
+                Ok((partition, At::Offset(*offset)))
+            })
+            .collect::<Result<_>>()?,
         Bound::Text(text) if text == "earliest" => all(At::Low),
         Bound::Text(text) if text == "now" => all(At::High),
         Bound::Text(text) => {
@@ -105,6 +101,14 @@ fn offsets(client: &Client, bound: &Bound, partitions: &[i32]) -> Result<BTreeMa
             found.into_iter().map(at).collect()
         }
     })
+}
+
+fn no_partition(client: &Client, name: &str, count: usize) -> Error {
+    let topic = &client.config().topic;
+    Error::new(
+        Kind::Usage,
+        format!("topic {topic} has no partition {name}; it has {count}, numbered from 0"),
+    )
 }
 
 /// A time as milliseconds since 1970.
@@ -133,7 +137,10 @@ mod tests {
         let read = |text: &str| serde_json::from_str::<Bound>(text).unwrap();
         assert_eq!(read("5"), Bound::Offset(5));
         assert_eq!(read("\"now\""), Bound::Text("now".into()));
-        assert_eq!(read("{\"1\":7}"), Bound::ByPartition([(1, 7)].into()));
+        assert_eq!(
+            read("{\"1\":7}"),
+            Bound::ByPartition([("1".into(), 7)].into())
+        );
     }
 
     #[test]
