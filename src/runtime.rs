@@ -8,6 +8,9 @@ pub mod waiting;
 use crate::{Error, Kind, Result};
 use std::sync::{Arc, Mutex, PoisonError};
 
+/// More in one pool only wait for each other.
+const MOST_THREADS: usize = 1_024;
+
 static POOL: Mutex<Option<(u32, Arc<rayon::ThreadPool>)>> = Mutex::new(None);
 
 /// Number of threads used unless told otherwise: `WATTLINE_THREADS`, else the cores this process may use.
@@ -37,6 +40,10 @@ pub fn pool() -> Result<Arc<rayon::ThreadPool>> {
 
 /// A pool of `threads` threads for one call (`threads=` of a reader).
 pub fn sized(threads: usize) -> Result<Arc<rayon::ThreadPool>> {
+    if threads > MOST_THREADS {
+        let most = format!("{threads} threads are too many; ask for at most {MOST_THREADS}");
+        return Err(Error::new(Kind::Usage, most));
+    }
     rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
         .thread_name(|i| format!("wattline-{i}"))

@@ -84,6 +84,9 @@ fn measure(
     if kind == MeasureKind::Gauge {
         aggregates.retain(|a| *a != Aggregate::Energy);
     }
+    if aggregates.is_empty() {
+        aggregates.push(Aggregate::Count);
+    }
     Measure {
         name: name.into(),
         kind,
@@ -493,9 +496,6 @@ fn oracle_line(
     let mut floats = Vec::new();
     for (index, measure) in case.spec.measures.iter().enumerate() {
         let mut aggregates = measure.aggregates.clone();
-        if aggregates.is_empty() {
-            aggregates = wattline::window::default_aggregates(measure.kind).to_vec();
-        }
         aggregates.sort_by_key(|a| ALL.iter().position(|b| a == b));
         for aggregate in aggregates {
             if aggregate == Aggregate::Count {

@@ -8,6 +8,7 @@ from typing import Literal
 
 from . import _native
 from ._native import Reader, Schema, Table
+from .errors import UsageError
 
 __all__ = ["Reader", "read_csv", "replay", "scan_csv", "sniff"]
 
@@ -41,6 +42,8 @@ def sniff(
     Raises ``AmbiguousDates`` where two date orders fit, ``SchemaError`` where the input is no text in columns,
     ``NotFound``.
     """
+    if delimiter is not None and len(delimiter) != 1:
+        raise UsageError(f"the delimiter is one sign, not {delimiter!r}")
     return _native.sniff(paths_of(paths), delimiter, header, order)
 
 

@@ -1,5 +1,5 @@
 //! A table into a file of its own: written beside its place, then renamed, so that a reader never
-//! sees half of it.
+//! sees half of it. A link is followed; a device or a pipe is written to as it is, never replaced.
 
 use super::{arrow, text};
 use crate::{Error, Kind, Result};
@@ -74,10 +74,20 @@ pub fn write(
             format!("{} could not be written: {e}", path.display()),
         )
     };
+    let there = path.canonicalize();
+    let path = there.as_deref().unwrap_or(path);
+    if std::fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir()) {
+        let device = std::fs::OpenOptions::new().write(true).open(path);
+        return format.encode(BufWriter::new(device.map_err(failed)?), schema, batches);
+    }
     let folder = path
         .parent()
         .filter(|p| !p.as_os_str().is_empty())
         .unwrap_or(Path::new("."));
+    if !folder.is_dir() {
+        let none = format!("there is no folder {}; make it first", folder.display());
+        return Err(failed(std::io::Error::other(none)));
+    }
     let mut beside = tempfile::Builder::new()
         .permissions(shared())
         .tempfile_in(folder)
@@ -118,6 +128,38 @@ mod tests {
     use super::*;
     use arrow_array::{ArrayRef, Int64Array};
     use std::sync::Arc;
+
+    #[test]
+    fn a_device_is_written_to_and_a_link_followed() {
+        use std::os::unix::fs::{FileTypeExt, symlink};
+        let folder = tempfile::tempdir().unwrap();
+        let batch =
+            RecordBatch::try_from_iter([("a", Arc::new(Int64Array::from(vec![1])) as ArrayRef)])
+                .unwrap();
+        let put = |path: &Path| {
+            write(
+                path,
+                Some("csv"),
+                &batch.schema(),
+                std::slice::from_ref(&batch),
+            )
+        };
+        put(Path::new("/dev/null")).unwrap();
+        let null = std::fs::metadata("/dev/null").unwrap();
+        assert!(null.file_type().is_char_device());
+        assert_eq!(
+            put(Path::new("/dev/full")).unwrap_err().kind,
+            Kind::Endpoint
+        );
+        let (real, link) = (folder.path().join("real.csv"), folder.path().join("link"));
+        std::fs::write(&real, "old").unwrap();
+        symlink(&real, &link).unwrap();
+        put(&link).unwrap();
+        assert_eq!(std::fs::read_to_string(&real).unwrap(), "a\n1\n");
+        assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
+        let nowhere = put(&folder.path().join("none/t.csv")).unwrap_err();
+        assert!(nowhere.message.contains("there is no folder"), "{nowhere}");
+    }
 
     #[test]
     fn the_ending_says_how_and_arrow_reads_back() {

@@ -6,6 +6,7 @@ use super::split::{first_record, line_end};
 use crate::schema::{ColumnType, Role, Schema};
 use crate::{Error, Kind, Result};
 use memchr::memchr_iter;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// A table may begin within this many records of a file.
@@ -227,8 +228,11 @@ fn named(schema: &Schema, head: &[u8], cut: &Cut) -> std::result::Result<Found, 
 
 /// The field of each column, by name.
 fn places(schema: &Schema, names: &[Arc<str>]) -> Vec<Option<usize>> {
-    let folded: Vec<String> = names.iter().map(|n| fold(n)).collect();
-    let find = |name: &str| folded.iter().position(|f| *f == fold(name));
+    let mut folded = HashMap::with_capacity(names.len());
+    for (at, name) in names.iter().enumerate() {
+        folded.entry(fold(name)).or_insert(at);
+    }
+    let find = |name: &str| folded.get(&fold(name)).copied();
     schema
         .columns
         .iter()

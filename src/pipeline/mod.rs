@@ -36,8 +36,8 @@ pub(crate) use simulated::{columns as simulated_columns, table as simulated_tabl
 pub use spec::{SchemaSpec, Spec, Texts};
 pub use state::{State, state};
 
-use crate::Result;
 use crate::sink::{MemoryStore, SinkSpec, What};
+use crate::{Error, Kind, Result};
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use std::sync::Arc;
@@ -80,6 +80,15 @@ pub fn windows(spec: &Spec, handed: Option<Handed>, control: &Arc<Control>) -> R
         ..spec.clone()
     };
     let parts = build::parts(&spec, handed, Until::End, false)?;
+    if !parts.source.bounded() {
+        return Err(Error::new(
+            Kind::Usage,
+            format!(
+                "{} never ends, and windows are given when all is read; give it an end, or run a Pipeline with a sink",
+                parts.source.describe()
+            ),
+        ));
+    }
     let report = run::run(&parts, build::memory(&store), control)?;
     let take = |grain: &String| Ok((grain.clone(), store.take(grain)?));
     Ok(Windowed {

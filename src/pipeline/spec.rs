@@ -10,12 +10,18 @@ use crate::schema::{Aggregate, Schema};
 use crate::sink::{SinkSpec, password_in};
 use crate::time::{Grain, OnMissing, OnRepeated};
 use crate::{Error, Kind, Result, secret};
-use serde::{Deserialize, Serialize};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// One text or a list of them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "a text or a list of texts is wanted for the source or the sensor"
+)]
 pub enum Texts {
     /// One.
     One(String),
@@ -40,7 +46,7 @@ impl Texts {
 }
 
 /// What is known of the columns.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum SchemaSpec {
     /// The name of a preset, or a path that ends in `.toml`.
@@ -49,9 +55,38 @@ pub enum SchemaSpec {
     Declared(Box<Schema>),
 }
 
+impl<'de> Deserialize<'de> for SchemaSpec {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        deserializer.deserialize_any(SchemaVisitor)
+    }
+}
+
+/// Not left to serde's untagged enums: they forget which key was wrong.
+struct SchemaVisitor;
+
+impl<'de> Visitor<'de> for SchemaVisitor {
+    type Value = SchemaSpec;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a preset, a path that ends in .toml, or the keys of a schema")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> std::result::Result<SchemaSpec, E> {
+        Ok(SchemaSpec::Named(text.into()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> std::result::Result<SchemaSpec, A::Error> {
+        let declared = Schema::deserialize(MapAccessDeserializer::new(map))?;
+        Ok(SchemaSpec::Declared(Box::new(declared)))
+    }
+}
+
 /// Which aggregates.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "aggregates must be a list, or lists by measure, of count, sum, mean, min, max, first, last, stddev, energy"
+)]
 pub enum AggregatesSpec {
     /// These, for every measure that allows them.
     All(Vec<Aggregate>),
@@ -304,8 +339,29 @@ fn wrong(what: &str) -> Error {
     let told = told.map_or(first.as_str(), |(told, _)| told);
     Error::new(
         Kind::Usage,
-        format!("the pipeline's definition cannot be read: {told}"),
+        format!(
+            "the pipeline's definition cannot be read: {}",
+            redacted(told)
+        ),
     )
+}
+
+/// The text without what stands before the @ of its URLs: user and password.
+fn redacted(text: &str) -> String {
+    let mut parts = text.split("://");
+    let mut out = parts.next().unwrap_or_default().to_string();
+    for part in parts {
+        let ends = |c: char| c.is_whitespace() || "\"'`/".contains(c);
+        let host = part.find(ends).unwrap_or(part.len());
+        let (host, rest) = part.split_at(host);
+        let shown = host
+            .rsplit_once('@')
+            .map_or(host.to_string(), |(_, host)| format!("***@{host}"));
+        out.push_str("://");
+        out.push_str(&shown);
+        out.push_str(rest);
+    }
+    out
 }
 
 fn json_of(spec: &Spec) -> Result<serde_json::Map<String, serde_json::Value>> {
@@ -442,6 +498,29 @@ mod tests {
             other.differences(&stored).unwrap(),
             ["lateness: \"1s\" was \"0s\""]
         );
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_told_by_name_and_without_secrets() {
+        let told = |toml: &str| Spec::from_toml(toml).unwrap_err().message;
+        let secret = told("name = \"x\"\nsinks = [5, \"kafka://me:hidden@host/t\"]");
+        assert!(!secret.contains("hidden"), "{secret}");
+        let secret = told("name = \"x\"\non_late = \"kafka://me:hidden@host/t\"");
+        assert!(
+            secret.contains("***@host/t") && !secret.contains("hidden"),
+            "{secret}"
+        );
+        let schema = told("schema = { columns = [{ name = \"a\", type = \"float\", unti = 1 }] }");
+        assert!(schema.contains("`unti`"), "{schema}");
+        let aggregates = told("aggregates = [\"median\"]");
+        assert!(aggregates.contains("stddev"), "{aggregates}");
+    }
+
+    #[test]
+    fn a_bare_url_or_path_is_a_sink_for_windows() {
+        let spec = Spec::from_toml("name = \"x\"\nsinks = [\"out.db\"]").unwrap();
+        let long = "name = \"x\"\n[[sinks]]\nendpoint = \"out.db\"\nwhat = \"windows\"";
+        assert_eq!(spec, Spec::from_toml(long).unwrap());
     }
 
     #[test]

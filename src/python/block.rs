@@ -70,6 +70,17 @@ pub(super) fn wait<T: Send + 'static>(
     }
 }
 
+/// Refuses what a fork took over from its parent: the threads behind it are the parent's alone.
+pub(super) fn same_process(py: Python<'_>, owner: u32, what: &str) -> PyResult<()> {
+    if owner == std::process::id() {
+        return Ok(());
+    }
+    let refused = format!(
+        "{what} was begun in another process and cannot go on in a fork of it; begin it again here"
+    );
+    Err(error::exception(py, &Error::new(Kind::Usage, refused)))
+}
+
 /// Lets signal handlers run, then shows progress.
 fn woken(py: Python<'_>, tick: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
     py.check_signals()?;

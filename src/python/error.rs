@@ -51,9 +51,20 @@ fn build<'py>(
     }
     told.set_item("retryable", error.retryable)?;
     told.set_item("report", report)?;
-    let made = class.call((&error.message,), Some(&told))?;
+    let made = class.call((plain(&error.message),), Some(&told))?;
     if let Some(cause) = &error.cause {
-        made.call_method1("add_note", (cause.to_string(),))?;
+        made.call_method1("add_note", (plain(&cause.to_string()),))?;
     }
     Ok(made)
+}
+
+/// The text without signs that steer a terminal: names and values in it may come from a file.
+fn plain(text: &str) -> String {
+    let steers =
+        |c: char| c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let shown = |c: char| match steers(c) {
+        true => c.escape_default().to_string(),
+        false => c.to_string(),
+    };
+    text.trim_end().chars().map(shown).collect()
 }

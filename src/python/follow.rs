@@ -49,10 +49,12 @@ impl Wires {
 pub(super) struct Follow {
     control: Arc<Control>,
     wires: Arc<Mutex<Wires>>,
+    owner: u32,
 }
 
 impl Follow {
     fn wait(&self, py: Python<'_>) -> PyResult<block::Waited<Next>> {
+        block::same_process(py, self.owner, "this run")?;
         let wires = self.wires.clone();
         let next = move || Ok(wires.lock().unwrap_or_else(PoisonError::into_inner).next());
         block::wait(py, Some(&self.control), None, next)
@@ -86,6 +88,7 @@ impl Follow {
                 end,
                 over: false,
             })),
+            owner: std::process::id(),
         })
     }
 
@@ -116,6 +119,9 @@ impl Follow {
 
     /// Stops the run and waits for its end.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
+        if self.owner != std::process::id() {
+            return Ok(());
+        }
         self.control.stop();
         while let Next::Flush(_) = self
             .wait(py)?

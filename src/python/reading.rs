@@ -215,6 +215,7 @@ impl Reader {
         Ok(Batches {
             scan: slf.scan.clone(),
             columns: slf.columns.clone(),
+            owner: slf.owner,
         })
     }
 
@@ -273,6 +274,7 @@ impl Reader {
 pub(super) struct Batches {
     scan: Shared,
     columns: SchemaRef,
+    owner: u32,
 }
 
 #[pymethods]
@@ -282,6 +284,7 @@ impl Batches {
     }
 
     fn __next__(&self, py: Python<'_>) -> PyResult<Option<Table>> {
+        block::same_process(py, self.owner, "this reader")?;
         let scan = self.scan.clone();
         let batch = block::block(py, move || next_of(&scan))?;
         Ok(batch.map(|b| Table::new(self.columns.clone(), vec![b])))

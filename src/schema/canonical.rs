@@ -140,7 +140,8 @@ impl Canonical {
             .is_some_and(|v| v == "assumed");
         let assumed = told || naive && schema.tz.is_none();
         let ours = arrow.metadata().contains_key(roles::METADATA_KEY);
-        let measures = measures(&schema).into();
+        let measures: Arc<[Measure]> = measures(&schema).into();
+        told_apart(&measures)?;
         Ok(Canonical {
             name: "table".into(),
             schema,
@@ -212,7 +213,11 @@ impl Canonical {
     /// The times of a batch as instants, unchecked and before stamps move: for a first look at the order.
     /// A null time is `None` in the result.
     pub fn times(&self, batch: &RecordBatch) -> Result<arrow_array::Int64Array> {
-        instants::of(batch, &self.times, &self.schema)
+        let times = instants::of(batch, &self.times, &self.schema)?;
+        Ok(match self.trusted {
+            true => times,
+            false => instants::in_calendar(times),
+        })
     }
 
     /// The rows of a batch that have a time and a sensor, and their times as written.
@@ -409,6 +414,23 @@ fn missing(name: &str, arrow: &SchemaRef) -> Error {
     )
 }
 
+/// Columns of windows are named after the measures, and a store compares names without case.
+fn told_apart(measures: &[Measure]) -> Result<()> {
+    let mut seen = std::collections::HashMap::new();
+    for measure in measures {
+        if let Some(other) = seen.insert(measure.name.to_lowercase(), &measure.name) {
+            return Err(Error::new(
+                Kind::Schema,
+                format!(
+                    "the measures {other:?} and {:?} have one name where case does not count; rename one, or name those you want with measures=",
+                    measure.name
+                ),
+            ));
+        }
+    }
+    Ok(())
+}
+
 fn must_be_number(arrow: &SchemaRef, i: usize) -> Result<()> {
     let field = arrow.field(i);
     if roles::is_number(field.data_type()) || matches!(field.data_type(), DataType::Null) {
@@ -461,7 +483,10 @@ pub(super) fn row_id(rows: &RowIds, i: usize) -> u64 {
 }
 
 fn shown(column: &ArrayRef, i: usize) -> String {
-    arrow_cast::display::array_value_to_string(column, i).unwrap_or_default()
+    use arrow_cast::display::{ArrayFormatter, FormatOptions};
+    let options = FormatOptions::new().with_display_error(false);
+    let text = ArrayFormatter::try_new(column, &options).and_then(|f| f.value(i).try_to_string());
+    text.unwrap_or_else(|_| "beyond what can be shown".into())
 }
 
 #[cfg(test)]

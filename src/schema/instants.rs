@@ -80,6 +80,19 @@ pub(super) fn of(batch: &RecordBatch, columns: &[usize], schema: &Schema) -> Res
     }
 }
 
+/// Years 1 to 9999, µs UTC: what dates can be written for.
+const CALENDAR: std::ops::Range<i64> = -62_135_596_800_000_000..253_402_300_800_000_000;
+
+/// The same without times that no calendar of ours holds.
+pub(super) fn in_calendar(times: Int64Array) -> Int64Array {
+    // One pass without branches first: such times are rare, and null slots may hold any bits.
+    let outside = |odd, t| odd | !CALENDAR.contains(t);
+    match times.values().iter().fold(false, outside) {
+        true => times.unary_opt(|t| Some(t).filter(|t| CALENDAR.contains(t))),
+        false => times,
+    }
+}
+
 fn single(column: &ArrayRef, name: &str, schema: &Schema) -> Result<Int64Array> {
     match column.data_type() {
         DataType::Timestamp(unit, _) => scaled(column, *unit),

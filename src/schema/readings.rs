@@ -16,7 +16,7 @@ pub struct Measure {
     pub unit: Option<String>,
     /// Decimal digits carried; `None`: any float.
     pub digits: Option<u8>,
-    /// Aggregates asked for, sorted; by default those of the kind.
+    /// Aggregates asked for, sorted; none: windows leave the measure out.
     pub aggregates: Vec<Aggregate>,
 }
 

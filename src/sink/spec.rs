@@ -9,14 +9,14 @@ pub use url::password_in;
 use super::What;
 use crate::{Error, Kind, Result};
 use serde::de::value::MapAccessDeserializer;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// One sink of a pipeline.
+/// One sink of a pipeline: a table, or a bare URL or path, which takes windows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "SinkSpec")]
 pub struct SinkSpec {
     /// Where: a URL or path, or a table with `type`.
     pub endpoint: Endpoint,
@@ -40,6 +40,39 @@ pub struct SinkSpec {
     /// How long a store keeps a row. The embedded stores keep rows for good and refuse it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl: Option<String>,
+}
+
+impl Serialize for SinkSpec {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        SinkSpec::serialize(self, serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for SinkSpec {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        deserializer.deserialize_any(SinkVisitor)
+    }
+}
+
+struct SinkVisitor;
+
+impl<'de> serde::de::Visitor<'de> for SinkVisitor {
+    type Value = SinkSpec;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a URL, a path, or a table with endpoint = and what =")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> std::result::Result<SinkSpec, E> {
+        Endpoint::parse(text).map(SinkSpec::new).map_err(E::custom)
+    }
+
+    fn visit_map<A: serde::de::MapAccess<'de>>(
+        self,
+        map: A,
+    ) -> std::result::Result<SinkSpec, A::Error> {
+        SinkSpec::deserialize(MapAccessDeserializer::new(map))
+    }
 }
 
 fn windows() -> What {

@@ -28,7 +28,7 @@ pub struct WindowSpec {
     pub grains: Vec<Grain>,
     /// The zone of their calendar.
     pub zone: Zone,
-    /// The measures of the readings with the aggregates asked for; none: those of the kind.
+    /// The measures of the readings with the aggregates asked for; one with none is left out.
     pub measures: Arc<[Measure]>,
     /// The step.
     pub step: StepKnown,
@@ -282,7 +282,7 @@ fn layout(spec: &WindowSpec) -> Result<(Vec<Cell>, usize)> {
     }
     if cells.is_empty() {
         return Err(usage(
-            "there is no measure to aggregate; give a column the role \"measure\"".into(),
+            "there is no measure to aggregate; give a column the role \"measure\", and ask for an aggregate that it has".into(),
         ));
     }
     Ok((cells, at))
@@ -294,10 +294,10 @@ fn cell(
     measure: &Measure,
     at: &mut usize,
 ) -> Result<Option<Cell>> {
-    let aggregates = aggregates(measure)?;
-    if aggregates.is_empty() {
+    if measure.aggregates.is_empty() {
         return Ok(None);
     }
+    let aggregates = aggregates(measure)?;
     let has = |any: &[Aggregate]| aggregates.iter().any(|a| any.contains(a));
     use Aggregate::{Energy, First, Last, Max, Mean, Min, Stddev, Sum};
     let digits = measure.digits.filter(|d| *d <= 15);
@@ -343,10 +343,7 @@ fn aggregates(measure: &Measure) -> Result<Vec<Aggregate>> {
              after differencing it, or as \"gauge\" to aggregate the meter's stand"
         )));
     }
-    let mut list = match measure.aggregates.is_empty() {
-        true => default_aggregates(measure.kind).to_vec(),
-        false => measure.aggregates.clone(),
-    };
+    let mut list = measure.aggregates.clone();
     if measure.kind == MeasureKind::Gauge && list.contains(&Aggregate::Energy) {
         return Err(usage(format!(
             "{name} is a gauge and has no energy; declare it as \"power\" or \"energy\", or ask for its mean"

@@ -116,6 +116,8 @@ def _sink(text: str) -> Any:
 def pipeline(sources: list[str], options: dict[str, Any]) -> Pipeline:
     """The pipeline that a command names: a .toml file with flags over it, or sources with flags."""
     told = given(options)
+    if len(sources) > 1 and any(source.endswith(".toml") for source in sources):
+        raise UsageError("a pipeline's .toml stands alone; name its files in it as source")
     if len(sources) == 1 and sources[0].endswith(".toml"):
         return Pipeline.from_toml(sources[0], **told)
     source = sources[0] if len(sources) == 1 else sources

@@ -54,6 +54,12 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
                 raise typer.Exit(FAILED) from None
             complain(str(error), getattr(error, "__notes__", []))
             raise typer.Exit(_code(error)) from None
+        except OSError as error:
+            complain(f"{error.filename or 'a file'}: {error.strerror or error}")
+            raise typer.Exit(FAILED) from None
+        except OverflowError as error:
+            complain(f"a number is out of range: {error}")
+            raise typer.Exit(USAGE) from None
 
     return run
 

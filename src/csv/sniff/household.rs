@@ -50,9 +50,12 @@ pub(super) fn layout(sample: &Sample, schema: &Schema) -> std::result::Result<La
     } else {
         unnamed(sample, &measures)
     };
-    let shifted = header && sample.short_header();
-    if shifted {
+    let by_name = header && (sample.rows.is_empty() || parts.len() >= sample.width());
+    if header && sample.short_header() {
         parts.insert(0, Part::Other);
+    }
+    if !by_name {
+        parts.resize(parts.len().max(sample.width()), Part::Other);
     }
     let missing = measures
         .iter()
@@ -68,7 +71,7 @@ pub(super) fn layout(sample: &Sample, schema: &Schema) -> std::result::Result<La
     }
     Ok(Layout {
         parts,
-        by_name: header && !shifted,
+        by_name,
         header,
     })
 }

@@ -234,13 +234,13 @@ impl<'a> Proposal<'a> {
         let sample = self.sample;
         let shifted = header && sample.short_header();
         let names = names(sample, header, shifted);
-        let plain: BTreeSet<String> = names.iter().map(|n| plain_name(n)).collect();
-        let serves = header && !shifted && plain.len() == names.len();
+        let told: BTreeSet<String> = sample.first.iter().map(|n| plain_name(n)).collect();
+        let serves = header && told.len() == names.len();
         self.schema.name = "sniffed".to_string();
         self.schema.dialect.header = Some(serves);
         self.schema.dialect.preamble += usize::from(header && !serves);
         if header && !serves {
-            let why = "its names are doubled or one short; columns are taken by their place";
+            let why = "its names are doubled, empty or one short; columns are taken by their place";
             self.found("header", "passed over", why);
         }
         let comma = sample.cut.delimiter != b',' || sample.cut.quoted;

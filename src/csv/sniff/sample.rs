@@ -8,6 +8,9 @@ use crate::schema::Dialect;
 use crate::{Error, Kind, Result};
 use std::borrow::Cow;
 
+/// A wider file is no table, or is cut by the wrong sign.
+const MOST_COLUMNS: usize = 10_000;
+
 /// The records of a head.
 pub(super) struct Sample<'a> {
     /// How they were cut.
@@ -90,6 +93,16 @@ impl<'a> Sample<'a> {
                 ),
             ));
         };
+        if cut.width > MOST_COLUMNS {
+            return Err(Error::new(
+                Kind::Schema,
+                format!(
+                    "the records of {} have {} fields and at most {MOST_COLUMNS} are read; check the delimiter and the line ends",
+                    head.name(),
+                    cut.width
+                ),
+            ));
+        }
         let text_of = |f: &Cow<[u8]>| String::from_utf8_lossy(f).trim().to_string();
         Ok(Sample {
             first: first_record.fields.iter().map(text_of).collect(),
@@ -118,9 +131,23 @@ impl<'a> Sample<'a> {
         self.cut.width
     }
 
-    /// Whether the header names all fields but the row numbers in front.
+    /// Whether the header names all fields but the row numbers in front. Where each record ends in an empty
+    /// field, the one without a name is that one.
     pub fn short_header(&self) -> bool {
-        !self.rows.is_empty() && self.first.len() + 1 == self.width() && self.cut.evenness() > 50
+        !self.rows.is_empty()
+            && self.first.len() + 1 == self.width()
+            && self.cut.evenness() > 50
+            && !self.ends_empty()
+    }
+
+    fn ends_empty(&self) -> bool {
+        let whole = |r: &&Record| r.fields.len() == self.width();
+        let mut last = self
+            .rows
+            .iter()
+            .filter(whole)
+            .filter_map(|r| r.fields.last());
+        last.all(|f| f.trim_ascii().is_empty())
     }
 }
 

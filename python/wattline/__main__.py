@@ -1,0 +1,5 @@
+"""``python -m wattline``."""
+
+from .cli import main
+
+main()
