@@ -115,11 +115,11 @@ def wait_stopped(process: subprocess.Popen) -> None:
     raise AssertionError("the owner never froze")
 
 
-def frozen_owner(folder: Path, home: str, seed: int, point: str, **env: str) -> tuple[int, str, Sent]:
+def frozen_owner(folder: Path, home: str, seed: int, point: str, first: int = 2, **env: str) -> tuple[int, str, Sent]:
     """An owner freezes before its decision; another takes over and ends the job; the first wakes up."""
     sent = Sent(seed)
     sent.write(folder)
-    zombie = start(folder, home, WATTLINE_FAULT=f"{point}:{2 + seed}:stop", **env)
+    zombie = start(folder, home, WATTLINE_FAULT=f"{point}:{first + seed}:stop", **env)
     try:
         wait_stopped(zombie)
         code, said = run(folder, home, "take_over", **env)

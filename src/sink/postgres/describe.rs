@@ -8,7 +8,7 @@ use crate::sink::mapping::{Class, Column, Holds, Theirs};
 use crate::sink::sql::{list, quoted};
 use crate::{Error, Kind};
 use tokio_postgres::Row;
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{ToSql, Type};
 
 /// A table of theirs and how each of its columns is encoded.
 pub(super) struct Table {
@@ -22,14 +22,8 @@ pub(super) struct Table {
 pub(super) async fn table(session: &Session, table: &str) -> Step<Option<Table>> {
     let sql = "SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
       WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind IN ('r', 'p', 'v', 'f')";
-    let told = [
-        (
-            &session.schema as &(dyn tokio_postgres::types::ToSql + Sync),
-            Type::TEXT,
-        ),
-        (&table, Type::TEXT),
-    ];
-    let Some(row) = session.client.query_typed_opt(sql, &told).await? else {
+    let told: Told<'_> = &[(&session.schema, Type::TEXT), (&table, Type::TEXT)];
+    let Some(row) = session.client.query_typed_opt(sql, told).await? else {
         return Ok(None);
     };
     let oid: u32 = row.get(0);
@@ -140,71 +134,91 @@ pub(super) async fn privileges(
     columns: &[String],
     create: Option<&str>,
 ) -> Step<()> {
-    let user: String = session
-        .client
-        .query_typed_one("SELECT current_user::text, current_database()::text", &[])
-        .await?
-        .get(0);
-    let lacking = |what: String| -> Step<()> {
-        let message = format!(
-            "the user {user:?} lacks a privilege; run {what} TO {}, and run again",
-            quoted(&user)
-        );
-        Err(Failed::Said(Error::new(Kind::Endpoint, message)))
-    };
-    let yes = async |sql: &str,
-                     told: &[(&(dyn tokio_postgres::types::ToSql + Sync), Type)]|
-           -> Step<bool> {
-        Ok(session.client.query_typed_one(sql, told).await?.get(0))
-    };
-    if !yes(
-        "SELECT has_database_privilege(current_database(), 'TEMP')",
-        &[],
-    )
-    .await?
-    {
-        let sql = "SELECT quote_ident(current_database())";
-        let database: String = session.client.query_typed_one(sql, &[]).await?.get(0);
-        return lacking(format!("GRANT TEMPORARY ON DATABASE {database}"));
-    }
+    let sql = "SELECT current_user::text";
+    let user: String = session.client.query_typed_one(sql, &[]).await?.get(0);
+    let rights = Rights { session, user };
+    rights.temporary().await?;
     let known = store::has_tables(session).await?;
-    let may_make = "SELECT has_schema_privilege($1, 'CREATE')";
-    if (!known || create.is_some()) && !yes(may_make, &[(&session.schema, Type::TEXT)]).await? {
-        return lacking(match create {
-            Some(create) if known => format!(
-                "{create}; GRANT SELECT, INSERT, UPDATE ON {}",
-                session.table(table)
-            ),
-            _ => format!("GRANT CREATE ON SCHEMA {}", quoted(&session.schema)),
-        });
+    if !known || create.is_some() {
+        rights.making(table, create.filter(|_| known)).await?;
     }
     if known {
-        for name in store::TABLES {
-            let ours = session.table(name);
-            let sql =
-                "SELECT has_table_privilege($1, 'SELECT') AND has_table_privilege($1, 'INSERT')
-              AND has_table_privilege($1, 'UPDATE') AND has_table_privilege($1, 'DELETE')";
-            if !yes(sql, &[(&ours, Type::TEXT)]).await? {
-                return lacking(format!("GRANT SELECT, INSERT, UPDATE, DELETE ON {ours}"));
-            }
-        }
+        rights.ours().await?;
     }
-    if create.is_none() {
-        let theirs = session.table(table);
+    match create {
+        Some(_) => Ok(()),
+        None => rights.theirs(table, columns).await,
+    }
+}
+
+/// What one user may do.
+struct Rights<'a> {
+    session: &'a Session,
+    user: String,
+}
+
+/// Parameters with their types.
+type Told<'a> = &'a [(&'a (dyn ToSql + Sync), Type)];
+
+impl Rights<'_> {
+    async fn need(&self, sql: &str, told: Told<'_>, grant: impl Fn() -> String) -> Step<()> {
+        if self.session.client.query_typed_one(sql, told).await?.get(0) {
+            return Ok(());
+        }
+        let message = format!(
+            "the user {:?} lacks a privilege; run {} TO {}, and run again",
+            self.user,
+            grant(),
+            quoted(&self.user)
+        );
+        Err(Failed::Said(Error::new(Kind::Endpoint, message)))
+    }
+
+    /// Rows go over a temporary table.
+    async fn temporary(&self) -> Step<()> {
+        let sql = "SELECT quote_ident(current_database())";
+        let database: String = self.session.client.query_typed_one(sql, &[]).await?.get(0);
+        let sql = "SELECT has_database_privilege(current_database(), 'TEMP')";
+        let grant = || format!("GRANT TEMPORARY ON DATABASE {database}");
+        self.need(sql, &[], grant).await
+    }
+
+    /// Makes our own tables, and theirs where it is missing.
+    async fn making(&self, table: &str, create: Option<&str>) -> Step<()> {
+        let schema = &self.session.schema;
+        let grant = || match create {
+            Some(create) => format!(
+                "{create}; GRANT SELECT, INSERT, UPDATE ON {}",
+                self.session.table(table)
+            ),
+            None => format!("GRANT CREATE ON SCHEMA {}", quoted(schema)),
+        };
+        let sql = "SELECT has_schema_privilege($1, 'CREATE')";
+        self.need(sql, &[(schema, Type::TEXT)], grant).await
+    }
+
+    async fn ours(&self) -> Step<()> {
+        let sql = "SELECT bool_and(has_table_privilege($1, what)) FROM unnest('{SELECT,INSERT,UPDATE,DELETE}'::text[]) AS what";
+        for name in store::TABLES {
+            let name = self.session.table(name);
+            let grant = || format!("GRANT SELECT, INSERT, UPDATE, DELETE ON {name}");
+            self.need(sql, &[(&name, Type::TEXT)], grant).await?;
+        }
+        Ok(())
+    }
+
+    async fn theirs(&self, table: &str, columns: &[String]) -> Step<()> {
+        let table = self.session.table(table);
+        let sql = "SELECT coalesce(bool_and(has_column_privilege($1, name, $3)), true) FROM unnest($2) AS name";
         for what in ["SELECT", "INSERT", "UPDATE"] {
-            let sql = "SELECT coalesce(bool_and(has_column_privilege($1, name, $3)), true) FROM unnest($2) AS name";
-            let told = [
-                (
-                    &theirs as &(dyn tokio_postgres::types::ToSql + Sync),
-                    Type::TEXT,
-                ),
+            let grant = || format!("GRANT {what} ({}) ON {table}", list(columns));
+            let told: Told<'_> = &[
+                (&table, Type::TEXT),
                 (&columns, Type::TEXT_ARRAY),
                 (&what, Type::TEXT),
             ];
-            if !yes(sql, &told).await? {
-                return lacking(format!("GRANT {what} ({}) ON {theirs}", list(columns)));
-            }
+            self.need(sql, told, grant).await?;
         }
+        Ok(())
     }
-    Ok(())
 }

@@ -96,6 +96,8 @@ pub(super) fn passes(e: &tokio_postgres::Error) -> bool {
         SqlState::T_R_SERIALIZATION_FAILURE,
         SqlState::T_R_DEADLOCK_DETECTED,
         SqlState::TOO_MANY_CONNECTIONS,
+        // Whoever hangs in a transaction of ours loses it after a while.
+        SqlState::LOCK_NOT_AVAILABLE,
     ];
     lost(e) && !untrusted(e) || e.code().is_some_and(|code| passing.contains(code))
 }
@@ -134,14 +136,13 @@ pub(super) fn failed(place: &str, e: Failed) -> Error {
 pub(super) fn said(place: &str, e: tokio_postgres::Error) -> Error {
     let (message, retryable) = match e.code() {
         None => connection(place, &e),
-        Some(code) => (answer(place, code, &words(&e)), passes(&e) || full(code)),
+        Some(code) => (
+            answer(place, code, &words(&e)),
+            passes(&e) || *code == SqlState::DISK_FULL,
+        ),
     };
     let error = Error::new(Kind::Endpoint, message).because(Below(words(&e)));
     if retryable { error.retryable() } else { error }
-}
-
-fn full(code: &SqlState) -> bool {
-    [SqlState::DISK_FULL, SqlState::LOCK_NOT_AVAILABLE].contains(code)
 }
 
 /// The connection itself: nothing was answered.

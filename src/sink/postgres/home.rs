@@ -36,7 +36,7 @@ struct Deciding<'a> {
 
 /// Who stands in the way of a claim.
 enum Claimed {
-    Ours(Owned),
+    Ours(Box<Owned>),
     Alive(String),
 }
 
@@ -58,9 +58,8 @@ async fn claim_in(session: &Session, claim: &Claim) -> Step<Claimed> {
     }
     let epoch = store::take_epoch(session, claim, before.as_ref()).await?;
     let head = before.and_then(|s| s.head);
-    store::owned(session, epoch, head, at)
-        .await
-        .map(Claimed::Ours)
+    let owned = store::owned(session, epoch, head, at).await?;
+    Ok(Claimed::Ours(Box::new(owned)))
 }
 
 impl PostgresSink {
@@ -96,7 +95,7 @@ impl PostgresSink {
                 failure::transact_or_fail(session, async || claim_in(session, claim).await).await
             })?;
             match claimed {
-                Claimed::Ours(owned) => return Ok(owned),
+                Claimed::Ours(owned) => return Ok(*owned),
                 Claimed::Alive(owner) if began.elapsed() > GRACE => {
                     return Err(fenced(&claim.pipeline, &self.place, &owner));
                 }

@@ -21,7 +21,7 @@ const GOING: Duration = Duration::from_secs(10);
 /// What each connection asks of the server: a client that is gone is noticed within a minute, also while a
 /// statement runs; a client that hangs holds no lock for long; what is committed is on the disk.
 const SET_UP: &str = "
-SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '60s';
+SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '15s';
 SET temp_buffers = '32MB'; SET client_min_messages = 'warning';
 SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3;
 SELECT set_config(name, '2s', false) FROM pg_settings WHERE name = 'client_connection_check_interval';
