@@ -6,12 +6,14 @@ use super::rows::{MIXED, Rows, WIDE, small, sum_of};
 use crate::schema::Aggregate;
 use crate::{Error, Kind, Result};
 use arrow_array::builder::StringBuilder;
-use arrow_array::types::Int32Type;
-use arrow_array::{
-    Array, ArrayRef, BooleanArray, DictionaryArray, Float64Array, Int32Array, Int64Array,
-    RecordBatch, StringArray, TimestampMicrosecondArray,
+use arrow_array::types::{
+    ArrowPrimitiveType, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType,
 };
-use arrow_buffer::{NullBuffer, ScalarBuffer};
+use arrow_array::{
+    Array, ArrayRef, BooleanArray, DictionaryArray, Int32Array, PrimitiveArray, RecordBatch,
+    StringArray,
+};
+use arrow_buffer::{Buffer, NullBufferBuilder, ScalarBuffer};
 use arrow_select::concat::concat;
 use hashbrown::HashMap;
 use rayon::prelude::*;
@@ -28,93 +30,196 @@ pub(crate) struct Output<'a> {
     pub last: bool,
 }
 
-/// Rows finished at a time: their partials stay in cache while all columns are made.
+/// Rows finished at a time: their partials stay in cache while all columns are filled.
 const BLOCK: usize = 512;
+/// Rows that one thread finishes where several do.
+const SHARE: usize = 8192;
 
-impl Output<'_> {
-    /// The table. Blocks of rows are finished in parallel where the caller is on a pool of its own.
-    pub fn batch(&self) -> Result<RecordBatch> {
-        let blocks: Vec<Vec<ArrayRef>> =
-            match self.list.len() > 4 * BLOCK && rayon::current_thread_index().is_some() {
-                true => self
-                    .list
-                    .par_chunks(BLOCK)
-                    .map(|list| self.part(list).columns())
-                    .collect(),
-                false => self
-                    .list
-                    .chunks(BLOCK)
-                    .map(|list| self.part(list).columns())
-                    .collect(),
-            };
-        let internal = |e| {
-            Error::new(
-                Kind::Internal,
-                "window columns do not fit their table; please report it",
-            )
-            .because(e)
-        };
-        let mut columns = vec![self.sensors(), self.grain()];
-        let width = blocks.first().map_or(0, Vec::len);
-        for at in 0..width {
-            let parts: Vec<&dyn Array> = blocks
-                .iter()
-                .filter_map(|b| b.get(at))
-                .map(|a| a.as_ref())
-                .collect();
-            columns.push(concat(&parts).map_err(internal)?);
+/// A column of 64-bit values being filled.
+struct Column {
+    bits: Vec<u64>,
+    nulls: NullBufferBuilder,
+}
+
+impl Column {
+    fn new(len: usize) -> Self {
+        Column {
+            bits: Vec::with_capacity(len),
+            nulls: NullBufferBuilder::new(len),
         }
-        RecordBatch::try_new(self.plan.schema(), columns).map_err(internal)
     }
 
-    fn part<'b>(&'b self, list: &'b [u32]) -> Output<'b> {
-        Output { list, ..*self }
+    fn all(&mut self, list: &[u32], value: impl Fn(u32) -> u64) {
+        self.bits.extend(list.iter().map(|row| value(*row)));
+        self.nulls.append_n_non_nulls(list.len());
+    }
+
+    /// The value of each row that has one.
+    fn some(&mut self, list: &[u32], valid: impl Fn(u32) -> bool, value: impl Fn(u32) -> u64) {
+        if list.iter().all(|row| valid(*row)) {
+            return self.all(list, value);
+        }
+        let each = |row: &u32| valid(*row).then(|| value(*row));
+        list.iter().for_each(|row| self.one(each(row)));
+    }
+
+    fn one(&mut self, value: Option<u64>) {
+        self.bits.push(value.unwrap_or(0));
+        self.nulls.append(value.is_some());
+    }
+
+    fn array<T: ArrowPrimitiveType>(self) -> PrimitiveArray<T> {
+        let len = self.bits.len();
+        let values = ScalarBuffer::new(Buffer::from_vec(self.bits), 0, len);
+        PrimitiveArray::new(values, self.nulls.build())
+    }
+
+    fn instants(self) -> ArrayRef {
+        Arc::new(
+            self.array::<TimestampMicrosecondType>()
+                .with_timezone("UTC"),
+        )
+    }
+
+    fn integers(self) -> ArrayRef {
+        Arc::new(self.array::<Int64Type>())
+    }
+
+    fn floats(self) -> ArrayRef {
+        Arc::new(self.array::<Float64Type>())
+    }
+}
+
+/// The columns of a table being filled.
+struct Filling {
+    starts: Column,
+    ends: Column,
+    labels: StringBuilder,
+    readings: Column,
+    expected: Column,
+    missing: Column,
+    duplicates: Column,
+    estimated: Column,
+    first: Column,
+    last: Column,
+    revisions: Vec<i32>,
+    measures: Vec<Column>,
+    /// The label of the window before.
+    label: (i64, String),
+}
+
+impl Filling {
+    fn new(plan: &Plan, len: usize) -> Self {
+        let column = || Column::new(len);
+        let aggregates: usize = plan.cells.iter().map(|c| c.aggregates.len()).sum();
+        Filling {
+            starts: column(),
+            ends: column(),
+            labels: StringBuilder::with_capacity(len, len * 18),
+            readings: column(),
+            expected: column(),
+            missing: column(),
+            duplicates: column(),
+            estimated: column(),
+            first: column(),
+            last: column(),
+            revisions: Vec::with_capacity(len),
+            measures: (0..aggregates).map(|_| column()).collect(),
+            label: (i64::MIN, String::new()),
+        }
     }
 
     /// All columns but the sensor and the grain.
-    fn columns(&self) -> Vec<ArrayRef> {
-        let expected: Vec<Option<i64>> = self.list.iter().map(|row| self.expected(*row)).collect();
-        let mut columns: Vec<ArrayRef> = vec![
-            self.instants(head::START, false),
-            self.instants(head::END, false),
-            self.labels(),
-            self.integers(|row| self.word(row, head::READINGS)),
-            Arc::new(Int64Array::from(expected.clone())),
-            self.missing(&expected),
-            self.integers(|row| self.word(row, head::DUPLICATES)),
-            self.integers(|row| self.word(row, head::ESTIMATED)),
-            self.instants(head::FIRST, true),
-            self.instants(head::LAST, true),
-            self.revisions(),
-            Arc::new(BooleanArray::from(vec![self.last; self.list.len()])),
+    fn arrays(mut self, plan: &Plan, last: bool) -> Vec<ArrayRef> {
+        let finals = vec![last; self.revisions.len()];
+        let mut arrays = vec![
+            self.starts.instants(),
+            self.ends.instants(),
+            Arc::new(self.labels.finish()),
+            self.readings.integers(),
+            self.expected.integers(),
+            self.missing.integers(),
+            self.duplicates.integers(),
+            self.estimated.integers(),
+            self.first.instants(),
+            self.last.instants(),
+            Arc::new(Int32Array::from(self.revisions)),
+            Arc::new(BooleanArray::from(finals)),
         ];
-        for cell in &self.plan.cells {
-            columns.extend(cell.aggregates.iter().map(|a| self.measure(cell, *a)));
+        let aggregates = plan.cells.iter().flat_map(|c| &c.aggregates);
+        let measures = self.measures.into_iter().zip(aggregates);
+        arrays.extend(measures.map(|(column, aggregate)| match aggregate {
+            Aggregate::Count => column.integers(),
+            _ => column.floats(),
+        }));
+        arrays
+    }
+}
+
+impl Output<'_> {
+    /// The table. Rows are shared out where the caller is on a pool of its own.
+    pub fn batch(&self) -> Result<RecordBatch> {
+        if self.list.len() <= 2 * SHARE || rayon::current_thread_index().is_none() {
+            return self.batch_alone();
         }
-        columns
+        let shares = self.list.par_chunks(SHARE);
+        let shares: Vec<Vec<ArrayRef>> = shares.map(|list| self.columns(list)).collect();
+        let width = shares.first().map_or(0, Vec::len);
+        let joined = (0..width).map(|at| {
+            let parts = shares.iter().filter_map(|b| b.get(at));
+            let parts: Vec<&dyn Array> = parts.map(|a| a.as_ref()).collect();
+            concat(&parts).map_err(unfit)
+        });
+        self.table(joined.collect::<Result<_>>()?)
     }
 
-    fn revisions(&self) -> ArrayRef {
+    /// The same on this thread alone.
+    pub fn batch_alone(&self) -> Result<RecordBatch> {
+        self.table(self.columns(self.list))
+    }
+
+    fn table(&self, columns: Vec<ArrayRef>) -> Result<RecordBatch> {
+        let keys = [self.sensors(), self.grain()];
+        let columns = keys.into_iter().chain(columns).collect();
+        RecordBatch::try_new(self.plan.schema(), columns).map_err(unfit)
+    }
+
+    /// All columns but the sensor and the grain.
+    fn columns(&self, list: &[u32]) -> Vec<ArrayRef> {
+        let mut filling = Filling::new(self.plan, list.len());
+        for block in list.chunks(BLOCK) {
+            self.fill(block, &mut filling);
+            let mut columns = filling.measures.iter_mut();
+            for cell in &self.plan.cells {
+                for (aggregate, column) in cell.aggregates.iter().zip(&mut columns) {
+                    self.measure(block, cell, *aggregate, column);
+                }
+            }
+        }
+        filling.arrays(self.plan, self.last)
+    }
+
+    /// The columns of the head.
+    fn fill(&self, list: &[u32], to: &mut Filling) {
+        let word = |at: usize| move |row: u32| self.rows.get(row, at);
+        to.starts.all(list, word(head::START));
+        to.ends.all(list, word(head::END));
+        self.labels(list, to);
+        to.readings.all(list, word(head::READINGS));
+        for row in list {
+            let expected = self.expected(*row);
+            to.expected.one(expected.map(|n| n as u64));
+            // Slots without a value.
+            let missing = expected.map(|n| (n - self.rows.filled(*row)).max(0));
+            to.missing.one(missing.map(|n| n as u64));
+        }
+        to.duplicates.all(list, word(head::DUPLICATES));
+        to.estimated.all(list, word(head::ESTIMATED));
+        let seen = |row: u32| self.rows.get(row, head::READINGS) > 0;
+        to.first.some(list, seen, word(head::FIRST));
+        to.last.some(list, seen, word(head::LAST));
         let revision = |row: &u32| (self.rows.get(*row, head::SENSOR) >> 32) as i32;
-        Arc::new(self.list.iter().map(revision).collect::<Int32Array>())
-    }
-
-    fn word(&self, row: u32, at: usize) -> i64 {
-        self.rows.get(row, at) as i64
-    }
-
-    fn integers(&self, of: impl Fn(u32) -> i64) -> ArrayRef {
-        let values: Vec<i64> = self.list.iter().map(|row| of(*row)).collect();
-        Arc::new(Int64Array::from(values))
-    }
-
-    /// A time of the head; null in windows without a reading where `seen`.
-    fn instants(&self, at: usize, seen: bool) -> ArrayRef {
-        let values: Vec<i64> = self.list.iter().map(|row| self.word(*row, at)).collect();
-        let valid = |row: &u32| !seen || self.word(*row, head::READINGS) > 0;
-        let holes = !self.list.iter().all(valid);
-        let nulls = holes.then(|| NullBuffer::from_iter(self.list.iter().map(valid)));
-        Arc::new(TimestampMicrosecondArray::new(values.into(), nulls).with_timezone("UTC"))
+        to.revisions.extend(list.iter().map(revision));
     }
 
     fn sensors(&self) -> ArrayRef {
@@ -142,18 +247,15 @@ impl Output<'_> {
     }
 
     /// Windows that follow each other with one start share the text.
-    fn labels(&self) -> ArrayRef {
+    fn labels(&self, list: &[u32], to: &mut Filling) {
         let calendar = &self.plan.grains[self.grain].calendar;
-        let mut labels = StringBuilder::with_capacity(self.list.len(), self.list.len() * 16);
-        let mut last = (i64::MIN, String::new());
-        for row in self.list {
-            let start = self.word(*row, head::START);
-            if start != last.0 || last.1.is_empty() {
-                last = (start, calendar.label(start));
+        for row in list {
+            let start = self.rows.get(*row, head::START) as i64;
+            if start != to.label.0 || to.label.1.is_empty() {
+                to.label = (start, calendar.label(start));
             }
-            labels.append_value(&last.1);
+            to.labels.append_value(&to.label.1);
         }
-        Arc::new(labels.finish())
     }
 
     /// The step that a row's slots are counted in.
@@ -161,7 +263,7 @@ impl Output<'_> {
         let step = match self.plan.step {
             StepKnown::Unknown => return None,
             StepKnown::Fixed(step) => step,
-            StepKnown::Rows => self.word(row, head::STEP),
+            StepKnown::Rows => self.rows.get(row, head::STEP) as i64,
         };
         (step > 0 && step != MIXED).then_some(step)
     }
@@ -177,49 +279,25 @@ impl Output<'_> {
         Some((grid.slot(end, step) - grid.slot(start, step)).max(0))
     }
 
-    /// Slots without a value.
-    fn missing(&self, expected: &[Option<i64>]) -> ArrayRef {
-        let rows = self.list.iter().zip(expected);
-        let missing = |(row, expected): (&u32, &Option<i64>)| {
-            expected.map(|expected| (expected - self.rows.filled(*row)).max(0))
-        };
-        Arc::new(rows.map(missing).collect::<Int64Array>())
-    }
-
-    fn measure(&self, cell: &Cell, aggregate: Aggregate) -> ArrayRef {
+    fn measure(&self, list: &[u32], cell: &Cell, aggregate: Aggregate, to: &mut Column) {
+        let word = |at: usize| move |row: u32| self.rows.get(row, at);
         let count = |row: u32| self.rows.get(row, cell.count) & !WIDE;
-        if aggregate == Aggregate::Count {
-            return self.integers(|row| count(row) as i64);
-        }
-        let least = if aggregate == Aggregate::Stddev { 2 } else { 1 };
-        let known = aggregate != Aggregate::Energy || cell.energy_known;
-        let valid = |row: &u32| known && count(*row) >= least;
-        let mut holes = false;
-        let value = |row: &u32| match valid(row) {
-            true => self.value(*row, cell, aggregate, count(*row)),
-            false => {
-                holes = true;
-                0.0
-            }
-        };
-        let values: Vec<f64> = self.list.iter().map(value).collect();
-        let nulls = holes.then(|| NullBuffer::from_iter(self.list.iter().map(valid)));
-        Arc::new(Float64Array::new(ScalarBuffer::from(values), nulls))
-    }
-
-    #[inline]
-    fn value(&self, row: u32, cell: &Cell, aggregate: Aggregate, n: u64) -> f64 {
-        let words = self.rows.row(row);
+        let any = |row: u32| count(row) > 0;
+        let mean = |row: u32| self.ratio(row, cell, 1, count(row)).to_bits();
+        let stddev = |row: u32| self.stddev(row, cell, count(row)).to_bits();
         match aggregate {
-            Aggregate::Min => f64::from_bits(words[cell.min]),
-            Aggregate::Max => f64::from_bits(words[cell.max]),
-            Aggregate::First => f64::from_bits(words[cell.first + 1]),
-            Aggregate::Last => f64::from_bits(words[cell.last + 1]),
-            Aggregate::Sum => self.ratio(row, cell, 1, 1),
-            Aggregate::Mean => self.ratio(row, cell, 1, n),
-            Aggregate::Energy => self.energy(row, cell),
-            Aggregate::Stddev => self.stddev(row, cell, n),
-            Aggregate::Count => n as f64,
+            Aggregate::Count => to.all(list, count),
+            Aggregate::Min => to.some(list, any, word(cell.min)),
+            Aggregate::Max => to.some(list, any, word(cell.max)),
+            Aggregate::First => to.some(list, any, word(cell.first + 1)),
+            Aggregate::Last => to.some(list, any, word(cell.last + 1)),
+            Aggregate::Sum => to.some(list, any, |row| self.ratio(row, cell, 1, 1).to_bits()),
+            Aggregate::Mean => to.some(list, any, mean),
+            Aggregate::Stddev => to.some(list, |row| count(row) > 1, stddev),
+            Aggregate::Energy => {
+                let known = |row: u32| cell.energy_known && any(row);
+                to.some(list, known, |row| self.energy(row, cell).to_bits());
+            }
         }
     }
 
@@ -252,6 +330,14 @@ impl Output<'_> {
         }
         self.rows.as_wide(row, cell).stddev(cell.unit, n)
     }
+}
+
+fn unfit(e: arrow_schema::ArrowError) -> Error {
+    Error::new(
+        Kind::Internal,
+        "window columns do not fit their table; please report it",
+    )
+    .because(e)
 }
 
 /// Sum × num / (unit × den), rounded once.

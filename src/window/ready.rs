@@ -67,7 +67,7 @@ impl Delta {
                         names: &self.names,
                         last: true,
                     }
-                    .batch()?,
+                    .batch_alone()?,
                     list,
                     real,
                 }),

@@ -7,6 +7,9 @@ use crate::reject::Reject;
 use arrow_array::RecordBatch;
 use std::collections::BTreeMap;
 
+/// Batches of window rows of this size are passed on as they are.
+const BIG: usize = 16 * 1024;
+
 /// Effects, counters and decisions since the last flush was built.
 #[derive(Debug, Default)]
 pub(super) struct Gather {
@@ -71,13 +74,18 @@ impl Gather {
         self.bytes += rows.get_array_memory_size();
     }
 
-    /// Takes the window rows out, one batch a grain, finest first.
+    /// Takes the window rows out, finest grain first; small batches of a grain are joined.
     pub fn take_windows(&mut self, grains: &[String]) -> Result<Vec<WindowRows>> {
         let mut out = Vec::with_capacity(self.windows.len());
         for (index, batches) in std::mem::take(&mut self.windows) {
-            let rows = super::tables::joined(&batches)?;
             let grain = grains.get(index).cloned().unwrap_or_default();
-            out.extend(rows.map(|rows| WindowRows { grain, rows }));
+            let big = |b: &RecordBatch| b.num_rows() >= BIG;
+            for part in batches.chunk_by(|a, b| !big(a) && !big(b)) {
+                out.extend(super::tables::joined(part)?.map(|rows| WindowRows {
+                    grain: grain.clone(),
+                    rows,
+                }));
+            }
         }
         Ok(out)
     }

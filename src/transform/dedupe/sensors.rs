@@ -18,12 +18,14 @@ pub(super) struct Sensors {
     /// Numbers of those that moved since the state was last saved.
     pub(super) moved: Vec<u32>,
     is_moved: Vec<bool>,
+    /// Names of the last batch and their numbers: a batch is asked for more than once.
+    last: Option<(Arc<[Arc<str>]>, Arc<[u32]>)>,
 }
 
 /// The sensors of a batch: a number for each name, and the name of each row.
 pub(super) enum Rows<'a> {
     One(u32),
-    Many(Vec<u32>, &'a [u32]),
+    Many(Arc<[u32]>, &'a [u32]),
 }
 
 impl Rows<'_> {
@@ -56,10 +58,19 @@ impl Sensors {
     pub(super) fn rows<'a>(&mut self, readings: &'a Readings) -> Rows<'a> {
         match &readings.sensors {
             SensorKeys::Constant(name) => Rows::One(self.number(name)),
-            SensorKeys::Coded { codes, names } => {
-                Rows::Many(names.iter().map(|n| self.number(n)).collect(), codes)
-            }
+            SensorKeys::Coded { codes, names } => Rows::Many(self.numbers_of(names), codes),
         }
+    }
+
+    fn numbers_of(&mut self, names: &Arc<[Arc<str>]>) -> Arc<[u32]> {
+        if let Some((last, numbers)) = &self.last
+            && Arc::ptr_eq(last, names)
+        {
+            return numbers.clone();
+        }
+        let numbers: Arc<[u32]> = names.iter().map(|n| self.number(n)).collect();
+        self.last = Some((names.clone(), numbers.clone()));
+        numbers
     }
 
     /// Notes how far the batch reads each sensor; gives the rows at or before the sensor's greatest time
