@@ -96,12 +96,12 @@ def bench_read(path: Path, rounds: int, folder: Path) -> list[str]:
 
 
 def bench_quarters(path: Path, rounds: int, folder: Path) -> list[str]:
-    energy = {"global_active_power": ["energy"]}
+    energy = {"measures": ["global_active_power"], "aggregates": ["energy"]}
     return table(
         "CSV to energy per quarter",
         measure(
             {
-                "wattline": lambda: wl.windows(path, ["1q"], schema="household", aggregates=energy),
+                "wattline": lambda: wl.windows(path, ["1q"], schema="household", **energy),
                 "polars lazy": lambda: peers.polars_quarters(path),
                 "duckdb": lambda: peers.duckdb_quarters(path),
             },

@@ -98,7 +98,9 @@ def windows(
     ``1w@sun``, ``1q@apr``, ``1y@apr``. ``schema``: as in ``read_csv``; for Arrow data ``time``, ``sensor``,
     ``measures`` and ``step`` say what the columns are where their types do not. ``tz``: IANA zone of the windows.
     ``aggregates``: a list for all measures or a dictionary by measure, of ``count sum mean min max first last stddev
-    energy``; by default those of each measure's kind (energy in Wh).
+    energy``; by default those of each measure's kind (energy in Wh). Of files only the ``measures`` named are read,
+    which is faster: a fault in another column rejects no row, and ``readings`` are rows in which one of them has a
+    value.
 
     Each table has ``sensor_id, grain, window_start, window_end, window_label, readings, expected, missing, duplicates,
     estimated, first_reading, last_reading, revision, final`` and ``<measure>_<aggregate>``; times are microseconds in

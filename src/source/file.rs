@@ -20,7 +20,7 @@ use crate::flush::{Extent, Position, Positions, ReadPlan};
 use crate::input::fingerprint::{Recognised, START, recognise, start_hash};
 use crate::input::{self, Bytes, HEAD, InputSpec, Limits, Packing, expand, read_error, refuse};
 use crate::schema::StepSpec;
-use crate::schema::{Canonical, Measure, Overrides, Schema, duration};
+use crate::schema::{Canonical, Measure, Overrides, Role, Schema, duration};
 use crate::{Error, Kind, Result};
 use std::io::Read;
 use std::os::unix::fs::FileExt;
@@ -286,6 +286,9 @@ fn plan(spec: InputSpec, choice: &SchemaChoice, options: &FileOptions) -> Result
     if options.overrides.tz.is_some() {
         schema.tz.clone_from(&options.overrides.tz);
     }
+    if let Some(measures) = &options.overrides.measures {
+        leave_out(&mut schema, measures, &options.overrides);
+    }
     let mut csv = CsvPlan::compile(&schema, &head.bytes)?;
     if let Some(sensor) = &options.overrides.sensor {
         csv = csv.with_sensors(sensor);
@@ -299,6 +302,28 @@ fn plan(spec: InputSpec, choice: &SchemaChoice, options: &FileOptions) -> Result
         canonical: Arc::new(canonical),
         packed,
     })
+}
+
+/// Where the measures are named, only they are read, with what makes a row a reading: a fault in
+/// another column is not looked for.
+fn leave_out(schema: &mut Schema, measures: &[String], told: &Overrides) {
+    // What is not there is told with all that is.
+    if measures.iter().any(|m| schema.column(m).is_none()) {
+        return;
+    }
+    let mut needed: Vec<String> = measures.iter().chain(&told.time).cloned().collect();
+    needed.extend(told.sensor.iter().flatten().cloned());
+    needed.extend(schema.time.columns.iter().cloned());
+    needed.extend(schema.quality.as_ref().map(|q| q.column.clone()));
+    if let StepSpec::Column { column } = &schema.step {
+        needed.push(column.clone());
+    }
+    for column in &mut schema.columns {
+        let spare = matches!(column.role, Role::Measure | Role::Attribute);
+        if spare && !needed.contains(&column.name) {
+            column.role = Role::Ignore;
+        }
+    }
 }
 
 fn same_columns(first: &Planned, other: &Planned) -> Result<()> {

@@ -23,6 +23,23 @@ def test_a_file_a_table_and_a_reader_give_the_same(uci, household) -> None:
     assert from_file.ledger["readings"] == 40_000
 
 
+def test_of_a_file_only_the_measures_named_are_read(uci, tmp_path) -> None:
+    power = ["global_active_power"]
+    due = wl.windows(uci, GRAINS, schema="household", measures=power)
+    whole = pa.table(wl.windows(uci, GRAINS, schema="household")["1d"])
+    columns = [name for name in pa.table(due["1d"]).column_names if name != "readings"]
+    assert not any(name.startswith("voltage") for name in columns)
+    assert pa.table(due["1d"]).select(columns).to_pylist() == whole.select(columns).to_pylist()
+    lines = uci.read_text().splitlines()
+    fields = lines[5].split(";")
+    lines[5] = ";".join([*fields[:4], "no number", *fields[5:]])
+    faulty = tmp_path / "faulty.txt"
+    faulty.write_text("\n".join(lines) + "\n")
+    assert same(due, wl.windows(faulty, GRAINS, schema="household", measures=power))
+    with pytest.raises(wl.RejectLimit):
+        wl.windows(faulty, GRAINS, schema="household")
+
+
 @pytest.fixture
 def plain() -> pa.Table:
     start = pd.Timestamp("2026-03-01T00:00:00Z")
