@@ -75,7 +75,7 @@ fn a_decision_that_was_not_applied_is_shown_by_the_next_owner() {
 
 #[test]
 fn what_is_to_be_applied_goes_up_to_the_head_without_a_gap() {
-    for kind in KINDS {
+    for &kind in KINDS {
         let store = Store::new(kind);
         let (mut home, _) = store.owned("run-1");
         for (n, row, keep) in [(1, ONE, true), (2, TWO, false)] {
