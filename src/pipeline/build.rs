@@ -56,8 +56,9 @@ pub(super) struct Parts {
     pub(super) take_over: bool,
 }
 
-/// A plain source up to this size is read optimistically: what waits for its one decision is small.
-const OPTIMISTIC: u64 = 512 << 20;
+/// A source up to this size is read optimistically: what waits for its one decision is small, and the look ahead saved
+/// is a good part of the run. A longer one is looked through first, so that its flushes are written while it is read.
+const OPTIMISTIC: u64 = 4 << 20;
 /// Bytes of effects after which a flush is built.
 const FLUSH_BYTES: usize = 16 << 20;
 

@@ -49,7 +49,8 @@
 //! on at the pace of the clock from where the last batch left it: a decision, made only when a window closes by it.
 //! While the task itself has paused the reader there is no silence.
 //!
-//! **When to flush**: enough rows or bytes of effects, or `interval` since the last one, or the end. Only when
+//! **When to flush**: enough rows or bytes of effects, or `interval` since the last one, or the end; the first flush of a
+//! run with an eighth of them, so that the stores begin while the source has hardly begun. Only when
 //! something changed (a re-run of a counted file decides nothing). A stop drops what gathered: the next run reads it
 //! again. An optimistic read is one flush, at its end; if it outgrows its limit it fails with `Kind::Disorder`, and the
 //! run reads it scanned. An unfinished read found in the head is first ended, scanned and to its extent; then a new one
@@ -79,6 +80,9 @@ use std::collections::VecDeque;
 /// Decided flushes that some sink has not taken yet: no more than these before another is sent.
 const AHEAD_OF_SINKS: u64 = 4;
 
+/// The first flush of a run is sent with this part of the rows or bytes of the others.
+const FIRST: usize = 8;
+
 /// One partition as a state machine.
 #[derive(Debug)]
 pub struct Task {
@@ -95,6 +99,8 @@ pub struct Task {
     paused: bool,
     /// The read under way was begun by an earlier run.
     resumed: bool,
+    /// A flush was sent in this run.
+    sent: bool,
     clock: Clock,
 }
 
@@ -149,6 +155,7 @@ impl Task {
             pruned: 0,
             paused: false,
             resumed: false,
+            sent: false,
             clock: Clock::default(),
         })
     }
@@ -318,7 +325,9 @@ impl Task {
     fn flush_if_due(&mut self, out: &mut Vec<Effect>) -> Result<()> {
         let live = self.live.as_ref().ok_or_else(lost)?;
         let limits = self.config.limits;
-        let full = live.gather.rows >= limits.rows || live.gather.bytes >= limits.bytes;
+        let part = if self.sent { 1 } else { FIRST };
+        let full =
+            live.gather.rows >= limits.rows / part || live.gather.bytes >= limits.bytes / part;
         let old = self.clock.now.saturating_sub(self.clock.flushed) >= limits.interval;
         let twice = live.gather.bytes >= limits.bytes.saturating_mul(2)
             || live.gather.rows >= limits.rows.saturating_mul(2);
@@ -345,6 +354,7 @@ impl Task {
         let live = self.live.as_mut().ok_or_else(lost)?;
         let built = live.build(&self.config, self.clock.now)?;
         self.clock.flushed = self.clock.now;
+        self.sent = true;
         self.flight = Some(built.clone());
         out.push(Effect::Decide {
             flush: built.0,
