@@ -2,7 +2,7 @@
 
 /// Formats microseconds since 1970 as ISO text that sorts like time; the fraction is written only
 /// where there is one, six digits long, which keeps the order.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct IsoText {
     day: i64,
     buffer: [u8; 40],

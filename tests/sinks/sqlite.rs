@@ -40,6 +40,30 @@ fn a_file_locked_by_another_program_is_worth_another_try() {
 }
 
 #[test]
+fn a_second_flush_overwrites_thousands_of_rows_and_adds_others() {
+    let rows = |from: i64, to: i64, value: f64| -> Vec<Row> {
+        let open = |i: i64| (if i % 2 == 0 { "a" } else { "b" }, i, value, value > 1.0, 0);
+        (from..to).map(open).collect()
+    };
+    let store = Store::new(Kind::Sqlite);
+    let (mut home, _) = store.owned("run-1");
+    for (n, rows) in [(1, rows(0, 9_000, 1.0)), (2, rows(4_000, 21_001, 2.0))] {
+        assert_eq!(
+            decide(&mut *home, &flush(1, n, &rows), "run-1"),
+            Decided::Yes
+        );
+    }
+    let seen = store.seen();
+    assert_eq!(seen.len(), 21_001);
+    for ((_, hour), (value, closed, _)) in seen {
+        assert_eq!(
+            (value, closed),
+            (if hour < 4_000 { 1.0 } else { 2.0 }, hour >= 4_000)
+        );
+    }
+}
+
+#[test]
 fn what_is_no_sqlite_file_is_refused() {
     let store = Store::new(Kind::Sqlite);
     std::fs::write(store.db(), "sensor;time\n".repeat(2000)).unwrap();

@@ -7,8 +7,10 @@
 //! One process a file: a home holds a lock on `<file>.wattline-lock` while it owns a partition. The journal is a
 //! write-ahead log, which needs a local file system; readers are never blocked.
 
+mod block;
 mod describe;
 mod failure;
+mod feed;
 mod guard;
 mod store;
 mod write;
@@ -21,6 +23,7 @@ use super::{
 use crate::flush::{Flush, FlushId, Head};
 use crate::{Error, Kind, Result, faults};
 use failure::Settled;
+use feed::Feed;
 use guard::Guarded;
 use rusqlite::{Connection, OpenFlags};
 use std::collections::BTreeMap;
@@ -41,6 +44,7 @@ pub(super) struct SqliteSink {
     /// The epoch this handle applies for, by partition.
     applies: BTreeMap<u32, u64>,
     same_time: u64,
+    feed: Feed,
 }
 
 /// What `prepare` worked out.
@@ -70,6 +74,7 @@ impl SqliteSink {
             owned: BTreeMap::new(),
             applies: BTreeMap::new(),
             same_time: 0,
+            feed: Feed::default(),
         }
     }
 
@@ -97,6 +102,7 @@ impl SqliteSink {
     }
 
     fn set_up(&self, conn: &Connection) -> rusqlite::Result<()> {
+        self.feed.register(conn)?;
         conn.busy_timeout(Duration::from_secs_f64(
             self.at.busy_timeout.clamp(0.0, 1e6),
         ))?;
@@ -150,7 +156,7 @@ impl SqliteSink {
         let theirs = describe::table(conn, &table)?;
         let mapping = Mapping::resolve(&self.spec, tables, theirs.as_ref(), describe::declared)?;
         let one_sensor = mapping.one_sensor;
-        let writer = Writer::new(mapping, self.spec.what);
+        let writer = Writer::new(mapping, self.spec.what, self.feed.clone());
         if theirs.is_none() {
             conn.execute_batch(&writer.create())?;
         }

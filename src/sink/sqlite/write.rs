@@ -1,13 +1,22 @@
-//! Rows from Arrow columns into a prepared statement: bound in place, no allocation a row.
+//! Rows from Arrow columns into a table: block by block, each by one statement that reads it from the [`Feed`], or
+//! bound row by row where each row's own outcome counts (`on_same_time`). The blocks are made on the pool.
 
+use super::block::{Block, Value};
 use super::describe::declared;
-use crate::Result;
-use crate::sink::cells::{self, Cell, Cells};
+use super::feed::{self, Feed};
+use crate::sink::cells::{self, Cells};
 use crate::sink::mapping::{ID, Mapping, Ours, class_of};
 use crate::sink::sql::{list, quoted, same};
 use crate::sink::{OnSameTime, What};
+use crate::{Result, runtime};
 use arrow_array::RecordBatch;
+use rayon::prelude::*;
 use rusqlite::{Connection, Statement};
+
+/// Rows of one block.
+const BLOCK: usize = 2048;
+/// Blocks made at a time.
+const BLOCKS: usize = 8;
 
 /// The statements of one table.
 #[derive(Clone, Debug)]
@@ -16,16 +25,18 @@ pub(super) struct Writer {
     insert: String,
     update: Option<String>,
     what: What,
+    feed: Feed,
 }
 
 impl Writer {
     /// Statements for `mapping`.
-    pub fn new(mapping: Mapping, what: What) -> Writer {
+    pub fn new(mapping: Mapping, what: What, feed: Feed) -> Writer {
         Writer {
             insert: insert(&mapping),
             update: (mapping.same_time == Some(OnSameTime::Last)).then(|| update(&mapping)),
             mapping,
             what,
+            feed,
         }
     }
 
@@ -53,61 +64,96 @@ impl Writer {
     /// Writes the rows of a batch; gives how many fell on a key already taken.
     pub fn write(&self, conn: &Connection, batch: &RecordBatch) -> Result<rusqlite::Result<u64>> {
         let batch = cells::in_key_order(&self.mapping, self.what, batch)?;
-        let mut cells = Cells::of(&self.mapping, self.what, &batch)?;
-        Ok(self.run(conn, batch.num_rows(), &mut cells))
+        let cells = Cells::of(&self.mapping, self.what, &batch)?;
+        let starts: Vec<usize> = (0..batch.num_rows()).step_by(BLOCK).collect();
+        let pool = runtime::pool()?;
+        let mut taken = 0;
+        for some in starts.chunks(BLOCKS) {
+            let block = |start: &usize| {
+                let end = (start + BLOCK).min(batch.num_rows());
+                Block::of(&cells, *start..end)
+            };
+            let blocks: Vec<Block> = pool.install(|| some.par_iter().map(block).collect());
+            for block in blocks {
+                match self.write_block(conn, block) {
+                    Ok(n) => taken += n,
+                    Err(e) => return Ok(Err(e)),
+                }
+            }
+        }
+        Ok(Ok(taken))
     }
 
-    fn run(&self, conn: &Connection, n: usize, cells: &mut Cells) -> rusqlite::Result<u64> {
+    fn write_block(&self, conn: &Connection, block: Block) -> rusqlite::Result<u64> {
+        if self.mapping.same_time.is_some() {
+            return self.one_by_one(conn, &block);
+        }
+        self.feed.put(self.mapping.columns.len(), block);
+        let written = conn
+            .prepare_cached(&self.insert)
+            .and_then(|mut insert| insert.raw_execute());
+        self.feed.clear();
+        written.map(|_| 0)
+    }
+
+    fn one_by_one(&self, conn: &Connection, block: &Block) -> rusqlite::Result<u64> {
+        let columns = self.mapping.columns.len();
         let mut insert = conn.prepare_cached(&self.insert)?;
         let mut update = match &self.update {
             Some(sql) => Some(conn.prepare_cached(sql)?),
             None => None,
         };
-        let mut taken = 0;
-        for row in 0..n {
-            bind(&mut insert, cells, row)?;
-            if insert.raw_execute()? > 0 || self.mapping.same_time.is_none() {
-                continue;
+        let (mut taken, mut at) = (0, 0);
+        for _ in 0..block.rows {
+            let after = bind(&mut insert, columns, block, at)?;
+            if insert.raw_execute()? == 0 {
+                taken += 1;
+                if let Some(update) = &mut update {
+                    bind(update, columns, block, at)?;
+                    update.raw_execute()?;
+                }
             }
-            taken += 1;
-            if let Some(update) = &mut update {
-                bind(update, cells, row)?;
-                update.raw_execute()?;
-            }
+            at = after;
         }
         Ok(taken)
     }
 }
 
-fn bind(statement: &mut Statement<'_>, cells: &mut Cells, row: usize) -> rusqlite::Result<()> {
-    for (i, cell) in cells.columns.iter_mut().enumerate() {
-        let at = i + 1;
-        if cell.is_null(row) {
-            statement.raw_bind_parameter(at, rusqlite::types::Null)?;
-            continue;
-        }
-        match cell {
-            Cell::Text(a) => statement.raw_bind_parameter(at, a.value(row))?,
-            Cell::Integer(a) => statement.raw_bind_parameter(at, a.value(row))?,
-            Cell::Real(a) => statement.raw_bind_parameter(at, a.value(row))?,
-            Cell::Flag(a) => statement.raw_bind_parameter(at, a.value(row))?,
-            Cell::Time(a, iso) => statement.raw_bind_parameter(at, iso.text(a.value(row)))?,
-            Cell::Id => {
-                statement.raw_bind_parameter(at, cells.identity.text(row).as_str())?;
-            }
+/// Binds the row that begins at `at`; gives where the next one begins.
+fn bind(
+    statement: &mut Statement<'_>,
+    columns: usize,
+    block: &Block,
+    mut at: usize,
+) -> rusqlite::Result<usize> {
+    for i in 1..=columns {
+        let (value, after) = block.value(at);
+        at = after;
+        match value {
+            Value::Null => statement.raw_bind_parameter(i, rusqlite::types::Null)?,
+            Value::Integer(v) => statement.raw_bind_parameter(i, v)?,
+            Value::Real(v) => statement.raw_bind_parameter(i, v)?,
+            Value::Text(t) => statement.raw_bind_parameter(i, t)?,
         }
     }
-    Ok(())
+    Ok(at)
 }
 
 fn insert(m: &Mapping) -> String {
     let names: Vec<String> = m.columns.iter().map(|(name, _)| name.clone()).collect();
-    let marks: Vec<String> = (1..=names.len()).map(|i| format!("?{i}")).collect();
+    let values = |of: &str, from| {
+        let all = (from..from + names.len()).map(|i| format!("{of}{i}"));
+        all.collect::<Vec<_>>().join(", ")
+    };
+    let rows = match m.same_time {
+        Some(_) => format!("VALUES ({})", values("?", 1)),
+        // The WHERE tells the parser that ON begins the upsert, not a join.
+        None => format!("SELECT {} FROM {} WHERE true", values("c", 0), feed::NAME),
+    };
     format!(
-        "INSERT INTO {} ({}) VALUES ({}) {}",
+        "INSERT INTO {} ({}) {rows} {}",
         quoted(&m.table),
         list(&names),
-        marks.join(", "),
         on_conflict(m)
     )
 }
