@@ -4,8 +4,9 @@
 //! "WLF1" · format u32 · header length u32 · header CRC-32 u32 · header JSON · sections
 //! ```
 //! All numbers little endian. The header names each section in order: what it is, its stored and
-//! raw length, and the CRC-32 of its stored bytes. A section is zstd if that is shorter (stored ≠ raw length),
-//! else plain; state is bytes as given, tables are Arrow IPC streams, rejects are JSON.
+//! raw length, and the CRC-32 of its stored bytes. A section is zstd if that is shorter (stored ≠ raw length; one or
+//! more frames, packed side by side on the pool), else plain; state is bytes as given, tables are Arrow IPC
+//! streams, rejects are JSON.
 //!
 //! Bytes that are not a record give an error: lengths are checked before anything is allocated, memory grows
 //! only with data that is there and at most to [`MAX_SECTION`] a section, and Arrow streams with compressed buffers
@@ -13,11 +14,12 @@
 
 use super::{Decision, FORMAT, Flush, FlushId, Positions, ReadPlan, StateDelta, WindowRows};
 use crate::ledger::Ledger;
-use crate::{Error, Kind, Result};
+use crate::{Error, Kind, Result, runtime};
 use arrow_array::RecordBatch;
 use arrow_buffer::Buffer;
 use arrow_ipc::reader::StreamDecoder;
 use arrow_ipc::writer::StreamWriter;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::io::Read;
 
@@ -25,6 +27,8 @@ const MAGIC: &[u8; 4] = b"WLF1";
 const PREFIX: usize = 16;
 const LEVEL: i32 = 1;
 const SHORT: usize = 512;
+/// Raw bytes of one zstd frame.
+const FRAME: usize = 1 << 20;
 
 /// The most raw bytes a section may have.
 pub const MAX_SECTION: u64 = 4 << 30;
@@ -157,7 +161,8 @@ impl Body {
         let packed = match raw.len() {
             // Too short to be worth a compressor.
             ..SHORT => raw.to_vec(),
-            _ => zstd::bulk::compress(raw, LEVEL).map_err(unwritable)?,
+            ..=FRAME => zstd::bulk::compress(raw, LEVEL).map_err(unwritable)?,
+            _ => frames(raw)?,
         };
         let stored = if packed.len() < raw.len() {
             &packed
@@ -173,6 +178,14 @@ impl Body {
         self.bytes.extend_from_slice(stored);
         Ok(())
     }
+}
+
+/// A long section, packed side by side.
+fn frames(raw: &[u8]) -> Result<Vec<u8>> {
+    let pack = |part: &[u8]| zstd::bulk::compress(part, LEVEL).map_err(unwritable);
+    let packed: Result<Vec<Vec<u8>>> =
+        runtime::pool()?.install(|| raw.par_chunks(FRAME).map(pack).collect());
+    Ok(packed?.concat())
 }
 
 struct Opened {

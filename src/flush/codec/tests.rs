@@ -34,6 +34,18 @@ fn empty() -> Flush {
     }
 }
 
+#[test]
+fn a_long_section_is_packed_in_frames_and_comes_back() {
+    let bytes: Vec<u8> = (0..FRAME * 3 + 17).map(|i| (i / 1000) as u8).collect();
+    let flush = Flush {
+        state: StateDelta { fold: true, bytes },
+        ..empty()
+    };
+    let record = flush.encode_state().unwrap();
+    assert!(record.len() < FRAME);
+    assert_eq!(Flush::decode(&record).unwrap(), flush);
+}
+
 fn full() -> Flush {
     let mut books = Ledger {
         lines: 3,
