@@ -7,6 +7,7 @@
 //! | [`check()`] | what would run, and what is wrong, before row one |
 //! | [`task`] | one partition as a pure state machine: `step(event) → effects` |
 //! | `run`, `reader`, `stores` | the three threads; carry effects out |
+//! | `memory` | what large buffers took goes back to the system |
 //! | [`control`] | stop flag in, progress out |
 //! | [`report`] | ledger, timings, summary |
 //!
@@ -16,6 +17,7 @@
 mod build;
 mod check;
 pub mod control;
+mod memory;
 pub mod policy;
 mod reader;
 pub mod report;
