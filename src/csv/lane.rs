@@ -186,7 +186,7 @@ impl Lanes {
     /// An empty lane with room for `capacity` values.
     pub(crate) fn lane<T: Plain>(&mut self, capacity: usize) -> Lane<T> {
         let bytes = (capacity.max(1) * size_of::<T>()).next_multiple_of(ALIGN);
-        if bytes < SMALL || bytes > SLAB / 2 {
+        if !(SMALL..=SLAB / 2).contains(&bytes) {
             return Lane::within(Arc::new(Slab::new(bytes)), 0, capacity);
         }
         let slab = match &self.slab {
@@ -223,7 +223,7 @@ unsafe impl<T: Plain> Send for Lane<T> {}
 impl<T: Plain> Lane<T> {
     /// The part of `slab` from byte `from` on, which the caller gives to this lane alone.
     fn within(slab: Arc<Slab>, from: usize, capacity: usize) -> Self {
-        assert!(from % ALIGN == 0 && from + capacity * size_of::<T>() <= slab.len);
+        assert!(from.is_multiple_of(ALIGN) && from + capacity * size_of::<T>() <= slab.len);
         // SAFETY: within the slab, as just checked.
         let at = unsafe { slab.at.add(from) }.cast();
         Lane {
