@@ -29,17 +29,13 @@ if TYPE_CHECKING:
         WattlineError,
     )
     from .kafka import Kafka, produce, read_kafka, scan_kafka
+    from .ledger import Ledger
     from .pipeline import Pipeline
     from .reading import read_csv, replay, scan_csv, sniff
-    from .report import (
-        Finding,
-        Findings,
-        Ledger,
-        Report,
-        State,
-    )
+    from .report import Report
     from .sink import Parquet, Postgres, Sink, Sqlite
     from .source import simulate
+    from .state import Finding, Findings, State
     from .window import Windows, windows
 
 # Everything else is imported when it is first used, so that `import wattline` costs little.
@@ -61,11 +57,13 @@ _ROOMS = {
         "WattlineError",
     ],
     "kafka": ["Kafka", "produce", "read_kafka", "scan_kafka"],
+    "ledger": ["Ledger"],
     "pipeline": ["Pipeline"],
     "reading": ["read_csv", "replay", "scan_csv", "sniff"],
-    "report": ["Finding", "Findings", "Ledger", "Report", "State"],
+    "report": ["Report"],
     "sink": ["Parquet", "Postgres", "Sink", "Sqlite"],
     "source": ["simulate"],
+    "state": ["Finding", "Findings", "State"],
     "window": ["Windows", "windows"],
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict, get_type_hints
 
 from ._native import Schema
 from .errors import UsageError
+from .reading import OnMissing, OnReject, OnRepeated, Path
+from .sink import Endpoint, Sink, sink_spec
 
 #: Data handed over: anything with an Arrow PyCapsule interface.
 Data = Any
@@ -17,6 +19,52 @@ Aggregates = Sequence[Aggregate] | Mapping[str, Sequence[Aggregate]]
 OnLate = Literal["side", "drop", "correct"]
 OnDuplicate = Literal["once", "keep", "raise"]
 OnConflict = Literal["keep", "first", "last", "raise"]
+
+
+class WindowOptions(TypedDict, total=False):
+    """What ``windows`` and ``Pipeline`` are both told."""
+
+    schema: Schema | Path | None
+    tz: str | None
+    aggregates: Aggregates | None
+    time: str | None
+    sensor: str | Sequence[str] | None
+    measures: Sequence[str] | None
+    step: str | None
+    lateness: str
+    on_late: OnLate
+    correct_for: str | None
+    idle: str | None
+    ahead: str
+    on_duplicate: OnDuplicate
+    on_conflict: OnConflict
+    dedupe_for: str
+    on_repeated: OnRepeated
+    on_missing: OnMissing
+    on_reject: OnReject
+    max_rejects: int | None
+    chunk_bytes: int | None
+    waiting_rows: int | None
+    spill_dir: Path | None
+
+
+class PipelineOptions(WindowOptions, total=False):
+    """What a ``Pipeline`` is told beside."""
+
+    grains: str | Sequence[str]
+    sinks: Sink | Endpoint | Sequence[Sink | Endpoint]
+    flush_interval: str
+    flush_rows: int
+    take_over: bool
+    stream_name: str | None
+    may_grow: bool
+
+
+def known(options: Mapping[str, Any], kind: type, call: str) -> None:
+    """Refuses keywords that are none, as Python does."""
+    for name in options:
+        if name not in get_type_hints(kind):
+            raise TypeError(f"{call}() got an unexpected keyword argument {name!r}")
 
 
 def is_arrow(data: object) -> bool:
@@ -58,4 +106,12 @@ def listed(names: Any) -> list[Any]:
 
 def spec(options: Mapping[str, Any]) -> str:
     """The options as JSON; those that are ``None`` keep their default."""
+    options = dict(options)
+    for name in ("grains", "sensor"):
+        if options.get(name) is not None:
+            options[name] = listed(options[name])
+    if "sinks" in options:
+        sinks = options["sinks"]
+        alone = isinstance(sinks, (str, os.PathLike, Mapping)) or not isinstance(sinks, Sequence)
+        options["sinks"] = [sink_spec(sink) for sink in ([sinks] if alone else sinks)]
     return json.dumps({key: plain(value) for key, value in options.items() if value is not None})

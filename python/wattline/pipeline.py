@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Iterator
+from typing import Any, Literal, Unpack
 
 from . import _native, display
-from ._native import Control, Schema
-from .options import Aggregates, Data, OnConflict, OnDuplicate, OnLate, listed, spec, split
+from ._native import Control
+from .options import Data, PipelineOptions, known, spec, split
 from .progress import shown
-from .reading import OnMissing, OnReject, OnRepeated, Path
-from .report import Finding, Findings, Report, State
+from .reading import Path
+from .report import Report
 from .signals import chained
-from .sink import Endpoint, Sink, sink_spec
+from .state import Finding, Findings, State
 
 __all__ = ["Pipeline"]
 
@@ -23,12 +23,13 @@ class Pipeline:
     """A definition of a run: where readings come from, which windows, where they go. Frozen and picklable.
 
     ``name`` owns the position in the home, the first of ``sinks``. ``source``: paths, a glob, ``-``, ``sim://...`` or
-    Arrow data. ``schema``, ``grains``, ``aggregates``, ``tz``, ``time``, ``sensor``, ``measures``, ``step`` and the
-    policies ``on_...``: as in ``wl.windows``. Unbounded sources close windows ``lateness`` behind the greatest event
-    time, after ``idle`` of silence with the clock, and reject what lies ``ahead`` of it; ``on_late="correct"`` keeps
-    windows ``correct_for``. ``flush_interval`` and ``flush_rows`` say when effects are committed; ``take_over`` takes
-    the pipeline from an owner that hangs; ``stream_name`` makes standard input repeatable; ``may_grow`` holds back an
-    unfinished last line.
+    Arrow data; a mended export of rejects beside the file it came from. ``schema``, ``grains``, ``aggregates``,
+    ``tz``, ``time``, ``sensor``, ``measures``, ``step`` and the policies ``on_...``: as in ``wl.windows``. Unbounded
+    sources close windows ``lateness`` behind the greatest event time, after ``idle`` of silence with the clock, and
+    reject what lies ``ahead`` of it; ``on_late="correct"`` keeps windows ``correct_for``. ``flush_interval`` and
+    ``flush_rows`` say when effects are committed; ``take_over`` takes the pipeline from an owner that hangs;
+    ``stream_name`` makes standard input repeatable; ``may_grow`` holds back every unfinished last line, not only
+    those that cannot be read yet.
     """
 
     __slots__ = ("_data", "_running", "_spec")
@@ -36,48 +37,10 @@ class Pipeline:
     _data: Any
     _running: list[Control]
 
-    def __init__(
-        self,
-        name: str,
-        *,
-        source: Data,
-        grains: str | Sequence[str] = (),
-        sinks: Sink | Endpoint | Sequence[Sink | Endpoint] = (),
-        schema: Schema | Path | None = None,
-        tz: str | None = None,
-        aggregates: Aggregates | None = None,
-        time: str | None = None,
-        sensor: str | Sequence[str] | None = None,
-        measures: Sequence[str] | None = None,
-        step: str | None = None,
-        lateness: str = "0s",
-        on_late: OnLate = "side",
-        correct_for: str | None = None,
-        idle: str | None = None,
-        ahead: str = "1d",
-        on_duplicate: OnDuplicate = "once",
-        on_conflict: OnConflict = "keep",
-        dedupe_for: str = "1h",
-        on_repeated: OnRepeated = "raise",
-        on_missing: OnMissing = "raise",
-        on_reject: OnReject = "raise",
-        max_rejects: int | None = None,
-        flush_interval: str = "1s",
-        flush_rows: int = 65_536,
-        chunk_bytes: int | None = None,
-        waiting_rows: int | None = None,
-        spill_dir: Path | None = None,
-        take_over: bool = False,
-        stream_name: str | None = None,
-        may_grow: bool = False,
-    ) -> None:
-        options: dict[str, Any] = {key: value for key, value in locals().items() if key != "self"}
+    def __init__(self, name: str, *, source: Data, **options: Unpack[PipelineOptions]) -> None:
+        known(options, PipelineOptions, "Pipeline")
         named, data = split(source)
-        alone = isinstance(sinks, (str, os.PathLike, Mapping)) or not isinstance(sinks, Sequence)
-        several: Any = [sinks] if alone else sinks
-        options |= {"source": named, "grains": listed(grains), "sinks": [sink_spec(sink) for sink in several]}
-        options["sensor"] = None if sensor is None else listed(sensor)
-        self._set(_native.checked_spec(spec(options)), data)
+        self._set(_native.checked_spec(spec({"name": name, "source": named, **options})), data)
 
     def _set(self, checked: str, data: Any) -> None:
         for slot, value in (("_spec", checked), ("_data", data), ("_running", [])):
@@ -148,8 +111,12 @@ class Pipeline:
             self._running.remove(control)
 
     def state(self) -> State:
-        """What the home holds: epoch, newest flush, positions, counters. Raises ``NotFound`` before the first run."""
-        return State(_native.state(self._spec))
+        """What the home holds: head, positions, watermarks, open windows, as tables; counters.
+
+        Raises ``NotFound`` before the first run.
+        """
+        held, tables = _native.state(self._spec)
+        return State(held, tables, self._spec)
 
     def stop(self) -> None:
         """Asks the runs of this object to end at the next decided flush. For other threads and signal handlers."""

@@ -1,7 +1,9 @@
-"""How far a run is: a bar on a terminal and in a notebook, log lines elsewhere when asked for."""
+"""How far a run is: tqdm's bar, or a line of our own, on a terminal and in a notebook; log lines in a task of Airflow
+and where asked for."""
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -19,15 +21,24 @@ LOG_EVERY = 10.0
 @contextmanager
 def shown(progress: bool | None, control: Control) -> Iterator[Tick | None]:
     """Gives what is to be called now and then while ``control``'s run is under way; ``None``: nothing to show."""
-    live = _notebook() or sys.stderr.isatty()
-    if progress is False or (progress is None and not live):
+    airflow = "AIRFLOW_CTX_TASK_ID" in os.environ
+    live = not airflow and (_notebook() or sys.stderr.isatty())
+    if progress is False or (progress is None and not live and not airflow):
         yield None
         return
-    line = _Line(control, sys.stderr) if live else _Log(control)
+    line = _bar(control) if live else _Log(control)
     try:
         yield line.tick
     finally:
         line.close()
+
+
+def _bar(control: Control) -> _Bar | _Line:
+    """tqdm's bar where it is installed, else a line of our own."""
+    try:
+        return _Bar(control, sys.stderr)
+    except ImportError:
+        return _Line(control, sys.stderr)
 
 
 def _notebook() -> bool:
@@ -43,6 +54,29 @@ def words(control: Control, seconds: float) -> str:
     bad = f", {rejects:,} rejects" if rejects else ""
     rate = readings / seconds if seconds > 0 else 0.0
     return f"{share}{readings:,} readings{bad}, {flushes:,} flushes, {rate / 1e6:.1f} M/s"
+
+
+class _Bar:
+    """tqdm's bar: bytes where their number is known, else readings; it goes away at the end."""
+
+    def __init__(self, control: Control, out: TextIO) -> None:
+        if _notebook():
+            from tqdm.auto import tqdm
+        else:
+            from tqdm import tqdm
+        self._control = control
+        self._began = time.monotonic()
+        self._bar = tqdm(unit="B", unit_scale=True, leave=False, delay=0.5, file=out)
+
+    def tick(self) -> None:
+        done, total, readings, *_ = self._control.progress()
+        self._bar.total, self._bar.unit = (total, "B") if total else (None, " readings")
+        self._bar.set_postfix_str(words(self._control, time.monotonic() - self._began).split("%  ")[-1], refresh=False)
+        self._bar.update((min(done, total) if total else readings) - self._bar.n)
+        self._bar.refresh()
+
+    def close(self) -> None:
+        self._bar.close()
 
 
 class _Line:

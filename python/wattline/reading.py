@@ -105,6 +105,7 @@ def replay(mended: Path, paths: Paths, *, schema: Schema | Path | None = None) -
 
     ``mended``: a CSV file of ``.rejects`` (``t.rejects.write("mend.csv")``) in which the column ``raw`` was put right;
     ``paths`` and ``schema``: as they were read. The ``Table`` holds the records that can be read now, ``.rejects``
-    those that still cannot. Raises ``SchemaError`` where it is no such file.
+    those that still cannot. Raises ``SchemaError`` where it is no such file. To commit them into a pipeline's stores,
+    name the mended file beside the one it came from: ``Pipeline(..., source=["meter.csv", "mend.csv"])``.
     """
     return _native.replay(os.fspath(mended), paths_of(paths), schema)

@@ -25,9 +25,15 @@ def to_arrow(table: Any) -> Any:
 
 
 def to_pandas(table: Any) -> Any:
-    """The rows as a ``pandas.DataFrame``."""
+    """The rows as a ``pandas.DataFrame``; texts that repeat are categories."""
     _library("pandas", "pandas")
-    return to_arrow(table).to_pandas()
+    made = to_arrow(table)
+    for place, column in enumerate(made.columns):
+        # Names may stand several times in a dictionary, which pandas does not take.
+        if hasattr(column.type, "value_type") and hasattr(column.type, "index_type"):
+            again = column.cast(column.type.value_type).dictionary_encode()
+            made = made.set_column(place, made.column_names[place], again)
+    return made.to_pandas()
 
 
 def to_polars(table: Any) -> Any:

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import ItemsView, Iterator, KeysView, Mapping, Sequence, ValuesView
+from typing import Unpack
 
 from . import _native, display
-from ._native import Schema, Table
-from .options import Aggregates, Data, OnConflict, OnDuplicate, OnLate, listed, spec, split
+from ._native import Table
+from .ledger import Ledger
+from .options import Data, WindowOptions, known, spec, split
 from .progress import shown
-from .reading import OnMissing, OnReject, OnRepeated, Path
-from .report import Ledger, Report
+from .report import Report
 
 __all__ = ["Windows", "windows"]
 
 
-class Windows(Mapping[str, Table]):
-    """A table for each grain: ``w["1d"]``.
+class Windows:
+    """A table for each grain: ``w["1d"]``; also ``len``, ``in``, ``keys``, ``values``, ``items``, ``get``, ``dict(w)``.
 
-    Also an Arrow stream of all grains, one after the other, with the same columns. ``late``: readings put aside, with
-    the reason; ``ledger``: the books; ``report``: what the run did.
+    Also an Arrow stream of all grains, one after the other, with the same columns: ``pl.DataFrame(w)``,
+    ``pa.table(w)``. (Not a subclass of ``Mapping``, which polars would take for columns.) ``late``: readings put aside,
+    with the reason; ``ledger``: the books; ``report``: what the run did.
     """
 
     def __init__(self, tables: Mapping[str, Table], late: Table, report: Report) -> None:
@@ -40,6 +41,25 @@ class Windows(Mapping[str, Table]):
 
     def __len__(self) -> int:
         return len(self._tables)
+
+    def __contains__(self, grain: object) -> bool:
+        return grain in self._tables
+
+    def keys(self) -> KeysView[str]:
+        """The grains, finest first."""
+        return self._tables.keys()
+
+    def values(self) -> ValuesView[Table]:
+        """The tables."""
+        return self._tables.values()
+
+    def items(self) -> ItemsView[str, Table]:
+        """Grains and tables."""
+        return self._tables.items()
+
+    def get(self, grain: str, default: Table | None = None) -> Table | None:
+        """The table of a grain, or ``default``."""
+        return self._tables.get(grain, default)
 
     def __arrow_c_schema__(self) -> object:
         return next(iter(self._tables.values())).__arrow_c_schema__()
@@ -64,32 +84,7 @@ class Windows(Mapping[str, Table]):
 
 
 def windows(
-    data: Data,
-    grains: str | Sequence[str],
-    *,
-    schema: Schema | Path | None = None,
-    tz: str | None = None,
-    aggregates: Aggregates | None = None,
-    time: str | None = None,
-    sensor: str | Sequence[str] | None = None,
-    measures: Sequence[str] | None = None,
-    step: str | None = None,
-    lateness: str = "0s",
-    on_late: OnLate = "side",
-    correct_for: str | None = None,
-    idle: str | None = None,
-    ahead: str = "1d",
-    on_duplicate: OnDuplicate = "once",
-    on_conflict: OnConflict = "keep",
-    dedupe_for: str = "1h",
-    on_repeated: OnRepeated = "raise",
-    on_missing: OnMissing = "raise",
-    on_reject: OnReject = "raise",
-    max_rejects: int | None = None,
-    chunk_bytes: int | None = None,
-    waiting_rows: int | None = None,
-    spill_dir: Path | None = None,
-    progress: bool | None = None,
+    data: Data, grains: str | Sequence[str], *, progress: bool | None = None, **options: Unpack[WindowOptions]
 ) -> Windows:
     """Calendar windows of ``data``, all ``grains`` from one pass.
 
@@ -109,11 +104,10 @@ def windows(
     Raises ``SchemaError``, ``AmbiguousDates``, ``AmbiguousZone``, ``RejectLimit``, ``UsageError``, ``NotFound``,
     ``LedgerError``, ``Interrupted``.
     """
-    options: dict[str, Any] = dict(locals())
-    source, handed = split(options.pop("data"))
-    del options["progress"]
-    options |= {"source": source, "grains": listed(grains), "sensor": None if sensor is None else listed(sensor)}
+    known(options, WindowOptions, "windows")
+    source, handed = split(data)
+    told = spec({"source": source, "grains": grains, **options})
     control = _native.Control()
     with shown(progress, control) as tick:
-        tables, late, report = _native.windows(spec(options), handed, control, tick)
+        tables, late, report = _native.windows(told, handed, control, tick)
     return Windows(dict(tables), late, report)

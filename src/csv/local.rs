@@ -150,6 +150,7 @@ pub(crate) fn before(
         on_reject: OnReject::Skip,
         max_rejects: u64::MAX,
         hold_tail: false,
+        hold_cut: false,
         ..options.clone()
     };
     let end = Arc::new(|chunk: Chunk| Ok(chunk.end.byte));

@@ -50,6 +50,8 @@ use crate::reject::{OnReject, Reject};
 use crate::schema::RowIds;
 use crate::time::{OnMissing, OnRepeated};
 use arrow_array::RecordBatch;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// How a file is read, beside what its schema says.
 #[derive(Clone, Debug)]
@@ -68,6 +70,10 @@ pub struct ReadOptions {
     pub max_columns: usize,
     /// An unterminated last line is held back, for files that may still grow.
     pub hold_tail: bool,
+    /// An unterminated last line that cannot be read is held back: it may be cut.
+    pub hold_cut: bool,
+    /// Set from outside to end the read with `Kind::Interrupted`.
+    pub stop: Arc<AtomicBool>,
     /// What local times mean that the clock showed twice or jumped over.
     pub local: LocalPolicy,
 }
@@ -91,6 +97,8 @@ impl Default for ReadOptions {
             max_line_bytes: 16 << 20,
             max_columns: 10_000,
             hold_tail: false,
+            hold_cut: false,
+            stop: Arc::default(),
             local: LocalPolicy::default(),
         }
     }

@@ -22,6 +22,9 @@ const BLOCK: usize = 128 << 10;
 /// Bytes looked at for one record at a piece's end.
 const LITTLE: usize = 2 << 10;
 
+/// Before the reason of a last line that has no line end.
+const CUT: &str = "cut last line: ";
+
 /// What all pieces of a read share.
 pub(crate) struct Job {
     pub name: Arc<str>,
@@ -89,10 +92,14 @@ pub(crate) fn decode(
             max_line,
         };
         cutter.cut(view.bytes, &job.plan.cut, limit);
+        let last = view.closed.then(|| view.bytes.len() - 1);
         if cutter.used == 0 {
             let over = view.bytes.len() > max_line || cutter.long;
             if over || (view.eof && !job.options.hold_tail) {
-                at += work.stray(&view, at, max_line)? as u64;
+                match work.stray(&view, at, max_line)? {
+                    0 => break,
+                    used => at += used as u64,
+                }
                 grown = None;
             } else if view.whole {
                 break;
@@ -102,8 +109,11 @@ pub(crate) fn decode(
             continue;
         }
         work.reserve(left, view.bytes, cutter, lanes);
-        work.block(view.bytes, cutter, at)?;
+        let held = work.block(view.bytes, cutter, (at, last))?;
         at += cutter.used as u64;
+        if held {
+            break;
+        }
         grown = None;
     }
     work.finish(from, at.min(text.end()), lanes)
@@ -147,10 +157,21 @@ impl<'a> Work<'a> {
         plan.outputs.iter().map(make).collect()
     }
 
-    /// Decodes one block that lies at `at`.
-    fn block(&mut self, bytes: &[u8], cutter: &mut Cutter, at: u64) -> Result<()> {
-        let mut faults = self.odd(bytes, cutter, at);
-        let bad = self.fields(bytes, cutter);
+    /// Decodes one block that lies at `at`; `last`: where its last line ends if the file has no line end
+    /// there. Whether that line was held back.
+    fn block(
+        &mut self,
+        bytes: &[u8],
+        cutter: &mut Cutter,
+        (at, last): (u64, Option<usize>),
+    ) -> Result<bool> {
+        let hold = last.filter(|_| self.job.options.hold_cut);
+        let mut held = hold.is_some_and(|end| cutter.hold_odd(end));
+        let mut bad = self.fields(bytes, cutter);
+        if let Some(end) = hold.filter(|_| !held) {
+            held = self.hold_bad(bytes, cutter, end, &mut bad);
+        }
+        let mut faults = self.odd(bytes, cutter, (at, last));
         if !bad.is_empty() {
             faults.extend(self.take_out(bytes, cutter, at, bad));
         }
@@ -166,7 +187,37 @@ impl<'a> Work<'a> {
         c.blank += cutter.blank as u64;
         c.records += cutter.records as u64;
         c.continuation += lines - (cutter.records + cutter.blank) as u64;
-        Ok(())
+        Ok(held)
+    }
+
+    /// Holds the row back that ends at `end`, if it is bad.
+    fn hold_bad(
+        &mut self,
+        bytes: &[u8],
+        cutter: &mut Cutter,
+        end: usize,
+        bad: &mut Vec<Bad>,
+    ) -> bool {
+        let Some(row) = cutter.rows.checked_sub(1) else {
+            return false;
+        };
+        let rows = Rows::new(bytes, cutter, &self.job.plan);
+        let (start, stop) = rows.line(row);
+        let ends = stop == end || stop + 1 == end && bytes.get(stop) == Some(&b'\r');
+        if !ends || !bad.iter().any(|b| b.row == row) {
+            return false;
+        }
+        self.forget(cutter.rows);
+        cutter.retain(|r| r != row);
+        (cutter.used, cutter.records) = (start, cutter.records - 1);
+        *bad = self.fields(bytes, cutter);
+        true
+    }
+
+    /// Forgets the columns' last `rows` rows.
+    fn forget(&mut self, rows: usize) {
+        let before = self.columns.first().map_or(0, |c| c.len()) - rows;
+        self.columns.iter_mut().for_each(|c| c.truncate(before));
     }
 
     /// Decodes the columns of a block.
@@ -180,14 +231,15 @@ impl<'a> Work<'a> {
     }
 
     /// Rejects for the records without their fields.
-    fn odd(&self, bytes: &[u8], cutter: &Cutter, at: u64) -> Vec<Reject> {
+    fn odd(&self, bytes: &[u8], cutter: &Cutter, (at, last): (u64, Option<usize>)) -> Vec<Reject> {
         let width = self.job.plan.width;
         let made = |odd: &Odd| {
             let (start, end) = (odd.start as usize, odd.end as usize);
             let raw = bytes.get(start..end).unwrap_or_default();
             let raw = raw.strip_suffix(b"\r").unwrap_or(raw);
             let field = if odd.fields == 1 { "field" } else { "fields" };
-            let reason = format!("{} {field} where the table has {width}", odd.fields);
+            let cut = if last == Some(end) { CUT } else { "" };
+            let reason = format!("{cut}{} {field} where the table has {width}", odd.fields);
             self.made(at + start as u64, odd.record, "", raw, reason)
         };
         cutter.odd.iter().map(made).collect()
@@ -223,8 +275,7 @@ impl<'a> Work<'a> {
                 )
             })
             .collect();
-        let before = self.columns.first().map_or(0, |c| c.len()) - cutter.rows;
-        self.columns.iter_mut().for_each(|c| c.truncate(before));
+        self.forget(cutter.rows);
         cutter.retain(|row| bad.binary_search_by_key(&row, |b| b.row).is_err());
         self.fields(bytes, cutter);
         rejects
@@ -272,16 +323,22 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    /// A quote is opened and not closed: its first line is a reject, reading goes on after it.
+    /// A quote is opened and not closed: its first line is a reject, reading goes on after it. 0: it is the
+    /// last line, cut perhaps, and held back.
     fn stray(&mut self, view: &View<'_>, at: u64, max_line: usize) -> Result<usize> {
         let newline = self.job.plan.cut.newline;
         let end = memchr(newline, view.bytes).filter(|end| *end < max_line);
         let Some(end) = end else {
             return Err(self.too_long(at, max_line));
         };
+        let last = view.closed && end + 1 == view.bytes.len();
+        if last && self.job.options.hold_cut {
+            return Ok(0);
+        }
         let raw = &view.bytes[..end];
         let raw = raw.strip_suffix(b"\r").unwrap_or(raw);
-        let reason = "a quote is opened and not closed".to_string();
+        let cut = if last { CUT } else { "" };
+        let reason = format!("{cut}a quote is opened and not closed");
         let mut fault = self.made(at, 0, "", raw, reason);
         fault.line = self.counters.lines;
         self.counters.lines += 1;

@@ -5,10 +5,11 @@ use super::header::{self, Found};
 use super::number::Marks;
 use super::scan::Cut;
 use super::stamp::Clock;
-use crate::schema::{Column, ColumnType, Role, Schema, Stamp, StepSpec};
+use crate::schema::{Canonical, Column, ColumnType, Overrides, Role, Schema, Stamp, StepSpec};
 use crate::time::parse::Layout;
 use crate::time::{Converter, OnRepeated, Zone, duration};
 use crate::{Error, Kind, Result};
+use arrow_array::RecordBatch;
 use arrow_schema::{DataType, Field, Schema as ArrowSchema, SchemaRef, TimeUnit};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -73,6 +74,17 @@ pub struct CsvPlan {
     zone: Option<Zone>,
     step: Option<i64>,
     back: i64,
+    ends: Option<Ends>,
+}
+
+/// End stamps whose steps stand in the rows, or go by sensor.
+#[derive(Clone)]
+struct Ends(Arc<Canonical>);
+
+impl std::fmt::Debug for Ends {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Ends")
+    }
 }
 
 /// The texts that mean "no value".
@@ -149,8 +161,10 @@ impl CsvPlan {
             zone: schema.tz.as_deref().map(Zone::parse).transpose()?,
             step,
             back: back(schema, step)?,
+            ends: None,
         };
         plan.arrow = Arc::new(arrow_schema(schema, &plan)?);
+        plan.ends = ends(schema, &plan, step)?;
         let of_role = schema.columns.iter().filter(|c| c.role == Role::Sensor);
         let names: Vec<String> = of_role.map(|c| c.name.clone()).collect();
         Ok(plan.with_sensors(&names))
@@ -163,6 +177,16 @@ impl CsvPlan {
             .filter_map(|n| self.arrow.index_of(n).ok())
             .collect();
         self
+    }
+
+    /// The byte between fields.
+    pub(crate) fn delimiter(&self) -> u8 {
+        self.cut.delimiter
+    }
+
+    /// Bytes before the first record, a byte order mark not counted.
+    pub(crate) fn body(&self) -> usize {
+        self.body
     }
 
     /// The columns of the table.
@@ -184,6 +208,7 @@ impl CsvPlan {
         }
         plan.outputs.truncate(1);
         plan.sensor = None;
+        plan.ends = None;
         plan.sensors = Vec::new();
         let field = self.arrow.field_with_name(&plan.outputs[0].name).cloned();
         let field = field.map_err(|e| Error::new(Kind::Internal, "no time field").because(e))?;
@@ -195,6 +220,14 @@ impl CsvPlan {
     pub(crate) fn converter(&self, local: super::LocalPolicy) -> Option<Converter> {
         let of = |zone| Converter::new(zone, local.on_repeated, local.on_missing, self.step);
         self.zone.clone().map(of)
+    }
+
+    /// The batch with its end stamps moved back to the starts of their rows' steps.
+    pub(crate) fn started(&self, batch: RecordBatch) -> Result<RecordBatch> {
+        match &self.ends {
+            Some(Ends(canonical)) => canonical.started(batch),
+            None => Ok(batch),
+        }
     }
 
     /// How far the times of a column move back.
@@ -232,12 +265,18 @@ fn back(schema: &Schema, step: Option<i64>) -> Result<i64> {
             Kind::Schema,
             "stamp = end moves each reading back by its step, and the step is not known; declare step",
         )),
-        (Stamp::End, _, None) => Err(Error::new(
-            Kind::Schema,
-            "stamp = end with a step for each row or sensor is not read yet; declare one step for all rows",
-        )),
-        (Stamp::Start, ..) => Ok(0),
+        // Steps by row or sensor are taken off once the batch is whole: see `ends`.
+        (Stamp::End, _, None) | (Stamp::Start, ..) => Ok(0),
     }
+}
+
+fn ends(schema: &Schema, plan: &CsvPlan, step: Option<i64>) -> Result<Option<Ends>> {
+    let timed = plan.outputs.iter().any(|o| o.back);
+    if schema.stamp == Stamp::Start || step.is_some() || !timed {
+        return Ok(None);
+    }
+    let canonical = Canonical::new(schema, &plan.arrow, &Overrides::default())?;
+    Ok(Some(Ends(Arc::new(canonical))))
 }
 
 fn outputs(schema: &Schema, found: &Found) -> Result<Vec<Output>> {

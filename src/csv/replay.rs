@@ -138,6 +138,20 @@ fn mended(fields: &[String], places: &[usize; 5], n: usize) -> Result<Mended> {
     })
 }
 
+/// The mended records of one file as a file: a header, and a line each. Errors: `Schema` where the text of
+/// one is not one record, for it would take its neighbours with it.
+pub fn text(plan: &CsvPlan, mended: &[Mended]) -> Result<Vec<u8>> {
+    for record in mended {
+        if let Some(fault) = fault(plan, &record.raw) {
+            return Err(wrong(format!(
+                "the mended record of line {} of {} is no record: {fault}; mend its raw, or take the line out",
+                record.line, record.file
+            )));
+        }
+    }
+    Ok(table(plan, &mended.iter().collect::<Vec<_>>()).0)
+}
+
 /// Sends the mended records of one file through the plan it was read by. What still cannot be
 /// read is a reject again, whatever `options` say of rejects.
 pub fn decode(plan: &Arc<CsvPlan>, mended: &[Mended], options: &ReadOptions) -> Result<Replayed> {
@@ -163,6 +177,7 @@ pub fn decode(plan: &Arc<CsvPlan>, mended: &[Mended], options: &ReadOptions) -> 
         on_reject: crate::reject::OnReject::Collect,
         max_rejects: u64::MAX,
         hold_tail: false,
+        hold_cut: false,
         ..options.clone()
     };
     // The rows around a mended one, which would tell its pass of a repeated hour, are not here.

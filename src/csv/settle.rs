@@ -128,6 +128,7 @@ impl Front {
             Some(ordered) => ordered.settle(decoded.batch)?,
             None => decoded.batch,
         };
+        let batch = job.plan.started(batch)?;
         let mut start = first;
         if let Some(opening) = self.opening.take() {
             start.byte -= opening.bytes;

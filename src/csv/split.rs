@@ -196,6 +196,15 @@ impl Cutter {
         });
     }
 
+    /// Takes the last record out that lacks its fields and ends at `end`; reading goes on before it.
+    pub(crate) fn hold_odd(&mut self, end: usize) -> bool {
+        let Some(odd) = self.odd.pop_if(|odd| odd.end as usize == end) else {
+            return false;
+        };
+        (self.used, self.records) = (odd.start as usize, self.records - 1);
+        true
+    }
+
     /// Leaves only the rows that `keep` says.
     pub(crate) fn retain(&mut self, keep: impl Fn(usize) -> bool) {
         let width = self.stride;

@@ -32,6 +32,8 @@ pub(crate) struct View<'a> {
     pub whole: bool,
     /// The file ends with them.
     pub eof: bool,
+    /// The last of them is a line end that the file lacks.
+    pub closed: bool,
 }
 
 /// A buffer of file bytes, kept from block to block.
@@ -64,7 +66,10 @@ impl Text {
     ) -> Result<View<'a>> {
         match self {
             Text::Memory {
-                bytes, base, last, ..
+                bytes,
+                base,
+                last,
+                len,
             } => {
                 let from = (at.saturating_sub(*base) as usize).min(bytes.len());
                 let to = from.saturating_add(want).min(bytes.len());
@@ -73,6 +78,7 @@ impl Text {
                     bytes: &bytes[from..to],
                     whole,
                     eof: whole && *last,
+                    closed: whole && *last && bytes.len() > *len,
                 })
             }
             Text::File {
@@ -85,10 +91,13 @@ impl Text {
                 if let Some(end) = end.filter(|_| whole && buffer.filled > 0) {
                     close(buffer, end);
                 }
+                // Also where an earlier view of the same bytes added it.
+                let closed = at + buffer.filled as u64 > *len;
                 Ok(View {
                     bytes: &buffer.bytes[..buffer.filled],
                     whole,
                     eof: whole,
+                    closed,
                 })
             }
         }

@@ -119,6 +119,56 @@ fn feed(running: &mut Running, bytes: &mut Bytes, to: u64) -> io::Result<u64> {
     Ok(running.at())
 }
 
+/// What two inputs have in common.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Overlap {
+    /// Neither begins with the other.
+    None,
+    /// They hold the same bytes.
+    Same,
+    /// The second begins with all of the first, and goes on; their names.
+    Begins(Arc<str>, Arc<str>),
+}
+
+/// Compares two inputs that can be read again, byte by byte.
+pub fn begins_with(a: &InputSpec, b: &InputSpec, limits: &Limits) -> Result<Overlap> {
+    let mut left = a.open(limits)?.bytes;
+    let mut right = b.open(limits)?.bytes;
+    let (mut one, mut two) = (vec![0; BLOCK], vec![0; BLOCK]);
+    let mut at = 0;
+    loop {
+        let n = fill(&mut left, at, &mut one).map_err(|e| read_error(&a.name, e))?;
+        let m = fill(&mut right, at, &mut two).map_err(|e| read_error(&b.name, e))?;
+        let common = n.min(m);
+        if one.get(..common) != two.get(..common) {
+            return Ok(Overlap::None);
+        }
+        at += common as u64;
+        match (n == BLOCK, m == BLOCK) {
+            (true, true) => {}
+            _ if n == m => return Ok(Overlap::Same),
+            _ if n < m => return Ok(Overlap::Begins(a.name.clone(), b.name.clone())),
+            _ => return Ok(Overlap::Begins(b.name.clone(), a.name.clone())),
+        }
+    }
+}
+
+/// Fills `block` from `at` on as far as the input goes; a stream is at `at` already.
+fn fill(bytes: &mut Bytes, at: u64, block: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while let Some(space) = block.get_mut(filled..).filter(|s| !s.is_empty()) {
+        let n = match bytes {
+            Bytes::At { file, .. } => file.read_at(space, at + filled as u64)?,
+            Bytes::Stream(stream) => stream.read(space)?,
+        };
+        if n == 0 {
+            break;
+        }
+        filled += n;
+    }
+    Ok(filled)
+}
+
 /// What an input is to a pipeline that has read others.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Recognised {

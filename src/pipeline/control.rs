@@ -20,6 +20,7 @@ pub struct Control {
     /// Flushes decided.
     pub flushes: AtomicU64,
     reports: Mutex<Option<std::sync::mpsc::Sender<Report>>>,
+    failed: Mutex<Option<Report>>,
 }
 
 impl Control {
@@ -43,6 +44,19 @@ impl Control {
         let (sender, receiver) = std::sync::mpsc::channel();
         *self.reports.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
         receiver
+    }
+
+    /// What a run that ended with an error had done until then, if it came that far.
+    pub fn failed(&self) -> Option<Report> {
+        self.failed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+    }
+
+    /// Keeps what a run did that ends with an error.
+    pub(super) fn fail(&self, report: Report) {
+        *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(report);
     }
 
     /// The sender of reports, if somebody follows.

@@ -15,6 +15,8 @@ pub enum Outcome {
     Interrupted,
     /// A point in a run that goes on (`follow`).
     Running,
+    /// Ended by an error; what was decided stands.
+    Failed,
 }
 
 /// What a run did.
@@ -67,7 +69,7 @@ impl Report {
             .collect();
         serde_json::json!({
             "pipeline": self.pipeline,
-            "outcome": match self.outcome { Outcome::Done => "done", Outcome::Interrupted => "interrupted", Outcome::Running => "running" },
+            "outcome": match self.outcome { Outcome::Done => "done", Outcome::Interrupted => "interrupted", Outcome::Running => "running", Outcome::Failed => "failed" },
             "source": self.source,
             "ledger": self.run,
             "totals": self.totals,

@@ -62,21 +62,26 @@ pub(super) fn run(parts: &Parts, mut stores: Stores, control: &Arc<Control>) -> 
             }
             (ended, back) => {
                 let released = back.map_or(Ok(()), |mut s| s.home.release(parts.config.partition));
-                let outcome = ended?;
-                released?;
-                return balanced(Report {
-                    outcome,
+                let outcome = ended.and_then(|outcome| released.map(|()| outcome));
+                let report = Report {
+                    outcome: *outcome.as_ref().unwrap_or(&Outcome::Failed),
                     elapsed: began.elapsed(),
                     ..report
-                });
+                };
+                let done = outcome.and_then(|_| report.run.balance());
+                return match done {
+                    Ok(()) => Ok(report),
+                    Err(error) => {
+                        control.fail(Report {
+                            outcome: Outcome::Failed,
+                            ..report
+                        });
+                        Err(error)
+                    }
+                };
             }
         }
     }
-}
-
-fn balanced(report: Report) -> Result<Report> {
-    report.run.balance()?;
-    Ok(report)
 }
 
 /// Takes the partition: looks first, so that a run that cannot go on fences nobody.

@@ -2,16 +2,16 @@
 
 use super::task::tables::{readings_rows, readings_schema};
 use crate::schema::{METADATA_KEY, Readings};
-use crate::source::Source;
 use crate::source::simulate::Simulated;
+use crate::source::{FileName, Source};
 use crate::{Error, Kind, Result};
 use arrow_array::RecordBatch;
 use arrow_schema::{Field, Schema as ArrowSchema, SchemaRef};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Columns of a readings table that say nothing here: `quality`, `file`, `row`.
-const BESIDES: usize = 3;
+/// Columns of a readings table that say nothing here: `quality`, `file`, `stream`, `row`.
+const BESIDES: usize = 4;
 
 /// All readings of the simulation that a `sim://` URL describes: `sensor_id`, `time`, measures.
 /// The columns' metadata hold its schema.
@@ -29,7 +29,7 @@ pub fn simulated(url: &str) -> Result<(SchemaRef, Vec<RecordBatch>)> {
 /// Simulated readings under the columns of their table.
 pub(crate) fn table(columns: &SchemaRef, readings: &Readings) -> Result<RecordBatch> {
     let kept: Vec<usize> = (0..columns.fields().len()).collect();
-    let rows: RecordBatch = readings_rows(readings, "")?;
+    let rows: RecordBatch = readings_rows(readings, &FileName::default())?;
     let batch = rows
         .project(&kept)
         .and_then(|b| b.with_schema(columns.clone()));

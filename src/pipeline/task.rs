@@ -37,7 +37,7 @@
 //!
 //! **An earlier read.** A reading of a bounded read at or before the greatest time that an *earlier* read had of its
 //! sensor may have been counted then (overlapping files); it is put aside for all grains, with that reason. This is
-//! the one exception to "late per grain".
+//! the one exception to "late per grain". Mended rejects were never counted, so they are not put aside for that.
 //!
 //! **Conflicts** are listed with the late rows (reason `conflict`, no grains). `on_conflict = last` holds the rows of
 //! a bounded read back until `low` has passed them (`pending` in the books, kept in the state); a stream refuses it.
@@ -73,8 +73,15 @@ use crate::sink::Owned;
 use crate::source::{Order, Prepare, SourceBatch};
 use crate::window::Keep;
 use crate::{Error, Kind, Result};
+use arrow_array::RecordBatch;
 use build::Built;
 use live::Live;
+
+/// The windows that are open in what a home holds, a batch a grain.
+pub fn open_windows(config: &TaskConfig, owned: &Owned) -> Result<Vec<RecordBatch>> {
+    let rows = Live::restore(config, owned)?.open.open_rows(&config.plan)?;
+    Ok(rows.into_iter().map(|w| w.rows).collect())
+}
 use std::collections::VecDeque;
 
 /// Decided flushes that some sink has not taken yet: no more than these before another is sent.

@@ -11,6 +11,7 @@ use crate::{Error, Kind, Result, runtime};
 use pyo3::prelude::*;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
@@ -30,6 +31,16 @@ pub(super) fn block<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> PyResult<T> {
     let waited = wait(py, None, None, work)?;
+    waited.result.map_err(|e| error::exception(py, &e))
+}
+
+/// The same for work that looks at `stop`: an exception of a signal handler ends it too.
+pub(super) fn stoppable<T: Send + 'static>(
+    py: Python<'_>,
+    stop: &AtomicBool,
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> PyResult<T> {
+    let waited = wait(py, None, None, work).inspect_err(|_| stop.store(true, Relaxed))?;
     waited.result.map_err(|e| error::exception(py, &e))
 }
 

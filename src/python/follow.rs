@@ -1,6 +1,6 @@
 //! `Follow`: a run on a thread of its own, one report after each decided flush.
 
-use super::pipeline::{PyControl, ended, handed, report_object, until};
+use super::pipeline::{PyControl, ended, failed, handed, report_object, until};
 use super::{block, error};
 use crate::pipeline::{self, Control, Report, Spec};
 use crate::{Result, runtime};
@@ -112,7 +112,7 @@ impl Follow {
                 }
                 Ok(Next::End(Ok(report))) => return ended(py, &report, signal).map(Some),
                 Ok(Next::Over) => return Ok(None),
-                Ok(Next::End(Err(e))) | Err(e) => return Err(error::exception(py, &e)),
+                Ok(Next::End(Err(e))) | Err(e) => return Err(failed(py, &e, &self.control)),
             }
         }
     }

@@ -1,8 +1,9 @@
 //! Topics: `produce`, `read_kafka`, `scan_kafka`.
 
 use super::pipeline::{PyControl, ended, handed};
-use super::reading::{Pieces, Reader, rejects_table};
-use super::schema::choice;
+use super::reader::{Pieces, Reader};
+use super::reading::rejects_table;
+use super::sniff::choice;
 use super::table::Table;
 use super::{block, error};
 use crate::csv::LocalPolicy;

@@ -5,21 +5,28 @@
 //! | [`error`] | the house's `Error` to the exception the caller acts on |
 //! | [`block`] | waits without the GIL and looks for signals |
 //! | [`arrow`] | Arrow PyCapsules in and out |
-//! | `table`, `schema`, `reading`, `windows`, `pipeline`, `source`, `kafka` | a file per room |
+//! | `table`, `rows`, `concat` | tables, their rows as Python values, several as one |
+//! | `schema`, `sniff`, `reading`, `reader`, `source`, `kafka` | declarations; whole files; rows piece by piece; the simulator; topics |
+//! | `spec`, `pipeline`, `follow`, `state` | definitions; runs; runs under way; what a home holds |
 //!
 //! Signatures with defaults, docstrings for users and displays are in `python/wattline`.
 
 mod arrow;
 mod block;
+mod concat;
 mod error;
 mod follow;
 #[cfg(feature = "kafka")]
 mod kafka;
 mod pipeline;
+mod reader;
 mod reading;
 mod rows;
 mod schema;
+mod sniff;
 mod source;
+mod spec;
+mod state;
 mod table;
 
 use pyo3::prelude::*;
@@ -30,8 +37,8 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("__version__", env!("CARGO_PKG_VERSION"))?;
     m.add_class::<table::Table>()?;
     m.add_class::<schema::Schema>()?;
-    m.add_class::<reading::Reader>()?;
-    m.add_function(wrap_pyfunction!(schema::sniff, m)?)?;
+    m.add_class::<reader::Reader>()?;
+    m.add_function(wrap_pyfunction!(sniff::sniff, m)?)?;
     m.add_function(wrap_pyfunction!(reading::read_csv, m)?)?;
     m.add_function(wrap_pyfunction!(reading::scan_csv, m)?)?;
     m.add_function(wrap_pyfunction!(reading::replay, m)?)?;
@@ -39,13 +46,14 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<follow::Follow>()?;
     m.add_function(wrap_pyfunction!(pipeline::run, m)?)?;
     m.add_function(wrap_pyfunction!(pipeline::windows, m)?)?;
-    m.add_function(wrap_pyfunction!(pipeline::check, m)?)?;
-    m.add_function(wrap_pyfunction!(pipeline::state, m)?)?;
-    m.add_function(wrap_pyfunction!(pipeline::checked_spec, m)?)?;
-    m.add_function(wrap_pyfunction!(pipeline::spec_from_toml, m)?)?;
-    m.add_function(wrap_pyfunction!(pipeline::spec_to_toml, m)?)?;
-    m.add_function(wrap_pyfunction!(pipeline::read_text, m)?)?;
-    m.add_function(wrap_pyfunction!(pipeline::concat, m)?)?;
+    m.add_function(wrap_pyfunction!(state::check, m)?)?;
+    m.add_function(wrap_pyfunction!(state::state, m)?)?;
+    m.add_function(wrap_pyfunction!(state::open_windows, m)?)?;
+    m.add_function(wrap_pyfunction!(spec::checked_spec, m)?)?;
+    m.add_function(wrap_pyfunction!(spec::spec_from_toml, m)?)?;
+    m.add_function(wrap_pyfunction!(spec::spec_to_toml, m)?)?;
+    m.add_function(wrap_pyfunction!(spec::read_text, m)?)?;
+    m.add_function(wrap_pyfunction!(concat::concat, m)?)?;
     m.add_function(wrap_pyfunction!(source::simulate, m)?)?;
     m.add_function(wrap_pyfunction!(source::write_uci, m)?)?;
     #[cfg(feature = "kafka")]

@@ -1,10 +1,12 @@
-//! Windows, runs, checks and states: a spec as JSON in, tables and reports out.
+//! Windows and runs: a spec as JSON in, tables and reports out.
 
-use super::reading::{Reader, rejects_table};
+use super::reader::Reader;
+use super::reading::rejects_table;
+use super::spec::spec_of;
 use super::table::Table;
 use super::{arrow, block, error};
-use crate::pipeline::{self, Control, Handed, Outcome, Report, Spec, Until};
-use crate::{Error, Kind, Result};
+use crate::pipeline::{self, Control, Handed, Outcome, Report, Until};
+use crate::{Error, Kind};
 use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::prelude::*;
 use std::sync::Arc;
@@ -64,10 +66,6 @@ pub(super) fn handed(data: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Handed>
     Ok(Some(Handed::Reader { schema, batches }))
 }
 
-fn spec_of(py: Python<'_>, json: &str) -> PyResult<Spec> {
-    Spec::from_json(json).map_err(|e| error::exception(py, &e))
-}
-
 /// A report as `wattline.Report`.
 pub(super) fn report_object(py: Python<'_>, report: &Report) -> PyResult<Py<PyAny>> {
     let rejects = rejects_table(py, &report.rejects)?;
@@ -99,12 +97,13 @@ pub(super) fn ended(py: Python<'_>, report: &Report, signal: Option<PyErr>) -> P
     ))
 }
 
-/// The result of waiting for a run.
-fn settled(py: Python<'_>, waited: block::Waited<Report>) -> PyResult<Py<PyAny>> {
-    match waited.result {
-        Ok(report) => ended(py, &report, waited.signal),
-        Err(error) => Err(error::exception(py, &error)),
-    }
+/// The exception of a run that failed, with the report of what it had done.
+pub(super) fn failed(py: Python<'_>, error: &Error, control: &Control) -> PyErr {
+    let report = control.failed().map(|r| report_object(py, &r)).transpose();
+    report.map_or_else(
+        |broken| broken,
+        |report| error::with_report(py, error, report),
+    )
 }
 
 /// Runs a pipeline.
@@ -120,7 +119,9 @@ pub(super) fn run(
     let (spec, data, control) = (spec_of(py, spec)?, handed(data)?, control.get().0.clone());
     let wire = control.clone();
     let work = move || pipeline::run(&spec, data, until(now), &wire);
-    settled(py, block::wait(py, Some(&control), tick, work)?)
+    let waited = block::wait(py, Some(&control), tick, work)?;
+    let report = waited.result.map_err(|e| failed(py, &e, &control))?;
+    ended(py, &report, waited.signal)
 }
 
 pub(super) fn until(now: bool) -> Until {
@@ -144,7 +145,7 @@ pub(super) fn windows(
     let waited = block::wait(py, Some(&control), tick, move || {
         pipeline::windows(&spec, data, &wire)
     })?;
-    let made = waited.result.map_err(|e| error::exception(py, &e))?;
+    let made = waited.result.map_err(|e| failed(py, &e, &control))?;
     let report = ended(py, &made.report, waited.signal)?;
     let table = |batches| Table::new(made.schema.clone(), batches);
     let grains = made
@@ -153,89 +154,4 @@ pub(super) fn windows(
         .map(|(grain, batches)| (grain, table(batches)))
         .collect();
     Ok((grains, Table::new(made.late.0, made.late.1), report))
-}
-
-/// Level, place and sentence of each thing found.
-#[pyfunction]
-pub(super) fn check(
-    py: Python<'_>,
-    spec: &str,
-    data: Option<&Bound<'_, PyAny>>,
-) -> PyResult<Vec<(String, String, String)>> {
-    let (spec, data) = (spec_of(py, spec)?, handed(data)?);
-    let found = block::block(py, move || pipeline::check(&spec, data))?;
-    let plain = |f: pipeline::Finding| (format!("{:?}", f.level).to_lowercase(), f.at, f.message);
-    Ok(found.into_iter().map(plain).collect())
-}
-
-/// What a pipeline's home holds, JSON.
-#[pyfunction]
-pub(super) fn state(py: Python<'_>, spec: &str) -> PyResult<String> {
-    let spec = spec_of(py, spec)?;
-    let state = block::block(py, move || pipeline::state(&spec))?;
-    Ok(state_json(&state).to_string())
-}
-
-fn state_json(state: &pipeline::State) -> serde_json::Value {
-    let head = state.head.as_ref();
-    serde_json::json!({
-        "pipeline": head.map(|h| &h.pipeline),
-        "epoch": state.epoch,
-        "head": head.map(|h| h.id),
-        "watermark": head.and_then(|h| h.watermark),
-        "positions": head.map(|h| &h.positions),
-        "read_under_way": head.map(|h| h.read.is_some()),
-        "totals": head.map(|h| &h.totals),
-        "tzdata": head.map(|h| &h.tzdata),
-        "records": state.records,
-        "unapplied": state.unapplied,
-    })
-}
-
-/// A spec read, checked and written out again with every option.
-#[pyfunction]
-pub(super) fn checked_spec(py: Python<'_>, json: &str) -> PyResult<String> {
-    spec_of(py, json)?
-        .to_json()
-        .map_err(|e| error::exception(py, &e))
-}
-
-/// A spec in TOML as JSON with every option.
-#[pyfunction]
-pub(super) fn spec_from_toml(py: Python<'_>, text: &str) -> PyResult<String> {
-    Spec::from_toml(text)
-        .and_then(|s| s.to_json())
-        .map_err(|e| error::exception(py, &e))
-}
-
-/// A spec in JSON as TOML, without what has its default.
-#[pyfunction]
-pub(super) fn spec_to_toml(py: Python<'_>, json: &str) -> PyResult<String> {
-    spec_of(py, json)?
-        .to_toml()
-        .map_err(|e| error::exception(py, &e))
-}
-
-/// A small text file, whole.
-#[pyfunction]
-pub(super) fn read_text(py: Python<'_>, path: &str) -> PyResult<String> {
-    let read: Result<String> =
-        std::fs::read_to_string(path).map_err(|e| crate::input::read_error(path, e));
-    read.map_err(|e| error::exception(py, &e))
-}
-
-/// Tables of the same columns, one after the other.
-#[pyfunction]
-pub(super) fn concat(py: Python<'_>, tables: Vec<PyRef<'_, Table>>) -> PyResult<Table> {
-    let Some(first) = tables.first() else {
-        return Err(error::exception(
-            py,
-            &Error::new(Kind::Usage, "there is no table to give"),
-        ));
-    };
-    let batches = tables
-        .iter()
-        .flat_map(|t| t.batches.iter().cloned())
-        .collect();
-    Ok(Table::new(first.columns.clone(), batches))
 }

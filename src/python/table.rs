@@ -60,6 +60,12 @@ impl Table {
     }
 }
 
+/// What `wattline.table` makes of it, by another library.
+fn handed_on<'py>(table: &Bound<'py, Table>, how: &str) -> PyResult<Bound<'py, PyAny>> {
+    let room = table.py().import("wattline.table")?;
+    room.call_method1(how, (table,))
+}
+
 #[pymethods]
 impl Table {
     #[new]
@@ -140,21 +146,15 @@ impl Table {
     }
 
     fn to_arrow<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        slf.py()
-            .import("wattline.table")?
-            .call_method1("to_arrow", (slf,))
+        handed_on(slf, "to_arrow")
     }
 
     fn to_pandas<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        slf.py()
-            .import("wattline.table")?
-            .call_method1("to_pandas", (slf,))
+        handed_on(slf, "to_pandas")
     }
 
     fn to_polars<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        slf.py()
-            .import("wattline.table")?
-            .call_method1("to_polars", (slf,))
+        handed_on(slf, "to_polars")
     }
 
     /// Writes the rows to a file; its ending says how: csv, json, parquet, arrow.

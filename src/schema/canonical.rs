@@ -4,7 +4,7 @@
 //! are cast (integers, decimals, Float32), other timestamps brought to microseconds. What no
 //! window can take is a reject with its row and column: no time, no sensor, NaN, infinity.
 //! Times stand in foreign tables as written: an end stamp moves back one step here. The CSV
-//! reader moves end stamps of a fixed step itself, so in its tables only others move here.
+//! reader moves its own.
 //!
 //! Zones are not known in this room: times without zone go through the [`ToUtc`] that the
 //! source hands in, or stay wall clock ([`Canonical::assumed`]).
@@ -18,8 +18,8 @@ use super::{Aggregate, Column, MeasureKind, Role, Schema, Stamp, StepSpec, insta
 use crate::reject::Reject;
 use crate::{Error, Kind, Result};
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Float64Type, Int64Type};
-use arrow_array::{Array, ArrayRef, Float64Array, RecordBatch};
+use arrow_array::types::{Float64Type, Int64Type, TimestampMicrosecondType};
+use arrow_array::{Array, ArrayRef, Float64Array, RecordBatch, TimestampMicrosecondArray};
 use arrow_buffer::ScalarBuffer;
 use arrow_cast::{CastOptions, cast_with_options};
 use arrow_schema::{DataType, SchemaRef};
@@ -55,7 +55,7 @@ pub struct Canonical {
     naive: bool,
     /// Times without zone were read as UTC, here or by the reader that made the table.
     assumed: bool,
-    /// The table is our reader's: end stamps of a fixed step are moved already.
+    /// The table is our reader's: end stamps are moved already.
     ours: bool,
     trusted: bool,
 }
@@ -272,8 +272,23 @@ impl Canonical {
 impl Canonical {
     /// Whether times are ends that still have to move back.
     fn moves(&self, step: &Step) -> bool {
-        let moved = self.ours && matches!(self.steps, Steps::Fixed(_));
-        self.schema.stamp == Stamp::End && !moved && !matches!(step, Step::Unknown)
+        self.schema.stamp == Stamp::End && !self.ours && !matches!(step, Step::Unknown)
+    }
+
+    /// A batch of our reader whose end stamps still have to move back by the steps of their rows or
+    /// sensors: with them moved. A row whose step is none stays as it is, and is a reject later.
+    pub fn started(&self, batch: RecordBatch) -> Result<RecordBatch> {
+        let &[at] = self.times.as_slice() else {
+            return Ok(batch);
+        };
+        let step = self.step(&batch, &self.sensors(&batch)?)?;
+        let column = batch.column(at);
+        let times = column.as_primitive::<TimestampMicrosecondType>();
+        let moved = moved_back(times.values().clone(), &step)?;
+        let moved = TimestampMicrosecondArray::new(moved, column.nulls().cloned());
+        let mut columns = batch.columns().to_vec();
+        columns[at] = Arc::new(moved.with_timezone("UTC"));
+        RecordBatch::try_new(batch.schema(), columns).map_err(arrow)
     }
 
     fn step(&self, batch: &RecordBatch, sensors: &SensorKeys) -> Result<Step> {

@@ -10,7 +10,7 @@ use super::order::{Ordered, Setup, WAITING_ROWS};
 use super::ordering::{NULL, Ordering};
 use super::rejecting::Rejecting;
 use super::tape::Tape;
-use super::{Order, Prepare, Reader, Source};
+use super::{FileName, Order, Prepare, Reader, Source};
 use crate::flush::{Extent, Position, Positions, ReadPlan};
 use crate::reject::{OnReject, Reject};
 use crate::schema::{
@@ -184,8 +184,12 @@ impl Source for ArrowSource {
         true
     }
 
-    fn files(&self) -> Vec<Arc<str>> {
-        vec![self.describe().into()]
+    fn files(&self) -> Vec<FileName> {
+        vec![FileName {
+            name: self.describe().into(),
+            stream: self.stream.as_str().into(),
+            mended: false,
+        }]
     }
 
     fn schema(&self) -> Schema {

@@ -3,21 +3,23 @@
 //!
 //! A file is known by its bytes, never by its path: what was read of it and is still there goes on
 //! behind; nothing new means nothing to do; other bytes in its place are `DataLost`; a new file comes
-//! after. All files must give the same columns.
+//! after. All files must give the same columns. A file named twice, or with its own beginning, is refused.
 //!
 //! **The last line.** A file that may still grow (`may_grow`) holds an unterminated last line back.
-//! Else it is read and counted, and the position stands behind it. If the file later goes on with
+//! Else it is held back only where it cannot be read and a later run goes on with the file (without one
+//! it is a reject); where it can, it is counted, and the position stands behind it. If the file later goes on with
 //! a line end, reading goes on behind that; if it goes on *within* that line, its reading was
 //! wrong when it was counted, and the read is refused with `DataLost`.
 
 use super::content::{Content, Steps};
 use super::files::{FileContent, FileRead};
+use super::mended;
 use super::order::{Ordered, Setup, WAITING_ROWS};
 use super::tape::Tape;
-use super::{Order, Prepare, Reader, Source};
+use super::{FileName, Order, Prepare, Reader, Source};
 use crate::csv::{CsvPlan, ReadOptions, SchemaChoice, Start, resolve};
 use crate::flush::{Extent, Position, Positions, ReadPlan};
-use crate::input::fingerprint::{Recognised, START, recognise, start_hash};
+use crate::input::fingerprint::{Overlap, Recognised, START, begins_with, recognise, start_hash};
 use crate::input::{self, Bytes, HEAD, InputSpec, Limits, Packing, expand, read_error, refuse};
 use crate::schema::StepSpec;
 use crate::schema::{Canonical, Measure, Overrides, Role, Schema, duration};
@@ -72,6 +74,10 @@ pub(super) struct Planned {
     pub csv: Arc<CsvPlan>,
     pub canonical: Arc<Canonical>,
     packed: bool,
+    /// Its first bytes when it was named; none where no run will ask.
+    pub front: Vec<u8>,
+    /// It holds mended rejects.
+    mended: bool,
 }
 
 /// Files as one source.
@@ -92,8 +98,17 @@ impl FileSource {
         options.read.hold_tail |= options.may_grow;
         let mut files: Vec<Arc<Planned>> = Vec::with_capacity(specs.len());
         let mut choice = options.schema.clone();
+        let named = options.track || specs.len() > 1;
+        let mut mends = Vec::new();
         for spec in specs {
-            let planned = plan(spec, &choice, &options)?;
+            if mended::is_mend(&spec)? {
+                mends.push(spec);
+                continue;
+            }
+            let mut planned = plan(spec, &choice, &options)?;
+            if named {
+                planned.front = front(&planned.spec, &options.limits)?;
+            }
             match files.first() {
                 Some(first) => same_columns(first, &planned)?,
                 None if choice == SchemaChoice::Sniff => {
@@ -103,12 +118,22 @@ impl FileSource {
             }
             files.push(Arc::new(planned));
         }
+        for mend in mends {
+            for (spec, schema) in mended::inputs(&mend, &files, &options.limits)? {
+                let choice = SchemaChoice::Declared(Box::new(schema));
+                let mut planned = plan(spec, &choice, &options)?;
+                planned.front = front(&planned.spec, &options.limits)?;
+                planned.mended = true;
+                files.push(Arc::new(planned));
+            }
+        }
         if files.is_empty() {
             return Err(Error::new(
                 Kind::NotFound,
                 "no file was named; give a path, a glob or -",
             ));
         }
+        once_each(&files, &options.limits)?;
         Ok(FileSource {
             files,
             options,
@@ -125,6 +150,8 @@ impl FileSource {
                 csv: file.csv.clone(),
                 canonical: Arc::new(canonical),
                 packed: file.packed,
+                front: file.front.clone(),
+                mended: file.mended,
             });
         }
         self
@@ -199,24 +226,12 @@ impl FileSource {
         }
     }
 
-    /// The first bytes of a file, by which it is named.
+    /// The first bytes of a file as it is now.
     fn front(&self, file: &Planned) -> Result<Vec<u8>> {
-        let mut front = Vec::new();
-        if !self.options.track || !file.spec.repeatable() {
-            return Ok(front);
+        match self.options.track {
+            true => front(&file.spec, &self.options.limits),
+            false => Ok(Vec::new()),
         }
-        match file.spec.open(&self.options.limits)?.bytes {
-            Bytes::At { file: open, len } => {
-                front = vec![0; len.min(START as u64) as usize];
-                open.read_exact_at(&mut front, 0)
-                    .map_err(|e| read_error(&file.spec.name, e))?;
-            }
-            Bytes::Stream(stream) => {
-                let read = stream.take(START as u64).read_to_end(&mut front);
-                read.map_err(|e| read_error(&file.spec.name, e))?;
-            }
-        }
-        Ok(front)
     }
 
     /// The name of a stream that ends at `end`.
@@ -231,8 +246,68 @@ impl FileSource {
         if !self.options.track {
             return spec.name.to_string();
         }
-        start_hash(front.get(..end as usize).unwrap_or(front))
+        start_hash(
+            usize::try_from(end)
+                .ok()
+                .and_then(|end| front.get(..end))
+                .unwrap_or(front),
+        )
     }
+}
+
+/// The first bytes of a file, by which it is named.
+fn front(spec: &InputSpec, limits: &Limits) -> Result<Vec<u8>> {
+    let mut front = Vec::new();
+    if !spec.repeatable() {
+        return Ok(front);
+    }
+    match spec.open(limits)?.bytes {
+        Bytes::At { file: open, len } => {
+            front = vec![0; len.min(START as u64) as usize];
+            open.read_exact_at(&mut front, 0)
+                .map_err(|e| read_error(&spec.name, e))?;
+        }
+        Bytes::Stream(stream) => {
+            let read = stream.take(START as u64).read_to_end(&mut front);
+            read.map_err(|e| read_error(&spec.name, e))?;
+        }
+    }
+    Ok(front)
+}
+
+/// Refuses files of which one is the other, or its beginning: its readings would come twice.
+fn once_each(files: &[Arc<Planned>], limits: &Limits) -> Result<()> {
+    for (i, file) in files.iter().enumerate() {
+        for other in files.iter().skip(i + 1) {
+            let (short, long) = match file.front.len() <= other.front.len() {
+                true => (file, other),
+                false => (other, file),
+            };
+            // A header alone names no file.
+            let records = short.front.len() > short.csv.body() + 3;
+            if !records || !long.front.starts_with(&short.front) {
+                continue;
+            }
+            let same = begins_with(&short.spec, &long.spec, limits)?;
+            let (first, second) = (&file.spec.name, &other.spec.name);
+            match same {
+                Overlap::None => {}
+                Overlap::Same => {
+                    return Err(twice(format!(
+                        "{second} holds the same bytes as {first}; name the file once"
+                    )));
+                }
+                Overlap::Begins(a, b) => {
+                    return Err(twice(format!("{b} begins with all of {a}; name only {b}")));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn twice(message: String) -> Error {
+    Error::new(Kind::Usage, message)
 }
 
 fn fits(extent: &Extent, front: &[u8], source: &FileSource, file: &Planned) -> bool {
@@ -301,6 +376,8 @@ fn plan(spec: InputSpec, choice: &SchemaChoice, options: &FileOptions) -> Result
         csv: Arc::new(csv),
         canonical: Arc::new(canonical),
         packed,
+        front: Vec::new(),
+        mended: false,
     })
 }
 
@@ -371,8 +448,13 @@ impl Source for FileSource {
         true
     }
 
-    fn files(&self) -> Vec<Arc<str>> {
-        self.files.iter().map(|f| f.spec.name.clone()).collect()
+    fn files(&self) -> Vec<FileName> {
+        let named = |f: &Arc<Planned>| FileName {
+            name: f.spec.name.clone(),
+            stream: self.stream(&f.spec, &f.front, u64::MAX).into(),
+            mended: f.mended,
+        };
+        self.files.iter().map(named).collect()
     }
 
     fn schema(&self) -> Schema {

@@ -85,6 +85,14 @@ impl FileContent {
         Ok((proofs, opened))
     }
 
+    /// How a file is read: of one that a later run goes on with, a last line that seems cut is held back.
+    fn read_options(&self, read: &FileRead) -> ReadOptions {
+        ReadOptions {
+            hold_cut: self.options.track && read.file.spec.repeatable(),
+            ..self.options.read.clone()
+        }
+    }
+
     /// The name of a file's stream at `end`.
     fn stream(&self, read: &FileRead, end: u64) -> String {
         if !read.file.spec.repeatable() {
@@ -177,14 +185,9 @@ impl Walk {
 
     fn open(&self, read: &FileRead) -> Result<(Chunks<Made>, Proofs)> {
         let (proofs, opened) = self.content.open(read, true)?;
-        let map = decoded(read, &self.content.options.read, self.prepare.clone());
-        let chunks = Chunks::open(
-            opened,
-            read.file.csv.clone(),
-            &self.content.options.read,
-            read.start,
-            map,
-        )?;
+        let options = self.content.read_options(read);
+        let map = decoded(read, &options, self.prepare.clone());
+        let chunks = Chunks::open(opened, read.file.csv.clone(), &options, read.start, map)?;
         Ok((chunks, proofs))
     }
 
@@ -350,7 +353,7 @@ impl Look {
         let options = ReadOptions {
             on_reject: OnReject::Skip,
             max_rejects: u64::MAX,
-            ..self.content.options.read.clone()
+            ..self.content.read_options(read)
         };
         let canonical = read.file.canonical.clone();
         // Times that depend on rows before them depend on which of these are accepted.

@@ -33,6 +33,7 @@
 //! | `file`, `files`, `proof` | files as one dataset: which bytes are new, their chunks, the hashes that prove positions |
 //! | `arrow`, `ordering` | Arrow tables and readers; local times that go by the order of rows |
 //! | [`simulate`] | seeded household load, bounded or live |
+//! | `mended` | rejects that were put right, as files |
 //! | `content`, `lanes` | content as steps, jobs on the pool that land in order |
 //! | `order`, `histogram`, `buckets`, `tape`, `spool`, `codec` | the order of a bounded read, and what waits on disk |
 //! | `rejecting` | what becomes of rejects |
@@ -50,6 +51,7 @@ mod histogram;
 #[cfg(feature = "kafka")]
 pub mod kafka;
 mod lanes;
+mod mended;
 mod order;
 mod ordering;
 mod proof;
@@ -125,6 +127,18 @@ pub trait Reader: Send {
     fn next(&mut self, wait: Duration) -> Result<Poll>;
 }
 
+/// What a file of a source is called: for people, and for good.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FileName {
+    /// As the user named it.
+    pub name: Arc<str>,
+    /// Its stream, by its bytes (see [`Position::stream`](crate::flush::Position::stream)): a part of the key of
+    /// its readings, whatever path leads to it. A file below 64 KiB gets another one when it has grown.
+    pub stream: Arc<str>,
+    /// It holds rejects of an earlier read, mended: none of them was counted, whatever its time.
+    pub mended: bool,
+}
+
 /// A source of readings.
 pub trait Source: Send + Sync {
     /// What it is, for messages and reports; secrets redacted.
@@ -137,8 +151,8 @@ pub trait Source: Send + Sync {
     }
     /// Whether it ends.
     fn bounded(&self) -> bool;
-    /// Names of its files, by `Readings::file`.
-    fn files(&self) -> Vec<Arc<str>> {
+    /// Its files, by `Readings::file`.
+    fn files(&self) -> Vec<FileName> {
         Vec::new()
     }
     /// The schema in force.

@@ -3,6 +3,7 @@
 import io
 import logging
 import sys
+import time
 
 import pytest
 
@@ -23,7 +24,26 @@ def later(monkeypatch) -> list[float]:
     return now
 
 
-def test_a_terminal_gets_one_line_that_goes_away(monkeypatch, later) -> None:
+def test_a_terminal_gets_tqdms_bar(monkeypatch) -> None:
+    out = Terminal()
+    monkeypatch.setattr(sys, "stderr", out)
+    monkeypatch.setenv("TQDM_MININTERVAL", "0")
+
+    class Half:
+        def progress(self) -> tuple[int, int, int, int, int]:
+            return 512, 1024, 3_000, 1, 2
+
+    with progress.shown(None, Half()) as tick:  # type: ignore[arg-type]
+        assert tick is not None
+        tick()
+        time.sleep(0.6)
+        tick()
+        assert "50%" in out.getvalue() and "3,000 readings, 1 rejects, 2 flushes" in out.getvalue()
+    assert "\n" not in out.getvalue()
+
+
+def test_a_terminal_without_tqdm_gets_one_line_that_goes_away(monkeypatch, later) -> None:
+    monkeypatch.setitem(sys.modules, "tqdm", None)
     out = Terminal()
     monkeypatch.setattr(sys, "stderr", out)
     with progress.shown(None, _native.Control()) as tick:
@@ -38,6 +58,7 @@ def test_a_terminal_gets_one_line_that_goes_away(monkeypatch, later) -> None:
 
 def test_nothing_without_a_terminal_unless_asked(monkeypatch, later, caplog) -> None:
     monkeypatch.setattr(sys, "stderr", io.StringIO())
+    monkeypatch.delenv("AIRFLOW_CTX_TASK_ID", raising=False)
     with progress.shown(None, _native.Control()) as tick:
         assert tick is None
     with caplog.at_level(logging.INFO, "wattline"), progress.shown(True, _native.Control()) as tick:
@@ -46,6 +67,16 @@ def test_nothing_without_a_terminal_unless_asked(monkeypatch, later, caplog) -> 
         later[0] = 11.0
         tick()
     assert len(caplog.records) == 1 and "readings" in caplog.records[0].message
+
+
+def test_a_task_of_airflow_gets_log_lines(monkeypatch, later, caplog) -> None:
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    monkeypatch.setenv("AIRFLOW_CTX_TASK_ID", "load")
+    with caplog.at_level(logging.INFO, "wattline"), progress.shown(None, _native.Control()) as tick:
+        assert tick is not None
+        later[0] = 11.0
+        tick()
+    assert len(caplog.records) == 1
 
 
 def test_false_is_silent_on_a_terminal_too(monkeypatch) -> None:

@@ -162,3 +162,47 @@ def test_stopped_anywhere_the_books_of_the_stops_add_up(tmp_path, source: str) -
             stopper.join()
         counted += report.ledger["readings"]
         assert report.totals["readings"] == counted
+
+
+READ = """
+import signal, sys, time, wattline as wl
+signal.setitimer(signal.ITIMER_REAL, 0.12)
+signal.signal(signal.SIGALRM, signal.default_int_handler)
+try:
+    wl.read_csv([sys.argv[1]] * 400, schema="household", threads=1)
+except KeyboardInterrupt:
+    time.sleep(0.5)
+    before = time.process_time()
+    time.sleep(0.5)
+    print("stopped", time.process_time() - before < 0.2)
+"""
+
+
+def test_ctrl_c_ends_the_work_of_a_read(uci) -> None:
+    done = python(READ, uci)
+    assert done.stdout == "stopped True\n", done
+
+
+def test_a_failed_run_says_what_it_had_done(tmp_path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("at,v\n2026-01-01 00:00,1\n2026-01-01 00:30,x\n")
+    made = wl.Pipeline("p", source=path, schema=_schema(), grains="1h", sinks=tmp_path / "out.db")
+    for run in (lambda: made.run(progress=False), lambda: list(made.follow())):
+        with pytest.raises(wl.RejectLimit) as caught:
+            run()
+        assert caught.value.report is not None
+        assert (caught.value.report.pipeline, caught.value.report.outcome) == ("p", "failed")
+    with pytest.raises(wl.RejectLimit) as caught:
+        wl.windows(path, "1h", schema=_schema())
+    assert caught.value.report is not None
+
+
+def _schema() -> wl.Schema:
+    return wl.Schema(
+        columns=[
+            {"name": "at", "type": "timestamp", "role": "time"},
+            {"name": "v", "type": "float", "role": "measure", "measure": "gauge"},
+        ],
+        tz="UTC",
+        sensor_id="m",
+    )

@@ -5,7 +5,7 @@ use wattline::pipeline::policy::{OnConflict, OnDuplicate, OnLate};
 use wattline::pipeline::task::{Limits, TaskConfig, Wants};
 use wattline::reject::OnReject;
 use wattline::schema::{Aggregate, Measure, MeasureKind};
-use wattline::source::Order;
+use wattline::source::{FileName, Order};
 use wattline::time::{Grain, Zone};
 use wattline::window::{Plan, StepKnown, WindowSpec};
 
@@ -111,7 +111,11 @@ impl Scenario {
             spec_json: "{}".into(),
             tzdata: "t".into(),
             plan: plan(self.on_late == OnLate::Correct),
-            files: vec!["f".into()],
+            files: vec![FileName {
+                name: "f".into(),
+                stream: "f".into(),
+                mended: false,
+            }],
             bounded: self.bounded,
             order,
             lateness: self.lateness,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from .. import Pipeline, windows
+from .. import Pipeline
 from ..errors import UsageError
+from ..options import PipelineOptions, WindowOptions
 
 #: Option: type, flag (by default the option's name), help.
 FLAGS: dict[str, tuple[Any, str | None, str]] = {
@@ -64,12 +65,12 @@ def _parameter(name: str, kind: Any, flag: str | None, said: str) -> inspect.Par
 
 def of_pipeline() -> list[str]:
     """Every option of a pipeline that has a flag."""
-    return [name for name in inspect.signature(Pipeline).parameters if name != "source"]
+    return [name for name in FLAGS if name == "name" or name in get_type_hints(PipelineOptions)]
 
 
 def of_windows() -> list[str]:
     """Every option of ``windows`` that has a flag."""
-    return [name for name in inspect.signature(windows).parameters if name in FLAGS]
+    return [name for name in FLAGS if name == "grains" or name in get_type_hints(WindowOptions)]
 
 
 def with_flags(names: list[str]) -> Callable[[Callable[..., None]], Callable[..., None]]:

@@ -151,11 +151,14 @@ def rejects_command(
 ) -> None:
     """Exports the records that cannot be read, and reads them once they are mended.
 
-    Export, mend the column `raw` in an editor, replay:
+    Export, mend the column `raw` in an editor, look at what reads now, commit it:
 
     \b
     wattline rejects meter.csv -s meter.toml -o mend.csv
-    wattline rejects --replay mend.csv meter.csv -s meter.toml -o mended.parquet
+    wattline rejects --replay mend.csv meter.csv -s meter.toml
+    wattline run meter.csv mend.csv --schema meter.toml --grain 1h --sink sqlite:///out.db
+
+    A run takes the export beside the file it came from, and commits its records exactly once.
     """
     if replay_file is not None:
         table = replay(replay_file, sources, schema=schema)

@@ -71,7 +71,8 @@ def run_command(
 ) -> None:
     """Runs a pipeline: reads, computes windows, commits them exactly once, and prints the books.
 
-    Run again, it goes on where it was; the same file again changes nothing.
+    Run again, it goes on where it was; the same file again changes nothing. A mended export of `wattline rejects`
+    is named beside the file it came from.
 
     Examples:
 

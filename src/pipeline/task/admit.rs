@@ -7,12 +7,12 @@ use crate::flush::Decision;
 use crate::pipeline::policy::{OnConflict, OnDuplicate, OnLate};
 use crate::reject::{OnReject, Reject};
 use crate::schema::{Quality, Readings};
+use crate::source::FileName;
 use crate::transform::{Found, Reach, Released, end, ranges, select};
 use crate::window::{Delta, Keep, Watermark, late_masks};
 use crate::{Error, Kind, Result};
 use arrow_array::Array;
 use arrow_buffer::BooleanBuffer;
-use std::sync::Arc;
 
 /// In a bounded read the watermark does not follow the rows: seen from it they all lie this far ahead.
 const FAR: i64 = 1 << 60;
@@ -86,7 +86,7 @@ impl Live {
 
     fn ahead_reject(&self, readings: &Readings, i: usize) -> Reject {
         Reject {
-            file: self.file(readings),
+            file: self.file(readings).name,
             line: 0,
             byte: 0,
             row: readings.row(i),
@@ -103,7 +103,7 @@ impl Live {
         readings: Readings,
         delta: Option<Delta>,
     ) -> Result<(Readings, Option<Delta>)> {
-        if !c.bounded || readings.is_empty() {
+        if !c.bounded || readings.is_empty() || self.file(&readings).mended {
             return Ok((readings, delta));
         }
         let ordered = delta.as_ref().is_some_and(|d| d.stats().strictly_ordered);
@@ -414,9 +414,9 @@ impl Live {
         Ok(())
     }
 
-    pub(super) fn file(&self, readings: &Readings) -> Arc<str> {
-        let name = self.files.get(readings.file as usize);
-        name.cloned().unwrap_or_else(|| Arc::from(""))
+    pub(super) fn file(&self, readings: &Readings) -> FileName {
+        let file = self.files.get(readings.file as usize);
+        file.cloned().unwrap_or_default()
     }
 }
 

@@ -4,7 +4,7 @@ use crate::flush::{Flush, FlushId, Head, Positions, ReadPlan};
 use crate::pipeline::policy::{OnConflict, OnDuplicate, OnLate};
 use crate::reject::OnReject;
 use crate::sink::Owned;
-use crate::source::{Order, SourceBatch};
+use crate::source::{FileName, Order, SourceBatch};
 use crate::window::Plan;
 use crate::{Error, Result};
 use std::sync::Arc;
@@ -49,8 +49,8 @@ pub struct TaskConfig {
     pub tzdata: String,
     /// The windows asked for.
     pub plan: Arc<Plan>,
-    /// Names of the source's files, by `Readings::file`.
-    pub files: Vec<Arc<str>>,
+    /// The source's files, by `Readings::file`.
+    pub files: Vec<FileName>,
     /// Whether the source ends by itself.
     pub bounded: bool,
     /// How the bounded read learns what may still come.

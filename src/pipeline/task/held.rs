@@ -3,18 +3,19 @@
 use super::tables;
 use crate::flush::{table, untable};
 use crate::schema::{Readings, RowIds, SensorKeys, Step};
+use crate::source::FileName;
 use crate::transform::{Held, end};
 use crate::window::{Plan, StepKnown};
 use crate::{Error, Kind, Result};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type, TimestampMicrosecondType};
-use arrow_array::{Array, Int64Array, RecordBatch};
+use arrow_array::{Array, Int64Array, RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema};
 use hashbrown::HashMap;
 use std::sync::Arc;
 
 /// All rows held back.
-pub(super) fn encode(held: &Held, files: &[Arc<str>]) -> Result<Vec<u8>> {
+pub(super) fn encode(held: &Held, files: &[FileName]) -> Result<Vec<u8>> {
     let mut out = Vec::new();
     for readings in held.waiting() {
         let bytes = table(&rows(readings, files)?)?;
@@ -24,9 +25,9 @@ pub(super) fn encode(held: &Held, files: &[Arc<str>]) -> Result<Vec<u8>> {
     Ok(out)
 }
 
-fn rows(readings: &Readings, files: &[Arc<str>]) -> Result<RecordBatch> {
-    let file = files.get(readings.file as usize).map_or("", |f| f);
-    let table = tables::readings_rows(readings, file)?;
+fn rows(readings: &Readings, files: &[FileName]) -> Result<RecordBatch> {
+    let file = files.get(readings.file as usize).cloned();
+    let table = tables::readings_rows(readings, &file.unwrap_or_default())?;
     let mut fields: Vec<Field> = table
         .schema()
         .fields()
@@ -42,7 +43,7 @@ fn rows(readings: &Readings, files: &[Arc<str>]) -> Result<RecordBatch> {
 }
 
 /// Reads them back; files not in the list are added.
-pub(super) fn decode(mut bytes: &[u8], plan: &Plan, files: &mut Vec<Arc<str>>) -> Result<Held> {
+pub(super) fn decode(mut bytes: &[u8], plan: &Plan, files: &mut Vec<FileName>) -> Result<Held> {
     let mut held = Held::default();
     while !bytes.is_empty() {
         let (length, rest) = bytes.split_first_chunk::<8>().ok_or_else(damaged)?;
@@ -54,7 +55,7 @@ pub(super) fn decode(mut bytes: &[u8], plan: &Plan, files: &mut Vec<Arc<str>>) -
     Ok(held)
 }
 
-fn readings(rows: &RecordBatch, plan: &Plan, files: &mut Vec<Arc<str>>) -> Option<Readings> {
+fn readings(rows: &RecordBatch, plan: &Plan, files: &mut Vec<FileName>) -> Option<Readings> {
     let measures = &plan.measures;
     let n = rows.num_rows();
     let text = |name: &str| rows.column_by_name(name)?.as_string_opt::<i32>();
@@ -67,12 +68,14 @@ fn readings(rows: &RecordBatch, plan: &Plan, files: &mut Vec<Arc<str>>) -> Optio
                 .clone(),
         );
     }
-    let (sensors, quality, file, steps) = (
-        text("sensor_id")?,
-        text("quality")?,
-        text("file")?,
-        whole("step")?,
-    );
+    let (sensors, quality, steps) = (text("sensor_id")?, text("quality")?, whole("step")?);
+    let (file, stream) = (text("file")?, text("stream")?);
+    let first = |texts: &StringArray| if n > 0 { texts.value(0) } else { "" }.into();
+    let named = FileName {
+        name: first(file),
+        stream: first(stream),
+        mended: false,
+    };
     let mut names: Vec<Arc<str>> = Vec::new();
     let mut codes: HashMap<&str, u32> = HashMap::new();
     let codes = (0..n).map(|i| {
@@ -105,14 +108,15 @@ fn readings(rows: &RecordBatch, plan: &Plan, files: &mut Vec<Arc<str>>) -> Optio
             StepKnown::Rows if steps.null_count() == 0 => Step::Rows(steps.values().clone()),
             _ => Step::Unknown,
         },
-        file: number(files, if n > 0 { file.value(0) } else { "" }),
+        file: number(files, named),
         rows: RowIds::Listed(whole("row")?.values().iter().map(|r| *r as u64).collect()),
     })
 }
 
-fn number(files: &mut Vec<Arc<str>>, name: &str) -> u32 {
-    let at = files.iter().position(|f| &**f == name).unwrap_or_else(|| {
-        files.push(name.into());
+fn number(files: &mut Vec<FileName>, file: FileName) -> u32 {
+    let known = files.iter().position(|f| f.stream == file.stream);
+    let at = known.unwrap_or_else(|| {
+        files.push(file);
         files.len() - 1
     });
     at as u32

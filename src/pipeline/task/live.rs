@@ -6,10 +6,10 @@ use super::held;
 use crate::flush::{Flush, FlushId, Head, Positions};
 use crate::ledger::Ledger;
 use crate::sink::Owned;
+use crate::source::FileName;
 use crate::transform::{Dedupe, Held};
 use crate::window::Open;
 use crate::{Error, Kind, Result};
-use std::sync::Arc;
 
 /// A fold is made when the changes since the last one outweigh it by this, bytes.
 const SLACK: usize = 64 << 10;
@@ -25,7 +25,7 @@ pub(super) struct Live {
     pub open: Open,
     pub dedupe: Dedupe,
     pub held: Held,
-    pub files: Vec<Arc<str>>,
+    pub files: Vec<FileName>,
     pub gather: Gather,
     /// Greatest end of interval of an admitted reading.
     pub max_end: Option<i64>,

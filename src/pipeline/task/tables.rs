@@ -1,9 +1,10 @@
 //! Readings as rows of a table: the readings themselves, and those put aside with their reason.
 //!
-//! `sensor_id, time, <measures>, quality, file, row`, and for late rows `reason, grains` (the names of the grains
+//! `sensor_id, time, <measures>, quality, file, stream, row`, and for late rows `reason, grains` (the names of the grains
 //! the row is late for, comma separated).
 
 use crate::schema::{Measure, Readings, SensorKeys};
+use crate::source::FileName;
 use crate::{Error, Kind, Result};
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow_buffer::BooleanBuffer;
@@ -36,19 +37,20 @@ fn fields(measures: &[Measure]) -> Vec<Field> {
     );
     fields.push(Field::new("quality", DataType::Utf8, false));
     fields.push(Field::new("file", DataType::Utf8, false));
+    fields.push(Field::new("stream", DataType::Utf8, false));
     fields.push(Field::new("row", DataType::Int64, false));
     fields
 }
 
 /// All rows as a table.
-pub fn readings_rows(readings: &Readings, file: &str) -> Result<RecordBatch> {
+pub fn readings_rows(readings: &Readings, file: &FileName) -> Result<RecordBatch> {
     table(readings_schema(&readings.measures), columns(readings, file))
 }
 
 /// All rows as a table of late readings.
 pub fn late_rows(
     readings: &Readings,
-    file: &str,
+    file: &FileName,
     reasons: Vec<&str>,
     grains: Vec<String>,
 ) -> Result<RecordBatch> {
@@ -83,7 +85,7 @@ fn defect(e: arrow_schema::ArrowError) -> Error {
     .because(e)
 }
 
-fn columns(readings: &Readings, file: &str) -> Vec<ArrayRef> {
+fn columns(readings: &Readings, file: &FileName) -> Vec<ArrayRef> {
     let n = readings.len();
     let time = TimestampMicrosecondArray::new(readings.time.clone(), None).with_timezone("UTC");
     let mut columns: Vec<ArrayRef> = vec![Arc::new(sensors(readings)), Arc::new(time)];
@@ -94,9 +96,10 @@ fn columns(readings: &Readings, file: &str) -> Vec<ArrayRef> {
             .map(|v| Arc::new(v.clone()) as ArrayRef),
     );
     columns.push(Arc::new(quality(readings)));
-    columns.push(Arc::new(StringArray::from_iter_values(
-        std::iter::repeat_n(file, n),
-    )));
+    for text in [&file.name, &file.stream] {
+        let same = std::iter::repeat_n(&**text, n);
+        columns.push(Arc::new(StringArray::from_iter_values(same)));
+    }
     columns.push(Arc::new(Int64Array::from_iter_values(
         (0..n).map(|i| readings.row(i) as i64),
     )));

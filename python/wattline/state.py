@@ -1,0 +1,106 @@
+"""What ``check`` found and what ``state`` holds: ``Findings``, ``State``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+from . import _native, display
+from ._native import Table
+from .ledger import Ledger
+
+__all__ = ["Finding", "Findings", "State"]
+
+
+class Finding(NamedTuple):
+    """One thing that ``check`` found: ``level`` is ``info``, ``warning`` or ``error``."""
+
+    level: str
+    at: str
+    message: str
+
+
+class Findings(tuple[Finding, ...]):
+    """What ``check`` found, in order; ``ok`` says whether a run would start."""
+
+    __slots__ = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is no error."""
+        return all(finding.level != "error" for finding in self)
+
+    def __repr__(self) -> str:
+        return display.grid(["", "at", "what"], self, [False] * 3, full=True)
+
+    def _repr_html_(self) -> str:
+        return display.html(["", "at", "what"], self, [False] * 3)
+
+
+class State(Mapping[str, Any]):
+    """What the home of a pipeline holds.
+
+    As tables: ``head`` (the newest decided flush), ``positions`` (how far each stream was counted), ``watermarks``,
+    ``open_windows``. Also a mapping of the same facts as plain values, for JSON: ``state["head"]["n"]``.
+    """
+
+    def __init__(self, held: str, tables: Sequence[Table], spec: str) -> None:
+        self._held: dict[str, Any] = json.loads(held)
+        self._spec = spec
+        self.head, self.positions, self.watermarks = tables
+
+    @property
+    def open_windows(self) -> Table:
+        """The windows that are open, as rows of a windows table with ``final`` false. Looks again into the home.
+
+        The source says what the measures are, so it must be there; raises what ``Pipeline.check`` would find.
+        """
+        return _native.open_windows(self._spec)
+
+    def __getitem__(self, name: str) -> Any:
+        return self._held[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._held)
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    @property
+    def ledger(self) -> Ledger | None:
+        """Counters since the pipeline's beginning; ``None`` before its first flush."""
+        return Ledger(self["totals"]) if self["totals"] else None
+
+    def _facts(self) -> list[tuple[str, str]]:
+        held = self._held
+        facts = [("pipeline", held["pipeline"]), ("epoch", held["epoch"])]
+        if held["head"]:
+            facts += [("newest flush", held["head"]["n"]), ("time zone data", held["tzdata"])]
+            facts += [("read up to", _position(position)) for position in held["positions"]]
+        if held["watermark"] is not None:
+            facts.append(("watermark", _instant(held["watermark"])))
+        if held["read_under_way"]:
+            facts.append(("under way", "a read that the next run ends first"))
+        if held["unapplied"]:
+            facts.append(("not shown yet", f"{held['unapplied']} flushes: the next run applies them"))
+        return [(name, str(value)) for name, value in facts]
+
+    def __repr__(self) -> str:
+        books = f"\n{self.ledger!r}" if self.ledger else ""
+        facts = [*self._facts(), ("tables", "head, positions, watermarks, open_windows")]
+        return display.pairs_text("State", facts) + books
+
+    def _repr_html_(self) -> str:
+        books = self.ledger._repr_html_() if self.ledger else ""
+        return display.html(["state", ""], self._facts(), [False] * 2) + books
+
+
+def _position(position: Mapping[str, Any]) -> str:
+    where = position["path"] or position["stream"]
+    return f"{where}: byte {position['at']:,}, row {position['row']:,}"
+
+
+def _instant(micros: int) -> str:
+    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=micros)).isoformat()

@@ -1,0 +1,63 @@
+//! Checks and states: what a run would meet, and what a home holds.
+
+use super::block;
+use super::pipeline::handed;
+use super::spec::spec_of;
+use super::table::Table;
+use crate::pipeline;
+use arrow_array::RecordBatch;
+use pyo3::prelude::*;
+
+/// Level, place and sentence of each thing found.
+#[pyfunction]
+pub(super) fn check(
+    py: Python<'_>,
+    spec: &str,
+    data: Option<&Bound<'_, PyAny>>,
+) -> PyResult<Vec<(String, String, String)>> {
+    let (spec, data) = (spec_of(py, spec)?, handed(data)?);
+    let found = block::block(py, move || pipeline::check(&spec, data))?;
+    let plain = |f: pipeline::Finding| (format!("{:?}", f.level).to_lowercase(), f.at, f.message);
+    Ok(found.into_iter().map(plain).collect())
+}
+
+/// What a pipeline's home holds: JSON, and its head, positions and watermarks as tables.
+#[pyfunction]
+pub(super) fn state(py: Python<'_>, spec: &str) -> PyResult<(String, Vec<Table>)> {
+    let spec = spec_of(py, spec)?;
+    let (json, tables) = block::block(py, move || {
+        let state = pipeline::state(&spec)?;
+        let tables = [
+            state.head_table()?,
+            state.positions_table()?,
+            state.watermarks_table()?,
+        ];
+        Ok((state_json(&state).to_string(), tables))
+    })?;
+    let table = |batch: RecordBatch| Table::new(batch.schema(), vec![batch]);
+    Ok((json, tables.map(table).into()))
+}
+
+/// The windows that are open in a pipeline's home.
+#[pyfunction]
+pub(super) fn open_windows(py: Python<'_>, spec: &str) -> PyResult<Table> {
+    let spec = spec_of(py, spec)?;
+    let (columns, batches) = block::block(py, move || pipeline::open_windows(&spec))?;
+    Ok(Table::new(columns, batches))
+}
+
+fn state_json(state: &pipeline::State) -> serde_json::Value {
+    let head = state.head.as_ref();
+    serde_json::json!({
+        "pipeline": head.map(|h| &h.pipeline),
+        "epoch": state.epoch,
+        "head": head.map(|h| h.id),
+        "watermark": head.and_then(|h| h.watermark),
+        "positions": head.map(|h| &h.positions),
+        "read_under_way": head.map(|h| h.read.is_some()),
+        "totals": head.map(|h| &h.totals),
+        "tzdata": head.map(|h| &h.tzdata),
+        "records": state.records,
+        "unapplied": state.unapplied,
+    })
+}
