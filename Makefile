@@ -11,7 +11,7 @@ export CARGO_TARGET_DIR ?= $(CURDIR)/target
 SOURCES := $(shell find src presets -type f) Cargo.toml Cargo.lock pyproject.toml
 PYTHON_SOURCES := $(shell find python -name '*.py' -o -name '*.pyi')
 
-.PHONY: help system run histories test test-rust test-python test-services test-sinks test-faults fuzz lint bench bench-sinks services services-down wheel clean
+.PHONY: bench-kafka help system run histories test test-rust test-python test-services test-sinks test-faults fuzz lint bench bench-sinks services services-down wheel clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -96,6 +96,9 @@ bench: $(VENV)/.dev ## the measured tables of the README, beside the peers
 
 bench-sinks: $(VENV)/.dev ## windows into the stores, beside their own clients
 	$(PY) benches/sinks.py
+
+bench-kafka: $(VENV)/.dev ## topics, beside the peers, on a broker of its own
+	PYTHONPATH=. $(PY) benches/kafka.py
 
 clean: ## removes what was built
 	rm -rf target $(VENV) out

@@ -28,7 +28,7 @@ const SLICE: usize = 16 * 1024;
 pub(super) enum Feed {
     File(Box<FileFeed>),
     Table(TableFeed),
-    Live(Simulated, Arc<Packer>, SchemaRef),
+    Live(Box<Simulated>, Arc<Packer>, SchemaRef),
 }
 
 /// A file, held against its schema.
@@ -91,7 +91,7 @@ pub(super) fn open(options: &Options, handed: Option<Handed>) -> Result<Vec<Feed
             let columns = pipeline::simulated_columns(&source)?;
             let canonical = Canonical::infer(&columns, &Overrides::default())?;
             let packer = packer(options, canonical, &columns)?;
-            Ok(vec![Feed::Live(source, packer, columns)])
+            Ok(vec![Feed::Live(Box::new(source), packer, columns)])
         }
         [url, ..] if url.contains("://") => {
             let kind = url.split("://").next().unwrap_or_default();

@@ -47,7 +47,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 /// What loads share.
-pub(self) struct Job<'a> {
+struct Job<'a> {
     options: &'a Options,
     config: Config,
     topic: target::Target,
@@ -56,7 +56,7 @@ pub(self) struct Job<'a> {
 
 /// What one load did.
 #[derive(Default)]
-pub(self) struct Done {
+struct Done {
     /// Counters of what this run sent.
     ledger: Ledger,
     rejects: Vec<Reject>,
