@@ -161,7 +161,7 @@ impl Body {
         let packed = match raw.len() {
             // Too short to be worth a compressor.
             ..SHORT => raw.to_vec(),
-            ..=FRAME => zstd::bulk::compress(raw, LEVEL).map_err(unwritable)?,
+            SHORT..=FRAME => zstd::bulk::compress(raw, LEVEL).map_err(unwritable)?,
             _ => frames(raw)?,
         };
         let stored = if packed.len() < raw.len() {
