@@ -167,12 +167,12 @@ impl<'a> Work<'a> {
 /// Calls `found` for each row that has a value which is no finite number.
 fn not_finite(values: &Float64Array, mut found: impl FnMut(usize)) {
     // One pass without branches first: tables with NaN are rare, and null slots may hold any bits. A finite number
-    // less itself is zero, anything else is NaN.
+    // times zero is zero, anything else is NaN.
     let (chunks, rest) = values.values().as_chunks::<8>();
     let mut left = [0u64; 8];
     for chunk in chunks {
         for (left, v) in left.iter_mut().zip(chunk) {
-            *left |= (v - v).to_bits();
+            *left |= (v * 0.0).abs().to_bits();
         }
     }
     let odd = left.iter().any(|l| *l != 0) || rest.iter().any(|v| !v.is_finite());

@@ -19,8 +19,11 @@ pub(super) struct Sensors {
     pub(super) moved: Vec<u32>,
     is_moved: Vec<bool>,
     /// Names of the last batch and their numbers: a batch is asked for more than once.
-    last: Option<(Arc<[Arc<str>]>, Arc<[u32]>)>,
+    last: Option<Numbered>,
 }
+
+/// The names of a batch and their numbers.
+type Numbered = (Arc<[Arc<str>]>, Arc<[u32]>);
 
 /// The sensors of a batch: a number for each name, and the name of each row.
 pub(super) enum Rows<'a> {
