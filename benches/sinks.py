@@ -130,7 +130,7 @@ class Bench:
         from psycopg2.extras import execute_values
 
         self.fresh(table=True)
-        part = self.rows[:50_000]
+        part = self.rows[:5_000]
         with psycopg2.connect(self.url, options=f"-c search_path={SCHEMA}") as link, link.cursor() as cursor:
             began = time.perf_counter()
             execute_values(cursor, "insert into windows values %s", part, page_size=1000)
@@ -171,7 +171,7 @@ def main() -> int:
             "psycopg3 COPY binary, plain": bench.psycopg_copy,
         }
         if find_spec("psycopg2"):
-            contenders["psycopg2 execute_values, plain (50,000 rows, scaled)"] = bench.execute_values
+            contenders["psycopg2 execute_values, plain (5,000 rows, scaled)"] = bench.execute_values
         if find_spec("adbc_driver_postgresql"):
             contenders["ADBC ingest, plain"] = bench.adbc
         spent: dict[str, list[float]] = {name: [] for name in contenders}
