@@ -47,7 +47,7 @@ test: test-rust test-python test-services test-sinks test-faults fuzz ## every t
 export WATTLINE_HISTORIES ?= 60000
 
 # What the wheel is built with (pyproject.toml).
-FEATURES := python,postgres,kafka
+FEATURES := python,kafka,postgres,cassandra
 
 test-rust: | system
 	cargo test --release --quiet

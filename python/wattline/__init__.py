@@ -12,6 +12,7 @@ from ._native import Reader, Schema, Table, __version__
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from .endpoint import Cassandra, Parquet, Postgres, Sqlite
     from .errors import (
         AmbiguousDates,
         AmbiguousZone,
@@ -33,13 +34,14 @@ if TYPE_CHECKING:
     from .pipeline import Pipeline
     from .reading import read_csv, replay, scan_csv, sniff
     from .report import Report
-    from .sink import Parquet, Postgres, Sink, Sqlite
+    from .sink import Sink
     from .source import simulate
     from .state import Finding, Findings, State
     from .window import Windows, windows
 
 # Everything else is imported when it is first used, so that `import wattline` costs little.
 _ROOMS = {
+    "endpoint": ["Cassandra", "Parquet", "Postgres", "Sqlite"],
     "errors": [
         "AmbiguousDates",
         "AmbiguousZone",
@@ -61,7 +63,7 @@ _ROOMS = {
     "pipeline": ["Pipeline"],
     "reading": ["read_csv", "replay", "scan_csv", "sniff"],
     "report": ["Report"],
-    "sink": ["Parquet", "Postgres", "Sink", "Sqlite"],
+    "sink": ["Sink"],
     "source": ["simulate"],
     "state": ["Finding", "Findings", "State"],
     "window": ["Windows", "windows"],
@@ -71,6 +73,7 @@ _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 __all__ = [
     "AmbiguousDates",
     "AmbiguousZone",
+    "Cassandra",
     "DataLost",
     "EndpointError",
     "Fenced",

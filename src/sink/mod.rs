@@ -43,7 +43,13 @@
 //! | `sqlite` | one transaction decides and writes |
 //! | `parquet` | manifests decide, files are staged and published by rename |
 //! | `postgres` | one transaction decides and writes; bulk goes by COPY before |
+//! | `cassandra` | a conditional step decides, rows are upserted from the record |
 
+#[cfg(feature = "cassandra")]
+mod cassandra;
+#[cfg(not(feature = "cassandra"))]
+#[path = "absent.rs"]
+mod cassandra;
 mod cells;
 mod instant;
 mod lock;
@@ -62,8 +68,8 @@ mod sqlite;
 
 pub use memory::{Memory, MemoryStore};
 pub use spec::{
-    Endpoint, OnSameTime, Parquet, PartitionBy, Postgres, Revisions, SinkSpec, Sqlite, SslMode,
-    Synchronous, password_in,
+    Cassandra, Consistency, Endpoint, OnSameTime, Parquet, PartitionBy, Postgres, Replication,
+    Revisions, SinkSpec, Sqlite, SslMode, Synchronous, password_in,
 };
 
 use crate::flush::{Flush, FlushId, Head};
@@ -223,6 +229,7 @@ pub fn open(spec: &SinkSpec) -> Result<Box<dyn Sink>> {
         Endpoint::Sqlite(at) => Box::new(sqlite::SqliteSink::new(spec, at)),
         Endpoint::Parquet(at) => Box::new(parquet::ParquetSink::new(spec, at)?),
         Endpoint::Postgres(at) => postgres::open(spec, at)?,
+        Endpoint::Cassandra(at) => cassandra::open(spec, at)?,
     })
 }
 
@@ -234,12 +241,13 @@ pub fn open_home(spec: &SinkSpec) -> Result<Box<dyn Home>> {
         Endpoint::Sqlite(at) => Box::new(sqlite::SqliteSink::new(spec, at)),
         Endpoint::Parquet(at) => Box::new(parquet::ParquetSink::new(spec, at)?),
         Endpoint::Postgres(at) => postgres::open(spec, at)?,
+        Endpoint::Cassandra(at) => cassandra::open(spec, at)?,
     })
 }
 
 /// Options that this endpoint has no meaning for are refused, not passed over.
 fn check(spec: &SinkSpec) -> Result<()> {
-    if spec.ttl.is_some() {
+    if spec.ttl.is_some() && !matches!(spec.endpoint, Endpoint::Cassandra(_)) {
         return Err(Error::new(
             Kind::Usage,
             format!(
@@ -249,7 +257,11 @@ fn check(spec: &SinkSpec) -> Result<()> {
         ));
     }
     let mapped = spec.columns.is_some() || spec.key.is_some() || spec.on_same_time.is_some();
-    if mapped && !matches!(spec.endpoint, Endpoint::Sqlite(_) | Endpoint::Postgres(_)) {
+    let database = matches!(
+        spec.endpoint,
+        Endpoint::Sqlite(_) | Endpoint::Postgres(_) | Endpoint::Cassandra(_)
+    );
+    if mapped && !database {
         return Err(Error::new(
             Kind::Usage,
             format!(

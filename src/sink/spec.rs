@@ -1,8 +1,10 @@
 //! What a sink is told: an endpoint (where) and what goes there. Serde; unknown keys are refused.
 
+mod cassandra;
 mod postgres;
 mod url;
 
+pub use cassandra::{Cassandra, Consistency, Replication};
 pub use postgres::{Postgres, SslMode};
 pub use url::password_in;
 
@@ -124,6 +126,8 @@ pub enum Endpoint {
     Parquet(Parquet),
     /// A PostgreSQL server.
     Postgres(Postgres),
+    /// A keyspace of Cassandra or ScyllaDB.
+    Cassandra(Cassandra),
 }
 
 /// An SQLite file and how it is written.
@@ -265,10 +269,11 @@ impl Endpoint {
             Some(("postgresql" | "postgres", rest)) => {
                 Ok(Endpoint::Postgres(Postgres::parse(rest)?))
             }
+            Some(("cassandra", rest)) => Cassandra::parse(rest).map(Endpoint::Cassandra),
             Some((scheme, _)) => Err(Error::new(
                 Kind::Usage,
                 format!(
-                    "{scheme}:// is no endpoint of this version; use sqlite://, parquet://, postgresql://, memory: or a path"
+                    "{scheme}:// is no endpoint of this version; use sqlite://, parquet://, postgresql://, cassandra://, memory: or a path"
                 ),
             )),
             None if text == "memory:" => Ok(Endpoint::Memory),
@@ -314,6 +319,7 @@ impl fmt::Display for Endpoint {
             Endpoint::Sqlite(s) => write!(f, "sqlite://{}", s.path.display()),
             Endpoint::Parquet(p) => write!(f, "parquet://{}", p.path.display()),
             Endpoint::Postgres(p) => p.fmt(f),
+            Endpoint::Cassandra(c) => c.fmt(f),
         }
     }
 }
@@ -325,6 +331,7 @@ enum Typed {
     Sqlite(Sqlite),
     Parquet(Parquet),
     Postgres(Postgres),
+    Cassandra(Cassandra),
 }
 
 impl<'de> Deserialize<'de> for Endpoint {
@@ -339,7 +346,7 @@ impl<'de> serde::de::Visitor<'de> for EndpointVisitor {
     type Value = Endpoint;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a URL, a path, or a table with type = \"sqlite\" | \"parquet\" | \"postgres\" | \"memory\"")
+        f.write_str("a URL, a path, or a table with type = \"sqlite\" | \"parquet\" | \"postgres\" | \"cassandra\" | \"memory\"")
     }
 
     fn visit_str<E: serde::de::Error>(self, text: &str) -> std::result::Result<Endpoint, E> {
@@ -355,6 +362,7 @@ impl<'de> serde::de::Visitor<'de> for EndpointVisitor {
             Typed::Sqlite(s) => Endpoint::Sqlite(s),
             Typed::Parquet(p) => Endpoint::Parquet(p),
             Typed::Postgres(p) => Endpoint::Postgres(p),
+            Typed::Cassandra(c) => Endpoint::Cassandra(c),
         })
     }
 }

@@ -16,7 +16,7 @@ GRAINS = ["15min", "1h", "1d", "1mo"]
 def pipeline(folder: Path, home: str, take_over: bool = False) -> wl.Pipeline:
     """SQLite and Parquet together, each taking windows, readings and rejects; HOME decides.
 
-    HOME `postgres` decides for all three; `sqlite+postgres`: SQLite decides for all three.
+    HOME `postgres` (or `cassandra`) decides for all three; `sqlite+postgres`: SQLite decides for all three.
     """
     sqlite, parquet = wl.Sqlite(folder / "out.db"), folder / "parquet"
     sinks = {
@@ -27,6 +27,9 @@ def pipeline(folder: Path, home: str, take_over: bool = False) -> wl.Pipeline:
         url, schema = os.environ["WATTLINE_TEST_POSTGRES"], os.environ["WATTLINE_TEST_SCHEMA"]
         server = f"{url}{'&' if '?' in url else '?'}schema={schema}"
         sinks["postgres"] = [wl.Sink(server, what) for what in ("windows", "readings", "rejects")]
+    if "cassandra" in home:
+        keyspace = f"{os.environ['WATTLINE_TEST_CASSANDRA']}/{os.environ['WATTLINE_TEST_KEYSPACE']}"
+        sinks["cassandra"] = [wl.Sink(keyspace, what) for what in ("windows", "readings", "rejects")]
     first = home.split("+")[0]
     others = [sink for name, taking in sinks.items() if name != first for sink in taking]
     return wl.Pipeline(

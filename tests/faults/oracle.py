@@ -7,6 +7,7 @@ import os
 import random
 import sqlite3
 from collections import defaultdict
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -115,8 +116,28 @@ def postgres_windows(folder: Path, grain: str) -> list[tuple]:
     return asked(f"select {', '.join(COLUMNS)} from windows where grain = '{grain}' and readings > 0")
 
 
+def cassandra_asked(select: str) -> list[tuple]:
+    """Rows of the keyspace under test; instants in UTC as the others have them."""
+    from cassandra.cluster import Cluster
+
+    host, port = os.environ["WATTLINE_TEST_CASSANDRA"].removeprefix("cassandra://").split(",")[0].rsplit(":", 1)
+    with Cluster([host], port=int(port)) as cluster:
+        rows = cluster.connect(os.environ["WATTLINE_TEST_KEYSPACE"]).execute(select)
+        known = [tuple(v.replace(tzinfo=UTC) if isinstance(v, datetime) else v for v in row) for row in rows]
+    return known
+
+
+def cassandra_windows(folder: Path, grain: str) -> list[tuple]:
+    rows = cassandra_asked(f"select {', '.join(COLUMNS)} from windows where grain = '{grain}' allow filtering")
+    return [row for row in rows if row[2] > 0]
+
+
 def with_postgres() -> bool:
     return "WATTLINE_TEST_SCHEMA" in os.environ
+
+
+def with_cassandra() -> bool:
+    return "WATTLINE_TEST_KEYSPACE" in os.environ
 
 
 def complaints(sent: Sent, folder: Path, grains: list[str]) -> list[str]:
@@ -124,6 +145,7 @@ def complaints(sent: Sent, folder: Path, grains: list[str]) -> list[str]:
     wrong = []
     stores = [("sqlite", sqlite_windows), ("parquet", parquet_windows)]
     stores += [("postgres", postgres_windows)] if with_postgres() else []
+    stores += [("cassandra", cassandra_windows)] if with_cassandra() else []
     for grain in grains:
         due = sent.windows(grain)
         for store, read in stores:
@@ -153,11 +175,13 @@ def raw_complaints(sent: Sent, folder: Path) -> list[str]:
         wrong.append(f"parquet readings: {len(filed)} rows, {len(due)} were sent")
     if rejects != sent.rejects:
         wrong.append(f"rejects: {rejects}, {sent.rejects} were sent")
-    return wrong + (postgres_raw_complaints(sent, due) if with_postgres() else [])
+    wrong += server_complaints("postgres", asked, sent, due) if with_postgres() else []
+    wrong += server_complaints("cassandra", cassandra_asked, sent, due) if with_cassandra() else []
+    return wrong
 
 
-def postgres_raw_complaints(sent: Sent, due: list[tuple]) -> list[str]:
-    held = sorted(asked("select sensor_id, time, load from readings"))
-    rejects = asked("select count(*) from rejects")[0][0]
-    wrong = [] if held == due else [f"postgres readings: {len(held)} rows, {len(due)} were sent"]
-    return wrong + ([] if rejects == sent.rejects else [f"postgres rejects: {rejects}, {sent.rejects} were sent"])
+def server_complaints(store: str, ask: Callable[[str], list[tuple]], sent: Sent, due: list[tuple]) -> list[str]:
+    held = sorted(ask("select sensor_id, time, load from readings"))
+    rejects = ask("select count(*) from rejects")[0][0]
+    wrong = [] if held == due else [f"{store} readings: {len(held)} rows, {len(due)} were sent"]
+    return wrong + ([] if rejects == sent.rejects else [f"{store} rejects: {rejects}, {sent.rejects} were sent"])

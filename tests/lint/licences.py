@@ -18,7 +18,15 @@ def acceptable(expression: str) -> bool:
 
 
 def main() -> int:
-    command = ["cargo", "metadata", "--format-version", "1", "--locked", "--features", "python,postgres,kafka"]
+    command = [
+        "cargo",
+        "metadata",
+        "--format-version",
+        "1",
+        "--locked",
+        "--features",
+        "python,kafka,postgres,cassandra",
+    ]
     packages = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)["packages"]
     wrong = [f"{p['name']} {p['version']}: {p['license']}" for p in packages if not acceptable(p["license"] or "none")]
     print("\n".join(wrong) or f"licences: {len(packages)} crates, all compatible with Apache-2.0")

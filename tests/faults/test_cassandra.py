@@ -1,0 +1,148 @@
+"""Cassandra as home and as follower, while its clients are killed, frozen and its node is killed."""
+
+import signal
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from cassandra.cluster import Cluster
+
+from drive import GRAINS
+from oracle import Sent, complaints
+from test_kill import (
+    SEEDS,
+    finish,
+    flushes,
+    frozen_owner,
+    killed_then_run,
+    noticed_defect,
+    run,
+    start,
+    wait_stopped,
+    zombie_complaints,
+)
+from tests.services import Cassandra
+
+POINTS = [
+    "before_decide", "between_record_and_head", "after_decide", "before_apply", "between_rows_and_applied",
+    "after_apply",
+]  # fmt: skip
+
+
+@pytest.fixture
+def keyspace(cassandra: Cassandra, monkeypatch: pytest.MonkeyPatch) -> Callable[[], str]:
+    """Makes an empty keyspace and points the runs and the oracle at it."""
+
+    def make(server: Cassandra = cassandra) -> str:
+        name = f"faults_{uuid.uuid4().hex[:12]}"
+        with Cluster([server.addresses[0]], port=server.port) as cluster:
+            replication = "{'class': 'SimpleStrategy', 'replication_factor': 1}"
+            cluster.connect().execute(f"CREATE KEYSPACE {name} WITH replication = {replication}")
+        monkeypatch.setenv("WATTLINE_TEST_CASSANDRA", server.url)
+        monkeypatch.setenv("WATTLINE_TEST_KEYSPACE", name)
+        return name
+
+    return make
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_killed_anywhere_all_stores_hold_what_was_sent(tmp_path: Path, keyspace, point: str) -> None:
+    kills = 0
+    for seed in SEEDS:
+        keyspace()
+        folder = tmp_path / str(seed)
+        killed, sent = killed_then_run(folder, "cassandra", point, seed)
+        kills += killed
+        assert complaints(sent, folder, GRAINS) == [], f"seed {seed}, point {point}"
+    assert kills > 0, f"no process was killed: the point {point} is never passed"
+
+
+@pytest.mark.parametrize("point", ["before_apply", "between_rows_and_applied"])
+def test_a_follower_is_brought_up_to_date(tmp_path: Path, keyspace, point: str) -> None:
+    for seed in SEEDS:
+        keyspace()
+        folder = tmp_path / str(seed)
+        _, sent = killed_then_run(folder, "sqlite+cassandra", point, seed)
+        assert complaints(sent, folder, GRAINS) == [], f"seed {seed}, point {point}"
+
+
+@pytest.mark.parametrize("home", ["cassandra", "sqlite+cassandra"])
+def test_run_again_changes_nothing(tmp_path: Path, keyspace, home: str) -> None:
+    keyspace()
+    sent = Sent(7)
+    sent.write(tmp_path)
+    assert int(flushes(tmp_path, home)) > 3, "the test wants a run of many flushes"
+    assert flushes(tmp_path, home) == "0"
+    assert complaints(sent, tmp_path, GRAINS) == []
+
+
+@pytest.mark.parametrize("point", ["before_decide", "between_record_and_head", "after_decide", "before_apply"])
+def test_a_zombie_is_fenced(tmp_path: Path, keyspace, point: str) -> None:
+    for seed in SEEDS:
+        keyspace()
+        folder = tmp_path / str(seed)
+        code, said, sent = frozen_owner(folder, "cassandra", seed, point)
+        assert zombie_complaints(code, said, sent, folder) == [], f"seed {seed}"
+
+
+def test_two_copies_one_works_the_other_is_told_so(tmp_path: Path, keyspace) -> None:
+    keyspace()
+    sent = Sent(3)
+    sent.write(tmp_path)
+    first = start(tmp_path, "cassandra", WATTLINE_FAULT="before_decide:2:stop")
+    try:
+        wait_stopped(first)
+        code, said = run(tmp_path, "cassandra")
+        assert code == 1, said
+        assert "Fenced" in said, said
+        assert str(first.pid) in said, said
+    finally:
+        first.send_signal(signal.SIGCONT)
+    code, said = finish(first)
+    assert code == 0, said
+    assert complaints(sent, tmp_path, GRAINS) == []
+
+
+@pytest.mark.parametrize("home", ["cassandra", "sqlite+cassandra"])
+def test_a_node_that_is_killed_and_comes_back(tmp_path: Path, keyspace, home: str) -> None:
+    with Cassandra() as server:
+        for seed, point in enumerate(["between_record_and_head", "between_rows_and_applied"]):
+            keyspace(server)
+            folder = tmp_path / str(seed)
+            sent = Sent(seed)
+            sent.write(folder)
+            owner = start(
+                folder,
+                home,
+                WATTLINE_FAULT=f"{point}:{3 + seed}:stop" if home == "cassandra" else "before_apply:5:stop",
+            )
+            try:
+                wait_stopped(owner)
+                server.kill()
+            finally:
+                owner.send_signal(signal.SIGCONT)
+            server.start()
+            code, said = finish(owner)
+            assert code == 0, f"{point}: {said}"
+            assert complaints(sent, folder, GRAINS) == [], point
+
+
+class TestBrokenBuildsAreNoticed:
+    """The harness proves something only if these defects fail it."""
+
+    def test_the_position_before_the_decision(self, tmp_path: Path, keyspace) -> None:
+        def noticed(seed: int) -> bool:
+            keyspace()
+            return noticed_defect(tmp_path / str(seed), "before_decide", seed, "early_position", home="cassandra")
+
+        assert any(noticed(seed) for seed in SEEDS)
+
+    def test_no_epoch_check(self, tmp_path: Path, keyspace) -> None:
+        for seed in SEEDS:
+            keyspace()
+            folder = tmp_path / str(seed)
+            code, said, sent = frozen_owner(folder, "cassandra", seed, "before_decide", WATTLINE_BROKEN="no_epoch")
+            if zombie_complaints(code, said, sent, folder):
+                return
+        raise AssertionError("a build that does not check epochs passed every test")
