@@ -45,6 +45,9 @@ impl Dataset {
         let mut inputs = VecDeque::new();
         let mut columns: Option<(Arc<str>, SchemaRef)> = None;
         for spec in input::expand(paths)? {
+            if options.stop.load(std::sync::atomic::Ordering::Relaxed) {
+                return Err(Error::new(Kind::Interrupted, "the read was stopped"));
+            }
             let (spec, plan) = planned(spec, &choice, only, &options)?;
             let (first, known) = columns.get_or_insert_with(|| (spec.name.clone(), plan.schema()));
             same_columns((first, known), (&spec.name, &plan.schema()))?;

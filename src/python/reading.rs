@@ -66,7 +66,8 @@ fn opened(
     options: ReadOptions,
 ) -> PyResult<Dataset> {
     let choice = choice(schema)?;
-    block::block(py, move || {
+    let stop = options.stop.clone();
+    block::stoppable(py, &stop, move || {
         Dataset::open(&paths, choice, columns.as_deref(), options)
     })
 }
