@@ -6,7 +6,7 @@ use super::pack::Packed;
 use super::progress::{self, Progress};
 use super::{Done, Job};
 use crate::flush::Position;
-use crate::kafka::{Config, ORIGIN, Outgoing, Producer, Settled, partition_of};
+use crate::kafka::{Config, Isolation, ORIGIN, Outgoing, Producer, Settled, partition_of};
 use crate::reject::OnReject;
 use crate::{Error, Kind, Result, faults};
 use std::collections::HashMap;
@@ -57,7 +57,13 @@ enum Attempt {
 fn exact(job: &Job<'_>, feed: &Feed) -> Result<Done> {
     let wait = job.options.progress_timeout()?;
     let progress = progress::topic(&job.config, &job.options.progress_topic)?;
-    let mut known = feed.known(&progress::committed(&progress, &job.topic.id, wait)?)?;
+    // A first look, for the name alone: what this very load left open when it was killed is not waited for.
+    let mut known = feed.known(&progress::committed(
+        &progress,
+        &job.topic.id,
+        Isolation::Committed,
+        wait,
+    )?)?;
     let mut all = Done::default();
     let mut failures = 0;
     let mut unsure: Option<(Position, Done)> = None;
@@ -65,7 +71,12 @@ fn exact(job: &Job<'_>, feed: &Feed) -> Result<Done> {
         let id = format!("wattline-{}-{:.32}", job.topic.id, name_of(&known.stream));
         let producer = Producer::new(&job.config, Some(&id))?;
         // Only now nobody else can commit under this name: what is committed is the truth.
-        let settled = feed.known(&progress::committed(&progress, &job.topic.id, wait)?)?;
+        let settled = feed.known(&progress::committed(
+            &progress,
+            &job.topic.id,
+            Isolation::Uncommitted,
+            wait,
+        )?)?;
         if settled.stream != known.stream {
             known = settled;
             continue;

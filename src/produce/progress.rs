@@ -83,14 +83,16 @@ pub(super) fn topic(config: &Config, name: &str) -> Result<Config> {
     }
 }
 
-/// What is committed of the streams of a topic. Errors: `Timeout` where a transaction that was open when we
+/// What is committed of the streams of a topic. `end`: up to the high watermark (`Uncommitted`), or up to the
+/// last stable offset, for a first look that waits for nobody. Errors: `Timeout` where a transaction that was open when we
 /// began is still open after `wait`.
 pub(super) fn committed(
     config: &Config,
     topic_id: &str,
+    end: Isolation,
     wait: Duration,
 ) -> Result<BTreeMap<String, Progress>> {
-    let all = Client::new(config, Isolation::Uncommitted)?;
+    let all = Client::new(config, end)?;
     let (low, high) = all.watermarks(0)?;
     let mut found = BTreeMap::new();
     if low >= high {
