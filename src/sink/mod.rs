@@ -45,10 +45,9 @@
 //! | `postgres` | one transaction decides and writes; bulk goes by COPY before |
 //! | `cassandra` | a conditional step decides, rows are upserted from the record |
 
+#[cfg(not(all(feature = "cassandra", feature = "postgres")))]
+mod absent;
 #[cfg(feature = "cassandra")]
-mod cassandra;
-#[cfg(not(feature = "cassandra"))]
-#[path = "absent.rs"]
 mod cassandra;
 mod cells;
 mod instant;
@@ -58,14 +57,15 @@ pub mod memory;
 mod parquet;
 #[cfg(feature = "postgres")]
 mod postgres;
-#[cfg(not(feature = "postgres"))]
-#[path = "absent.rs"]
-mod postgres;
 mod rows;
 mod spec;
 mod sql;
 mod sqlite;
 
+#[cfg(not(feature = "cassandra"))]
+use absent as cassandra;
+#[cfg(not(feature = "postgres"))]
+use absent as postgres;
 pub use memory::{Memory, MemoryStore};
 pub use spec::{
     Cassandra, Consistency, Endpoint, OnSameTime, Parquet, PartitionBy, Postgres, Replication,

@@ -2,11 +2,11 @@
 
 import signal
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from cassandra.cluster import Cluster
+from cassandra.cluster import Cluster, Session
 
 from drive import GRAINS
 from oracle import Sent, complaints
@@ -31,19 +31,33 @@ POINTS = [
 
 
 @pytest.fixture
-def keyspace(cassandra: Cassandra, monkeypatch: pytest.MonkeyPatch) -> Callable[[], str]:
+def keyspace(cassandra: Cassandra, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., str]]:
     """Makes an empty keyspace and points the runs and the oracle at it."""
+
+    made: list[str] = []
+
+    def drop(session: Session) -> None:
+        # Hundreds of tables would fill the small heap of a node for tests.
+        while made:
+            session.execute(f"DROP KEYSPACE {made.pop()}")
 
     def make(server: Cassandra = cassandra) -> str:
         name = f"faults_{uuid.uuid4().hex[:12]}"
         with Cluster([server.addresses[0]], port=server.port) as cluster:
+            session = cluster.connect()
+            if server is cassandra:
+                drop(session)
             replication = "{'class': 'SimpleStrategy', 'replication_factor': 1}"
-            cluster.connect().execute(f"CREATE KEYSPACE {name} WITH replication = {replication}")
+            session.execute(f"CREATE KEYSPACE {name} WITH replication = {replication}")
+        if server is cassandra:
+            made.append(name)
         monkeypatch.setenv("WATTLINE_TEST_CASSANDRA", server.url)
         monkeypatch.setenv("WATTLINE_TEST_KEYSPACE", name)
         return name
 
-    return make
+    yield make
+    with Cluster([cassandra.addresses[0]], port=cassandra.port) as cluster:
+        drop(cluster.connect())
 
 
 @pytest.mark.parametrize("point", POINTS)

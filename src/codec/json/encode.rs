@@ -378,7 +378,7 @@ mod tests {
         assert_eq!(floats(-0.004, Some(3)), "-0.004");
         assert_eq!(floats(17.0, Some(0)), "17");
         assert_eq!(floats(0.1 + 0.2, Some(3)), "0.30000000000000004");
-        assert_eq!(floats(1e300, Some(3)), "1e+300".replace('+', "+"));
+        assert_eq!(floats(1e300, Some(3)), "1e+300");
         assert_eq!(floats(4.216, None), "4.216");
         assert_eq!(floats(f64::NAN, None), "null");
     }

@@ -134,10 +134,27 @@ impl Client {
         }
     }
 
-    /// A conditional step, sent once: the caller reads back what became of it where the answer is lost.
+    /// A conditional step, sent once: the caller reads back what became of it where the answer is lost. What found
+    /// no connection was not sent, and is tried again.
     pub fn conditional(&self, cql: &str, values: &impl SerializeRow) -> Result<Conditional> {
+        let unsent = |e: &ExecutionError| matches!(e, ExecutionError::ConnectionPoolError(_));
+        self.conditionally(cql, values, unsent)
+    }
+
+    /// A conditional step that may be said twice, tried again until it is clear.
+    pub fn conditional_again(&self, cql: &str, values: &impl SerializeRow) -> Result<Conditional> {
+        self.conditionally(cql, values, transient)
+    }
+
+    fn conditionally(
+        &self,
+        cql: &str,
+        values: &impl SerializeRow,
+        passing: impl Fn(&ExecutionError) -> bool,
+    ) -> Result<Conditional> {
         let statement = self.prepare(cql, Level::Quorum)?;
-        match self.wait(self.session.execute_unpaged(&statement, values))? {
+        let send = || self.session.execute_unpaged(&statement, values);
+        match self.wait(repeat(self.retry_for, send, &passing))? {
             Ok(result) => {
                 let rows = self.read(result)?;
                 let first = rows.first().and_then(|r| r.columns.first());

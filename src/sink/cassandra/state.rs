@@ -83,7 +83,7 @@ impl State {
         let cql = self.cql("INSERT INTO KS.wattline_head (pipeline, partition, format, epoch, n, owner, run, renewed) VALUES (?, ?, ?, 0, 0, '', '', 0) IF NOT EXISTS");
         // Whoever made it: the caller reads it next.
         client
-            .conditional(&cql, &(at.0, at.1 as i32, FORMAT))
+            .conditional_again(&cql, &(at.0, at.1 as i32, FORMAT))
             .map(|_| ())
     }
 
@@ -98,7 +98,7 @@ impl State {
     ) -> Result<Conditional> {
         let cql = self.cql("UPDATE KS.wattline_head SET epoch = ?, owner = ?, run = ?, renewed = ? WHERE pipeline = ? AND partition = ? IF epoch = ?");
         let next = epoch as i64 + 1;
-        client.conditional(
+        client.conditional_again(
             &cql,
             &(next, owner.0, owner.1, now, at.0, at.1 as i32, epoch as i64),
         )
@@ -218,7 +218,7 @@ impl State {
     pub fn settle(&self, client: &Client, head: &Head, now: i64) -> Result<Conditional> {
         let cql = self.cql("UPDATE KS.wattline_head SET renewed = ? WHERE pipeline = ? AND partition = ? IF epoch = ? AND n = ?");
         let before = head.id.n as i64 - 1;
-        client.conditional(
+        client.conditional_again(
             &cql,
             &(
                 now,
@@ -300,7 +300,7 @@ impl State {
         let cql = self.cql("UPDATE KS.wattline_head SET decided = decided - ? WHERE pipeline = ? AND partition = ? IF epoch = ?");
         // What stays listed by an answer that was lost is taken off by the next call.
         client
-            .conditional(&cql, &(gone, at.0, at.1 as i32, epoch as i64))
+            .conditional_again(&cql, &(gone, at.0, at.1 as i32, epoch as i64))
             .map(|_| ())
     }
 
@@ -335,13 +335,14 @@ impl State {
         let next = self.cql("UPDATE KS.wattline_applied SET owner_epoch = ? WHERE pipeline = ? AND partition = ? AND name = ? IF owner_epoch < ?");
         let (partition, epoch) = (at.1 as i32, epoch as i64);
         for _ in 0..20 {
-            let unclear = match client.conditional(&first, &(at.0, partition, table, epoch))? {
-                Conditional::Applied => return Ok(()),
-                Conditional::Refused => {
-                    client.conditional(&next, &(epoch, at.0, partition, table, epoch))?
-                }
-                unclear => unclear,
-            };
+            let unclear =
+                match client.conditional_again(&first, &(at.0, partition, table, epoch))? {
+                    Conditional::Applied => return Ok(()),
+                    Conditional::Refused => {
+                        client.conditional_again(&next, &(epoch, at.0, partition, table, epoch))?
+                    }
+                    unclear => unclear,
+                };
             if !matches!(unclear, Conditional::Unclear(_)) {
                 return Ok(());
             }
@@ -372,15 +373,10 @@ impl State {
             table,
             epoch as i64,
         );
-        match client.conditional(&cql, &values)? {
+        match client.conditional_again(&cql, &values)? {
             Conditional::Applied => Ok(()),
             Conditional::Refused => Err(fenced(at.0, table, "a newer run")),
-            // Written or not, saying it again is the same.
-            Conditional::Unclear(_) => match client.conditional(&cql, &values)? {
-                Conditional::Applied => Ok(()),
-                Conditional::Refused => Err(fenced(at.0, table, "a newer run")),
-                Conditional::Unclear(e) => Err(e),
-            },
+            Conditional::Unclear(e) => Err(e),
         }
     }
 
@@ -394,7 +390,7 @@ impl State {
         tz: &str,
     ) -> Result<[Option<String>; 4]> {
         let claim = self.cql("INSERT INTO KS.wattline_table (name, what, pipeline, tz) VALUES (?, ?, ?, ?) IF NOT EXISTS");
-        client.conditional(&claim, &(table, what, pipeline, tz))?;
+        client.conditional_again(&claim, &(table, what, pipeline, tz))?;
         let read =
             self.cql("SELECT what, pipeline, tz, sensor FROM KS.wattline_table WHERE name = ?");
         let rows = client.rows(&read, Level::Serial, &(table,))?;
@@ -410,7 +406,7 @@ impl State {
     pub fn one_sensor(&self, client: &Client, table: &str, sensor: &str) -> Result<()> {
         let cql =
             self.cql("UPDATE KS.wattline_table SET sensor = ? WHERE name = ? IF sensor = null");
-        client.conditional(&cql, &(sensor, table)).map(|_| ())
+        client.conditional_again(&cql, &(sensor, table)).map(|_| ())
     }
 }
 
