@@ -15,7 +15,7 @@ from .progress import shown
 from .reading import OnReject, Path
 from .report import Report
 from .signals import chained
-from .sink import _Frozen
+from .endpoint import Frozen
 
 __all__ = ["Kafka", "produce", "read_kafka", "scan_kafka"]
 
@@ -23,7 +23,7 @@ __all__ = ["Kafka", "produce", "read_kafka", "scan_kafka"]
 Bound = int | Mapping[int, int] | str | datetime
 
 
-class Kafka(_Frozen):
+class Kafka(Frozen):
     """A topic and how to reach it.
 
     ``brokers``: ``host:port``, several by commas. ``user``, ``password``, ``mechanism``: SASL (by default
