@@ -10,12 +10,12 @@ from urllib.parse import quote
 
 from . import _native
 from ._native import Control, Reader, Schema, Table
+from .endpoint import Frozen
 from .options import Data, plain, split
 from .progress import shown
 from .reading import OnReject, Path
 from .report import Report
 from .signals import chained
-from .endpoint import Frozen
 
 __all__ = ["Kafka", "produce", "read_kafka", "scan_kafka"]
 

@@ -9,9 +9,10 @@ from typing import Annotated
 import typer
 
 from .. import display
+from ..endpoint import Parquet, Sqlite
 from ..pipeline import Pipeline
 from ..report import Report
-from ..sink import Parquet, Sink, Sqlite
+from ..sink import Sink
 from ..source import write_uci
 from .output import guarded
 
