@@ -87,7 +87,7 @@ lint: $(VENV)/.dev ## formats, lints, types, stubs, rooms, licences
 	$(VENV)/bin/ruff check python tests benches
 	$(VENV)/bin/ruff format --check python tests benches
 	$(VENV)/bin/mypy
-	$(PY) -m mypy.stubtest wattline --allowlist tests/lint/stubtest_allow.txt --ignore-unused-allowlist
+	$(PY) -m mypy.stubtest wattline --allowlist tests/lint/stubtest_allow.txt --ignore-unused-allowlist --mypy-config-file pyproject.toml
 	$(PY) tests/lint/rooms.py
 	$(PY) tests/lint/licences.py
 
