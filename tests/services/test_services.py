@@ -14,8 +14,10 @@ from tests.services import Cassandra, Kafka, Postgres, Process, Server, ServiceE
 from tests.services.cache import ROOT
 from tests.services.keep import started
 
+# A shell that runs the tests in the background has Ctrl-C ignored, and children inherit that.
 OWNER = """
-import sys, time
+import signal, time
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from tests.services import {kind}
 server = {kind}().start()
 print(server.folder, *server.pids, flush=True)
