@@ -248,12 +248,12 @@ impl State {
                 }
                 None => continue,
             };
-            if let Some(effects) = self.record(client, at, *n, attempt, "effects")? {
-                let effects = Flush::decode(&effects)?;
-                owned.unapplied.push(Flush {
+            match self.record(client, at, *n, attempt, "effects")? {
+                Some(effects) => owned.unapplied.push(Flush {
                     state: state.state.clone(),
-                    ..effects
-                });
+                    ..Flush::decode(&effects)?
+                }),
+                None => owned.unapplied.clear(),
             }
             if *n >= fold {
                 owned.records.push(state);

@@ -222,10 +222,12 @@ pub(super) async fn owned(
     let (mut records, mut unapplied) = (Vec::new(), Vec::new());
     for row in session.client.query_typed(&sql, told).await? {
         let record = Flush::decode(row.get(1))?;
-        if let Some(effects) = row.get::<_, Option<&[u8]>>(2) {
-            let mut whole = Flush::decode(effects)?;
-            whole.state = record.state.clone();
-            unapplied.push(whole);
+        match row.get::<_, Option<&[u8]>>(2) {
+            Some(effects) => unapplied.push(Flush {
+                state: record.state.clone(),
+                ..Flush::decode(effects)?
+            }),
+            None => unapplied.clear(),
         }
         if row.get::<_, i64>(0) as u64 >= fold {
             records.push(record);
