@@ -17,6 +17,7 @@ from test_kill import (
     frozen_owner,
     killed_then_run,
     noticed_defect,
+    one_works_the_other_is_told_so,
     run,
     start,
     wait_stopped,
@@ -109,20 +110,7 @@ def test_a_zombie_is_fenced(tmp_path: Path, keyspace, point: str) -> None:
 
 def test_two_copies_one_works_the_other_is_told_so(tmp_path: Path, keyspace) -> None:
     keyspace()
-    sent = Sent(3)
-    sent.write(tmp_path)
-    first = start(tmp_path, "cassandra", WATTLINE_FAULT="before_decide:2:stop")
-    try:
-        wait_stopped(first)
-        code, said = run(tmp_path, "cassandra")
-        assert code == 1, said
-        assert "Fenced" in said, said
-        assert str(first.pid) in said, said
-    finally:
-        first.send_signal(signal.SIGCONT)
-    code, said = finish(first)
-    assert code == 0, said
-    assert complaints(sent, tmp_path, GRAINS) == []
+    one_works_the_other_is_told_so(tmp_path, "cassandra")
 
 
 @pytest.mark.parametrize("home", ["cassandra", "sqlite+cassandra"])

@@ -17,6 +17,7 @@ from test_kill import (
     frozen_owner,
     killed_then_run,
     noticed_defect,
+    one_works_the_other_is_told_so,
     run,
     start,
     wait_stopped,
@@ -86,20 +87,7 @@ def test_a_frozen_owner_is_ended_and_fenced(tmp_path: Path, schema, point: str) 
 
 def test_two_copies_one_works_the_other_is_told_so(tmp_path: Path, schema) -> None:
     schema()
-    sent = Sent(3)
-    sent.write(tmp_path)
-    first = start(tmp_path, "postgres", WATTLINE_FAULT="before_decide:2:stop")
-    try:
-        wait_stopped(first)
-        code, said = run(tmp_path, "postgres")
-        assert code == 1, said
-        assert "Fenced" in said, said
-        assert str(first.pid) in said, said
-    finally:
-        first.send_signal(signal.SIGCONT)
-    code, said = finish(first)
-    assert code == 0, said
-    assert complaints(sent, tmp_path, GRAINS) == []
+    one_works_the_other_is_told_so(tmp_path, "postgres")
 
 
 @pytest.mark.parametrize("arrives", [True, False])

@@ -1,5 +1,6 @@
 """What all servers have in common: one process or several, a folder, ports."""
 
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Self
 
@@ -8,7 +9,7 @@ from .process import Process
 from .watch import make_folder, remove_folder
 
 
-class Server:
+class Server(ABC):
     """A server of one process or more in a temporary folder of its own; a context manager."""
 
     #: the name in commands, folders and fixtures
@@ -20,9 +21,9 @@ class Server:
         self.nodes: list[Process] = []
 
     @property
+    @abstractmethod
     def url(self) -> str:
         """Where clients reach it, as the product writes it."""
-        raise NotImplementedError
 
     @property
     def environment(self) -> dict[str, str]:
