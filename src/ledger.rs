@@ -4,6 +4,7 @@
 //! lines    = preamble + header + blank + continuation + records     (text sources)
 //! records  = accepted + rejected
 //! readings = accepted × values a line                               (values a line = 1 here)
+//! messages = decoded + tombstones + dead + repeated                 (topics)
 //! per grain: readings = windowed + late + null + dropped + duplicate + pending
 //! ```
 //! Counters live in the flush, so a replay does not count twice.
@@ -56,6 +57,21 @@ pub struct Ledger {
     pub readings: u64,
     /// Same sensor and time, other values.
     pub conflicts: u64,
+    /// Messages of a topic.
+    #[serde(default, skip_serializing_if = "none")]
+    pub messages: u64,
+    /// Of these: read, with what rows they hold.
+    #[serde(default, skip_serializing_if = "none")]
+    pub decoded: u64,
+    /// Of these: without a value.
+    #[serde(default, skip_serializing_if = "none")]
+    pub tombstones: u64,
+    /// Of these: they could not be read.
+    #[serde(default, skip_serializing_if = "none")]
+    pub dead: u64,
+    /// Of these: counted before, by where they came from.
+    #[serde(default, skip_serializing_if = "none")]
+    pub repeated: u64,
     /// By grain name.
     pub grains: BTreeMap<String, GrainBooks>,
 }
@@ -74,6 +90,11 @@ impl Ledger {
         self.rejected += other.rejected;
         self.readings += other.readings;
         self.conflicts += other.conflicts;
+        self.messages += other.messages;
+        self.decoded += other.decoded;
+        self.tombstones += other.tombstones;
+        self.dead += other.dead;
+        self.repeated += other.repeated;
         for (name, books) in &other.grains {
             self.grains.entry(name.clone()).or_default().add(books);
         }
@@ -93,6 +114,11 @@ impl Ledger {
                 self.accepted + self.rejected,
             ),
             ("readings = accepted", self.readings, self.accepted),
+            (
+                "messages = decoded + tombstones + dead + repeated",
+                self.messages,
+                self.decoded + self.tombstones + self.dead + self.repeated,
+            ),
         ];
         for (name, left, right) in equations {
             equal(name, left, right)?;
@@ -130,6 +156,11 @@ impl GrainBooks {
         self.windows += other.windows;
         self.gaps += other.gaps;
     }
+}
+
+/// Counters of topics are left out where there is none.
+fn none(count: &u64) -> bool {
+    *count == 0
 }
 
 fn equal(name: &str, left: u64, right: u64) -> Result<()> {
