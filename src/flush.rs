@@ -45,7 +45,7 @@ pub struct FlushId {
 }
 
 /// How far one stream of a source has been counted.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Position {
     /// Stable name of the stream: hex of the hash of the first 64 KiB of a file (cut at the
     /// position if it is less), `topic/partition` of a topic, `name=` of a stream.
@@ -62,6 +62,20 @@ pub struct Position {
     /// Files: the path last seen, a hint for messages and for telling replaced from new.
     #[serde(default)]
     pub path: Option<String>,
+    /// Several streams under one head: the greatest admitted end of interval of this one, µs UTC. Kept by the task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time: Option<i64>,
+}
+
+/// Which log the positions of a topic belong to: offsets mean nothing in another one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// Id of the cluster.
+    pub cluster: String,
+    /// Id of the topic: one deleted and made anew has another.
+    pub topic: String,
+    /// Number of its partitions: with another number keys lie elsewhere.
+    pub partitions: u32,
 }
 
 /// What a bounded read covers, kept from its first flush to its last: a run that was cut off first
@@ -110,6 +124,11 @@ pub enum Decision {
         readings: u64,
         /// The clock then, µs UTC.
         clock: i64,
+    },
+    /// A run `until` an instant ended, and the watermark was asserted to that instant (µs).
+    Until {
+        /// The instant, µs UTC.
+        at: i64,
     },
     /// A bounded read ended; windows that its end has reached became final.
     EndOfRead {
@@ -209,4 +228,7 @@ pub struct Head {
     pub tzdata: String,
     /// Version of the encodings.
     pub format: u32,
+    /// The log that the positions belong to, where the source is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Identity>,
 }

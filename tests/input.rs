@@ -351,6 +351,7 @@ fn position(bytes: &[u8], at: usize, path: Option<&Path>) -> Position {
         line: 1,
         proof: Some(running.proof()),
         path: path.map(|p| p.display().to_string()),
+        time: None,
     }
 }
 

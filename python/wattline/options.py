@@ -17,6 +17,7 @@ Data = Any
 Aggregate = Literal["count", "sum", "mean", "min", "max", "first", "last", "stddev", "energy"]
 Aggregates = Sequence[Aggregate] | Mapping[str, Sequence[Aggregate]]
 OnLate = Literal["side", "drop", "correct"]
+State = Literal["keyed", "shared"]
 OnDuplicate = Literal["once", "keep", "raise"]
 OnConflict = Literal["keep", "first", "last", "raise"]
 
@@ -58,6 +59,12 @@ class PipelineOptions(WindowOptions, total=False):
     take_over: bool
     stream_name: str | None
     may_grow: bool
+    state: State
+    group: str | None
+    instance: str | None
+    since: str | None
+    cut: str | None
+    dlq: str | bool | None
 
 
 def known(options: Mapping[str, Any], kind: type, call: str) -> None:

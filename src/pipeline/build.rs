@@ -125,6 +125,7 @@ fn config(spec: &Spec, source: &dyn Source, plan: Arc<Plan>, order: Order) -> Re
         spec: spec.fingerprint()?,
         spec_json: serde_json::Value::Object(spec.identity()?).to_string(),
         tzdata: crate::time::tzdata_version().to_string(),
+        identity: source.identity()?,
         plan,
         files: source.files(),
         bounded: source.bounded(),
@@ -169,6 +170,7 @@ fn source(
         tz: None,
     };
     let spill_dir = spec.spill_dir.as_ref().map(PathBuf::from);
+    no_topic(spec)?;
     if let Some(handed) = handed {
         let options = ArrowOptions {
             schema: declared(spec)?,
@@ -226,6 +228,18 @@ fn source(
                 ..FileOptions::default()
             },
         )?)),
+    }
+}
+
+/// Options of topics are refused where no topic is read.
+fn no_topic(spec: &Spec) -> Result<()> {
+    let topic = spec.source.list().iter().any(|s| s.starts_with("kafka://"));
+    match spec.of_topics().filter(|_| !topic) {
+        None => Ok(()),
+        Some(option) => Err(Error::new(
+            Kind::Usage,
+            format!("{option} has a meaning for topics only, and the source is none; leave it out"),
+        )),
     }
 }
 

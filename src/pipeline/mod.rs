@@ -35,7 +35,7 @@ pub use report::{Outcome, Report};
 pub use simulated::simulated;
 #[cfg(feature = "kafka")]
 pub(crate) use simulated::{columns as simulated_columns, table as simulated_table};
-pub use spec::{SchemaSpec, Spec, Texts};
+pub use spec::{Dlq, SchemaSpec, Spec, Texts};
 pub use state::{State, open_windows, state};
 
 use crate::sink::{MemoryStore, SinkSpec, What};

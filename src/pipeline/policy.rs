@@ -13,6 +13,17 @@ macro_rules! policy {
 }
 
 policy! {
+    /// What of a topic has one head.
+    State {
+        /// Each partition: a key lives in one of them, and runs may share them.
+        #[default]
+        Keyed,
+        /// All partitions together: for topics written without keys.
+        Shared,
+    }
+}
+
+policy! {
     /// What happens to a reading behind a final window.
     OnLate {
         /// To the late table, with the reason and the grains.

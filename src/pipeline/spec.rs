@@ -4,7 +4,7 @@
 //! Out: a [`Spec`]. The Python signature, the stub, the flags and the docs are compared with
 //! this file by `tests/python/test_spec.py`.
 
-use super::policy::{OnConflict, OnDuplicate, OnLate};
+use super::policy::{OnConflict, OnDuplicate, OnLate, State};
 use crate::reject::OnReject;
 use crate::schema::{Aggregate, Schema};
 use crate::sink::{SinkSpec, password_in};
@@ -94,14 +94,24 @@ pub enum AggregatesSpec {
     By(BTreeMap<String, Vec<Aggregate>>),
 }
 
+/// Where messages go that cannot be read.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged, expecting = "dlq is true, false, or the name of a topic")]
+pub enum Dlq {
+    /// To `<topic>.dlq`, or nowhere.
+    Usual(bool),
+    /// To this topic.
+    Topic(String),
+}
+
 /// One definition of a pipeline. Durations are texts such as `30s`, `1h`, `1d`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Spec {
     /// Name: owns the head in the home; also in every table's metadata.
     pub name: String,
-    /// Where readings come from: a path, a glob, `-`, a URL (`sim://`), or several files as one
-    /// dataset; empty where the data are handed over (a table, a reader).
+    /// Where readings come from: a path, a glob, `-`, a URL (`sim://`, `kafka://`), or several files as one
+    /// dataset; files and then a topic (`cut`); empty where the data are handed over (a table, a reader).
     pub source: Texts,
     /// The columns; `None`: sniffed.
     pub schema: Option<SchemaSpec>,
@@ -162,6 +172,18 @@ pub struct Spec {
     pub waiting_rows: usize,
     /// The file may grow: an unterminated last line is held back.
     pub may_grow: bool,
+    /// Topics: whether each partition has its own head, or all have one.
+    pub state: State,
+    /// Topics: the consumer group that shares the partitions among runs; `None`: all are this run's.
+    pub group: Option<String>,
+    /// Topics: a fixed name of this run in the group, so that a restart moves no partition.
+    pub instance: Option<String>,
+    /// Topics: where the first run begins: `earliest`, `now`, or a time with its zone (record time).
+    pub since: Option<String>,
+    /// Files and then a topic: files give the readings before this instant, the topic the others.
+    pub cut: Option<String>,
+    /// Topics: messages that cannot be read go to this topic too.
+    pub dlq: Option<Dlq>,
 }
 
 impl Default for Spec {
@@ -198,6 +220,12 @@ impl Default for Spec {
             chunk_bytes: 1 << 20,
             waiting_rows: 1 << 18,
             may_grow: false,
+            state: State::default(),
+            group: None,
+            instance: None,
+            since: None,
+            cut: None,
+            dlq: None,
         }
     }
 }
@@ -234,7 +262,11 @@ impl Spec {
     /// The options that decide what the windows hold: a change of one is a change of the pipeline.
     pub fn identity(&self) -> Result<serde_json::Map<String, serde_json::Value>> {
         let mut all = json_of(self)?;
-        all.retain(|key, _| IDENTITY.contains(&key.as_str()));
+        let plain = json_of(&Spec::default())?;
+        all.retain(|key, value| {
+            IDENTITY.contains(&key.as_str())
+                || (LATER.contains(&key.as_str()) && plain.get(key) != Some(value))
+        });
         Ok(all)
     }
 
@@ -251,6 +283,7 @@ impl Spec {
             serde_json::from_str(stored).map_err(|e| wrong(&e.to_string()))?;
         let changed = IDENTITY
             .iter()
+            .chain(&LATER)
             .filter(|key| ours.get(**key) != theirs.get(**key));
         Ok(changed
             .map(|key| {
@@ -292,10 +325,43 @@ impl Spec {
                 "on_late = correct needs correct_for, the event time for which final windows are kept; set it, for example to \"1d\"",
             ));
         }
+        self.check_shares()?;
         if self.flush_rows == 0 {
             return Err(Error::new(Kind::Usage, "flush_rows must be at least 1"));
         }
         Ok(self)
+    }
+}
+
+impl Spec {
+    /// Options of topics that say nothing without each other.
+    fn check_shares(&self) -> Result<()> {
+        if self.state == State::Shared && self.group.is_some() {
+            return Err(Error::new(
+                Kind::Usage,
+                "state = shared gives all partitions to one run, so there is nothing for a group to share; leave group out",
+            ));
+        }
+        if self.instance.is_some() && self.group.is_none() {
+            return Err(Error::new(
+                Kind::Usage,
+                "instance names this run within a group; give the group too, or leave instance out",
+            ));
+        }
+        Ok(())
+    }
+
+    /// The first option that is set and has a meaning for topics only.
+    pub(super) fn of_topics(&self) -> Option<&'static str> {
+        let set = [
+            ("state", self.state != State::default()),
+            ("group", self.group.is_some()),
+            ("instance", self.instance.is_some()),
+            ("since", self.since.is_some()),
+            ("cut", self.cut.is_some()),
+            ("dlq", self.dlq.is_some()),
+        ];
+        set.iter().find(|(_, set)| *set).map(|(name, _)| *name)
     }
 }
 
@@ -321,6 +387,9 @@ const IDENTITY: [&str; 19] = [
     "on_missing",
     "stream_name",
 ];
+
+/// Those of the same kind that came later: stored definitions do not have them, so they stand there only where they are set.
+const LATER: [&str; 2] = ["state", "cut"];
 
 /// A duration option in microseconds; the error names the option.
 pub fn duration(key: &str, text: &str) -> Result<i64> {

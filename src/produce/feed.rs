@@ -408,6 +408,7 @@ impl Pieces for FilePieces {
             line: at.line,
             proof,
             path: self.path.clone(),
+            time: None,
         })
     }
 }
@@ -530,6 +531,7 @@ fn rows_position(stream: &str, row: u64) -> Position {
         line: row + 1,
         proof: None,
         path: None,
+        time: None,
     }
 }
 

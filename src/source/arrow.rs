@@ -307,6 +307,7 @@ impl ReadAs {
             line: row + 1,
             proof: None,
             path: None,
+            time: None,
         }
     }
 

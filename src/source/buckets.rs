@@ -318,6 +318,7 @@ impl Shared {
             after: Positions::new(),
             read: None,
             low: Some(low),
+            ends: None,
         })
     }
 

@@ -92,6 +92,7 @@ pub(super) fn piece_of(
         after,
         read: None,
         low: None,
+        ends: None,
     };
     Ok(Piece { batch, mark, span })
 }

@@ -236,6 +236,7 @@ impl Walk {
             line: end.line,
             proof,
             path,
+            time: None,
         };
         match self
             .slots
@@ -284,6 +285,7 @@ fn decoded(read: &FileRead, options: &ReadOptions, prepare: Option<Prepare>) -> 
             after: Positions::new(),
             read: None,
             low: None,
+            ends: None,
         };
         Ok(Made { batch, span, end })
     })

@@ -38,6 +38,16 @@
 //! | `order`, `histogram`, `buckets`, `tape`, `spool`, `codec` | the order of a bounded read, and what waits on disk |
 //! | `rejecting` | what becomes of rejects |
 //!
+//! **Topics.** A topic has one lane a partition (`state = keyed`), or one lane for all (`state = shared`): then each batch is of
+//! one topic partition and says so in [`Aligned`], and `after` holds a position for each of them. The reader merges them by event
+//! time: it reads the one that is furthest behind, and pauses those far ahead. The task owns what it takes from that:
+//! it keeps the greatest end of interval of each stream (`Position::time`; a reader hands back what it was given), since only
+//! the task knows which readings are admitted. W follows the least of those that hold time back: a stream in `behind`, or one
+//! that has delivered a reading and is not silent for `idle`. A stream in `behind` that has delivered none holds W where it is.
+//!
+//! **Groups.** Where others share the partitions a source gives a [`Group`]: it says which are this run's. The run opens a lane for
+//! each, from the head, and tells the group when a lane is gone. A group is a membership only; data never come through it.
+//!
 //! **Preparing.** Decoding happens on the pool, and so does the pure part of the engine that needs no state:
 //! the run hands each reader a [`Prepare`] function that accumulates a batch into its own partials there.
 
@@ -71,6 +81,7 @@ pub use order::WAITING_ROWS;
 pub use simulate::Simulated;
 
 use crate::Result;
+pub use crate::flush::Identity;
 use crate::flush::{Positions, ReadPlan};
 use crate::ledger::Ledger;
 use crate::reject::Reject;
@@ -108,6 +119,38 @@ pub struct SourceBatch {
     pub read: Option<ReadPlan>,
     /// Bounded: no later batch of this read holds a time below this, µs UTC.
     pub low: Option<i64>,
+    /// Several streams under one head: which of them this batch is of.
+    pub ends: Option<Aligned>,
+}
+
+/// Which of several streams a batch is of, and which may still hold older readings than have come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Aligned {
+    /// The batch's stream, as in [`Position::stream`](crate::flush::Position::stream).
+    pub stream: Arc<str>,
+    /// The streams that were not read to their end yet when this batch was made, this one among them if so.
+    pub behind: Arc<[Arc<str>]>,
+}
+
+/// Who gives out the partitions of a source among several runs.
+pub trait Group: Send {
+    /// What changed, waiting at most `wait`. It must be asked steadily: it is the sign of life too.
+    fn poll(&mut self, wait: Duration) -> Result<Option<Change>>;
+    /// The lanes of these partitions are gone: others may have them. Answers [`Change::Revoked`].
+    fn released(&mut self, partitions: &[u32]) -> Result<()>;
+    /// Decided positions, for those who watch lag from outside; nothing reads them back.
+    fn commit(&mut self, offsets: &[(u32, u64)]) -> Result<()>;
+}
+
+/// What became of a run's share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// These are this run's too now.
+    Assigned(Vec<u32>),
+    /// These are to go to others; they wait for [`Group::released`].
+    Revoked(Vec<u32>),
+    /// These are others' already.
+    Lost(Vec<u32>),
 }
 
 /// What a reader has.
@@ -145,7 +188,7 @@ pub trait Source: Send + Sync {
     fn describe(&self) -> String;
     /// The measures of its readings.
     fn measures(&self) -> Arc<[Measure]>;
-    /// Number of partitions (1 for files, tables, the simulator).
+    /// Number of lanes: 1 for files, tables, the simulator and where one head holds all; else the topic's partitions.
     fn partitions(&self) -> u32 {
         1
     }
@@ -165,6 +208,18 @@ pub trait Source: Send + Sync {
     /// Bytes of a source that can be read again; `None`: not known, or it is read once.
     fn size(&self) -> Option<u64> {
         None
+    }
+    /// Who gives out partitions; `None`: all are this run's. Joins the group: asked once in a run.
+    fn group(&self) -> Result<Option<Box<dyn Group>>> {
+        Ok(None)
+    }
+    /// The log that positions belong to; a head of another one is refused.
+    fn identity(&self) -> Result<Option<Identity>> {
+        Ok(None)
+    }
+    /// The next offset to be written, by topic partition, now: for lag.
+    fn ends(&self) -> Result<Vec<(u32, u64)>> {
+        Ok(Vec::new())
     }
     /// Opens `partition` at `from` (empty: the beginning). `read`: the unfinished read to end first, to its extent
     /// and no further (`order` is then `Scanned`). Errors: `DataLost` where the data at

@@ -128,6 +128,7 @@ impl Recorded {
             after: entry.after.clone(),
             read: None,
             low: None,
+            ends: None,
         };
         Ok(Piece {
             batch,

@@ -16,6 +16,7 @@ from wattline.options import PipelineOptions, WindowOptions
 #: Options of `windows` that are not a pipeline's, and the other way round.
 OF_CALL = {"data", "progress"}
 OF_STORE = {"name", "source", "sinks", "flush_interval", "flush_rows", "take_over", "stream_name", "may_grow"}
+OF_TOPICS = {"state", "group", "instance", "since", "cut", "dlq"}
 
 
 def core() -> dict[str, object]:
@@ -34,7 +35,7 @@ def test_the_pipeline_has_every_option_and_no_other() -> None:
 
 
 def test_windows_has_those_of_a_run_that_keeps_nothing() -> None:
-    assert told(wl.windows, WindowOptions) - OF_CALL == set(core()) - OF_STORE
+    assert told(wl.windows, WindowOptions) - OF_CALL == set(core()) - OF_STORE - OF_TOPICS
 
 
 def test_a_word_that_is_none_is_refused_as_python_does() -> None:
@@ -72,6 +73,12 @@ def test_an_option_given_reaches_the_core() -> None:
         "take_over": True,
         "stream_name": "s",
         "may_grow": True,
+        "state": "keyed",
+        "group": "g",
+        "instance": "i",
+        "since": "earliest",
+        "cut": "2026-01-01T00:00:00Z",
+        "dlq": "bad",
         "tz": "Europe/Paris",
         "time": "t",
         "measures": ["m"],

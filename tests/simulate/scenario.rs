@@ -110,6 +110,7 @@ impl Scenario {
             spec: "spec".into(),
             spec_json: "{}".into(),
             tzdata: "t".into(),
+            identity: None,
             plan: plan(self.on_late == OnLate::Correct),
             files: vec![FileName {
                 name: "f".into(),

@@ -442,9 +442,11 @@ impl World {
                 line: to as u64 + 1,
                 proof: None,
                 path: None,
+                time: None,
             }],
             read,
             low,
+            ends: None,
         })
     }
 

@@ -162,6 +162,7 @@ pub fn head(flush: &Flush, token: &str) -> Head {
         spec_json: "{}".into(),
         tzdata: "2026a".into(),
         format: FORMAT,
+        source: None,
     }
 }
 

@@ -48,6 +48,16 @@ FLAGS: dict[str, tuple[Any, str | None, str]] = {
     "take_over": (bool, None, "Take over from an owner that hangs."),
     "stream_name": (str, None, "Makes standard input repeatable."),
     "may_grow": (bool, None, "The file may grow: an unfinished last line waits."),
+    "state": (
+        str,
+        None,
+        "Heads of a topic: one a partition (keyed), or one (shared, for topics without keys).",
+    ),
+    "group": (str, None, "Consumer group that shares a topic's partitions among runs."),
+    "instance": (str, None, "Fixed name of this run in the group."),
+    "since": (str, None, "Where the first run of a topic begins: earliest, now, or a time with its zone."),
+    "cut": (str, None, "Files and then a topic: the instant between them."),
+    "dlq": (str, None, "Topic for messages that cannot be read."),
 }
 
 DEFAULT_NAME = "wattline"

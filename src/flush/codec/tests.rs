@@ -72,6 +72,7 @@ fn full() -> Flush {
             line: 10,
             proof: Some("ff".into()),
             path: Some("a \"b\" é.csv".into()),
+            time: Some(-5),
         }],
         lineage: "t".into(),
         read: Some(ReadPlan {
@@ -120,6 +121,7 @@ fn full() -> Flush {
                 readings: 1,
                 clock: i64::MAX,
             },
+            Decision::Until { at: 7 },
             Decision::EndOfRead { at: i64::MIN },
         ],
         last: true,

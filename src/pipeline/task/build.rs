@@ -126,6 +126,7 @@ impl Live {
             spec_json: c.spec_json.clone(),
             tzdata: c.tzdata.clone(),
             format: FORMAT,
+            source: c.identity.clone(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What the task is told, what it asks for, and what it is made with.
 
-use crate::flush::{Flush, FlushId, Head, Positions, ReadPlan};
+use crate::flush::{Flush, FlushId, Head, Identity, Positions, ReadPlan};
 use crate::pipeline::policy::{OnConflict, OnDuplicate, OnLate};
 use crate::reject::OnReject;
 use crate::sink::Owned;
@@ -47,6 +47,8 @@ pub struct TaskConfig {
     pub spec_json: String,
     /// IANA time zone data version.
     pub tzdata: String,
+    /// The log that positions belong to, where the source is one.
+    pub identity: Option<Identity>,
     /// The windows asked for.
     pub plan: Arc<Plan>,
     /// The source's files, by `Readings::file`.

@@ -23,6 +23,7 @@ impl Live {
             after,
             read,
             low,
+            ends: _,
         } = batch;
         self.gather.changed |= self.gather.positions != after || counters != Default::default();
         self.gather.changed |= !readings.is_empty() || !rejects.is_empty();

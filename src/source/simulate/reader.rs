@@ -70,6 +70,7 @@ impl Make {
             after: vec![self.position(to)],
             read: self.plan(),
             low: self.begun.bounded.then_some(low),
+            ends: None,
         })
     }
 
@@ -81,6 +82,7 @@ impl Make {
             line: self.course.row(step) + 1,
             proof: None,
             path: None,
+            time: None,
         }
     }
 
