@@ -46,6 +46,9 @@ test: test-rust test-python test-services test-sinks test-faults fuzz ## every t
 # Random histories of the task in `make test`; `make histories` runs a million.
 export WATTLINE_HISTORIES ?= 60000
 
+# Tests side by side; those of one server stay together (tests/conftest.py).
+SIDE_BY_SIDE := -n $(or $(TEST_JOBS),4) --dist loadgroup
+
 # What the wheel is built with (pyproject.toml).
 FEATURES := python,kafka,postgres,cassandra
 
@@ -56,7 +59,7 @@ histories: | system ## a million random histories of the task against the model
 	WATTLINE_HISTORIES=1000000 cargo test --release --test simulate
 
 test-python: $(VENV)/.dev
-	$(PY) -m pytest tests/python
+	$(PY) -m pytest $(SIDE_BY_SIDE) tests/python
 
 test-services: $(VENV)/.dev ## that real servers start, answer, are killed, come back and leave nothing
 	$(PY) -m pytest tests/services
@@ -75,7 +78,7 @@ test-faults: $(VENV)/.dev
 	cargo build --release --quiet --features $(FEATURES),faults --target-dir $(CARGO_TARGET_DIR)
 	rm -rf $(CARGO_TARGET_DIR)/faults && mkdir -p $(CARGO_TARGET_DIR)/faults && cp -r python/wattline $(CARGO_TARGET_DIR)/faults/
 	cp $(CARGO_TARGET_DIR)/release/libwattline.so $(CARGO_TARGET_DIR)/faults/wattline/_native.abi3.so
-	PYTHONPATH=$(CARGO_TARGET_DIR)/faults $(PY) -m pytest tests/faults
+	PYTHONPATH=$(CARGO_TARGET_DIR)/faults $(PY) -m pytest $(SIDE_BY_SIDE) tests/faults
 
 # What a release needs, without what the tests need: FOR=wheel asks for a compiler, make and perl only.
 $(VENV)/.dist: pyproject.toml | $(VENV)/bin/maturin

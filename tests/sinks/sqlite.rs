@@ -40,6 +40,24 @@ fn a_file_locked_by_another_program_is_worth_another_try() {
 }
 
 #[test]
+fn a_file_that_another_program_is_setting_up_is_waited_for() {
+    let store = Store::new(Kind::Sqlite);
+    let other = Connection::open(store.db()).unwrap();
+    // A reader of a file without a log yet: SQLite itself refuses at once to begin one.
+    other
+        .execute_batch("CREATE TABLE theirs (a); BEGIN; SELECT * FROM theirs")
+        .unwrap();
+    let reader = std::thread::spawn(move || {
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        other.execute_batch("COMMIT").unwrap();
+    });
+    let mut home = open_home(&store.spec()).unwrap();
+    home.prepare(&tables()).unwrap();
+    home.acquire(&claim("run-1", false)).unwrap();
+    reader.join().unwrap();
+}
+
+#[test]
 fn a_second_flush_overwrites_thousands_of_rows_and_adds_others() {
     let rows = |from: i64, to: i64, value: f64| -> Vec<Row> {
         let open = |i: i64| (if i % 2 == 0 { "a" } else { "b" }, i, value, value > 1.0, 0);

@@ -4,6 +4,7 @@ use super::store::{Failed, Step};
 use crate::{Error, Kind, Result};
 use rusqlite::{Connection, ErrorCode};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 /// How a transaction ended.
 pub(super) enum Settled<T> {
@@ -40,6 +41,31 @@ pub(super) fn transact<T>(
             Err(error)
         }
     }
+}
+
+/// Opens while another program may be setting the file up or closing it: SQLite does not wait for those locks itself,
+/// whatever its busy time-out.
+pub(super) fn patiently<T>(
+    patience: Duration,
+    mut open: impl FnMut() -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    let began = Instant::now();
+    loop {
+        match open() {
+            Err(e) if busy(&e) && began.elapsed() < patience => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            ended => return ended,
+        }
+    }
+}
+
+fn busy(e: &rusqlite::Error) -> bool {
+    let code = e.sqlite_error_code();
+    matches!(
+        code,
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
+    )
 }
 
 fn roll_back(conn: &Connection) {

@@ -92,20 +92,25 @@ impl SqliteSink {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let opened = Guarded::open(&self.at.path, || {
-            let conn = Connection::open_with_flags(&self.at.path, flags)?;
-            self.set_up(&conn)?;
-            Ok(conn)
+        let opened = failure::patiently(self.patience(), || {
+            Guarded::open(&self.at.path, || {
+                let conn = Connection::open_with_flags(&self.at.path, flags)?;
+                self.set_up(&conn)?;
+                Ok(conn)
+            })
         });
         self.conn = Some(opened.map_err(|e| failure::said(&self.at.path, e))?);
         Ok(())
     }
 
+    /// How long another program's lock is waited for.
+    fn patience(&self) -> Duration {
+        Duration::from_secs_f64(self.at.busy_timeout.clamp(0.0, 1e6))
+    }
+
     fn set_up(&self, conn: &Connection) -> rusqlite::Result<()> {
         self.feed.register(conn)?;
-        conn.busy_timeout(Duration::from_secs_f64(
-            self.at.busy_timeout.clamp(0.0, 1e6),
-        ))?;
+        conn.busy_timeout(self.patience())?;
         conn.set_prepared_statement_cache_capacity(64);
         // Larger pages for a file that is new: window rows have many columns. One that is there keeps its own.
         conn.pragma_update(None, "page_size", 16_384)?;
