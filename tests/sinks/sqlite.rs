@@ -43,18 +43,18 @@ fn a_file_locked_by_another_program_is_worth_another_try() {
 fn a_file_that_another_program_is_setting_up_is_waited_for() {
     let store = Store::new(Kind::Sqlite);
     let other = Connection::open(store.db()).unwrap();
-    // A reader of a file without a log yet: SQLite itself refuses at once to begin one.
+    // A writer of a file without a log yet: SQLite itself refuses at once to begin one.
     other
-        .execute_batch("CREATE TABLE theirs (a); BEGIN; SELECT * FROM theirs")
+        .execute_batch("CREATE TABLE theirs (a); BEGIN IMMEDIATE; INSERT INTO theirs VALUES (1)")
         .unwrap();
-    let reader = std::thread::spawn(move || {
+    let writer = std::thread::spawn(move || {
         std::thread::sleep(std::time::Duration::from_millis(300));
         other.execute_batch("COMMIT").unwrap();
     });
     let mut home = open_home(&store.spec()).unwrap();
     home.prepare(&tables()).unwrap();
     home.acquire(&claim("run-1", false)).unwrap();
-    reader.join().unwrap();
+    writer.join().unwrap();
 }
 
 #[test]
