@@ -16,7 +16,7 @@ PYTHON_SOURCES := $(shell find python -name '*.py' -o -name '*.pyi')
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
-system: ## installs by apt what pip and cargo cannot bring (C++, Java 17, Maven), or says what to install
+system: ## installs by apt what pip and cargo cannot bring (C++, Java 17, Maven, Chromium), or says what to install
 	@PYTHON=$(PYTHON) .ci/system $(FOR)
 
 $(VENV)/bin/maturin: | system

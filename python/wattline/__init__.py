@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     )
     from .kafka import Kafka, produce, read_kafka, scan_kafka
     from .ledger import Ledger
+    from .page import Page, report_page
     from .pipeline import Pipeline
     from .reading import read_csv, replay, scan_csv, sniff
     from .report import Report
@@ -60,6 +61,7 @@ _ROOMS = {
     ],
     "kafka": ["Kafka", "produce", "read_kafka", "scan_kafka"],
     "ledger": ["Ledger"],
+    "page": ["Page", "report_page"],
     "pipeline": ["Pipeline"],
     "reading": ["read_csv", "replay", "scan_csv", "sniff"],
     "report": ["Report"],
@@ -84,6 +86,7 @@ __all__ = [
     "Ledger",
     "LedgerError",
     "NotFound",
+    "Page",
     "Parquet",
     "Pipeline",
     "Postgres",
@@ -106,6 +109,7 @@ __all__ = [
     "read_csv",
     "read_kafka",
     "replay",
+    "report_page",
     "scan_csv",
     "scan_kafka",
     "simulate",

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from . import demo, reading, running, topics
+from . import demo, pages, reading, running, topics
 
 app = typer.Typer(
     name="wattline",
@@ -40,6 +40,7 @@ def _about(
 reading.add_to(app)
 running.add_to(app)
 topics.add_to(app)
+pages.add_to(app)
 demo.add_to(app)
 
 

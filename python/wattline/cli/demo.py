@@ -10,6 +10,7 @@ import typer
 
 from .. import display
 from ..endpoint import Parquet, Sqlite
+from ..page import report_page
 from ..pipeline import Pipeline
 from ..report import Report
 from ..sink import Sink
@@ -29,9 +30,10 @@ def demo_command(
     file: Annotated[
         Path | None, typer.Argument(help="A household file; without it 47 simulated months are written.")
     ] = None,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the stores.")] = Path("out"),
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the stores and the page.")] = Path("out"),
 ) -> None:
-    """Reads one household, computes seven grains in one pass into SQLite and Parquet, and shows the result.
+    """Reads one household, computes seven grains in one pass into SQLite and Parquet, shows the result and makes a page
+    of it.
 
     Run again, it changes nothing, and says so.
     """
@@ -48,6 +50,8 @@ def demo_command(
     )
     report = made.run()
     _show(report, base.with_suffix(".db"))
+    report_page(base.with_suffix(".db"), title=source.name, out=out / "report.html")
+    typer.echo(f"\nthe load on one page: {out / 'report.html'}")
 
 
 def _simulated(out: Path) -> Path:

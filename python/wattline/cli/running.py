@@ -1,9 +1,8 @@
-"""``windows``, ``run``, ``check``, ``state``, ``report``."""
+"""``windows``, ``run``, ``check``, ``state``."""
 
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -126,31 +125,9 @@ def state_command(
     _state(sources, json_, options)
 
 
-@guarded
-def _report(sources: list[str], options: dict[str, Any]) -> None:
-    books = pipeline(sources, options).state().ledger
-    if books is None:
-        sys.stderr.write("wattline: nothing was committed yet\n")
-        raise typer.Exit(FAILED)
-    typer.echo(repr(books))
-
-
-@with_flags(of_pipeline())
-def report_command(sources: Sources, **options: Any) -> None:
-    """Prints the ledger of a stored pipeline, since its beginning.
-
-    Examples:
-
-    \b
-    wattline report pipeline.toml
-    """
-    _report(sources, options)
-
-
 def add_to(app: typer.Typer) -> None:
     """Registers the commands."""
     app.command("windows")(windows_command)
     app.command("run")(run_command)
     app.command("check")(check_command)
     app.command("state")(state_command)
-    app.command("report")(report_command)
