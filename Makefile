@@ -11,7 +11,7 @@ export CARGO_TARGET_DIR ?= $(CURDIR)/target
 SOURCES := $(shell find src presets -type f) Cargo.toml Cargo.lock pyproject.toml
 PYTHON_SOURCES := $(shell find python -name '*.py' -o -name '*.pyi')
 
-.PHONY: bench-kafka help system run histories test test-rust test-python test-services test-sinks test-faults fuzz lint bench bench-sinks services services-down wheel dist dist-check clean
+.PHONY: test-airflow bench-airflow bench-kafka help system run histories test test-rust test-python test-services test-sinks test-faults fuzz lint bench bench-sinks services services-down wheel dist dist-check clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -41,7 +41,7 @@ wheel: $(VENV)/.wheel ## builds the wheel and installs it into .venv
 run: $(VENV)/.wheel ## the main job: FILE=path for your own file
 	@$(VENV)/bin/wattline demo $(FILE)
 
-test: test-rust test-python test-services test-sinks test-faults fuzz ## every test
+test: test-rust test-python test-services test-sinks test-faults test-airflow fuzz ## every test
 
 # Random histories of the task in `make test`; `make histories` runs a million.
 export WATTLINE_HISTORIES ?= 60000
@@ -72,6 +72,22 @@ services-down: ## ends them
 
 test-sinks: $(VENV)/.dev ## the suite of all sinks, with the real servers
 	$(PY) -m tests.services run --with postgres -- cargo test --release --quiet --features $(FEATURES) --test sinks
+
+# Airflow 3 and 2.11, each in an environment of its own beside .venv.
+AIRFLOW := .airflow
+$(AIRFLOW)/3/.packages: WANTED := apache-airflow>=3,<4
+$(AIRFLOW)/2/.packages: WANTED := apache-airflow>=2.11,<3
+$(AIRFLOW)/%/.packages: tests/airflow/requirements.txt tests/airflow/install | system
+	PYTHON=$(PYTHON) tests/airflow/install $(@D) '$(WANTED)'
+	touch $@
+
+$(AIRFLOW)/%/.wheel: $(AIRFLOW)/%/.packages $(VENV)/.wheel
+	$(@D)/bin/python -m pip install --quiet --force-reinstall --no-deps $(CARGO_TARGET_DIR)/wheels/wattline-*.whl
+	touch $@
+
+test-airflow: $(AIRFLOW)/3/.wheel $(AIRFLOW)/2/.wheel ## the provider on Airflow 3 and 2.11, with the real servers
+	$(AIRFLOW)/3/bin/python -m pytest tests/airflow
+	$(AIRFLOW)/2/bin/python -m pytest tests/airflow
 
 # The same code with failpoints compiled in, beside the wheel, for the tests that kill it.
 test-faults: $(VENV)/.dev
@@ -118,5 +134,8 @@ bench-sinks: $(VENV)/.dev ## windows into the stores, beside their own clients
 bench-kafka: $(VENV)/.dev ## topics, beside the peers, on a broker of its own
 	PYTHONPATH=. $(PY) benches/kafka.py
 
+bench-airflow: $(AIRFLOW)/3/.wheel ## what Airflow adds: time to parse DAGs, a task beside the bare call
+	$(AIRFLOW)/3/bin/python benches/airflow_cost.py
+
 clean: ## removes what was built
-	rm -rf target $(VENV) out dist
+	rm -rf target $(VENV) $(AIRFLOW) out dist

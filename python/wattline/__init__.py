@@ -8,10 +8,9 @@ Nothing lost, nothing counted twice, and books that show it.
 >>> wl.Pipeline("home", source="household.txt.gz", schema="household", grains=["1h"], sinks="home.db").run()
 """
 
-from ._native import Reader, Schema, Table, __version__
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ._native import Reader, Schema, Table, __version__
     from .endpoint import Cassandra, Parquet, Postgres, Sqlite
     from .errors import (
         AmbiguousDates,
@@ -40,8 +39,9 @@ if TYPE_CHECKING:
     from .state import Finding, Findings, State
     from .window import Windows, windows
 
-# Everything else is imported when it is first used, so that `import wattline` costs little.
+# Everything is imported when it is first used, so that `import wattline` costs next to nothing.
 _ROOMS = {
+    "_native": ["Reader", "Schema", "Table", "__version__"],
     "endpoint": ["Cassandra", "Parquet", "Postgres", "Sqlite"],
     "errors": [
         "AmbiguousDates",

@@ -1,4 +1,4 @@
-"""SIGTERM during a run in the main thread: stop at a decided flush, then whatever was there before."""
+"""Ends of runs from outside: SIGTERM in the main thread (then whatever was there before), ``stop_all``."""
 
 from __future__ import annotations
 
@@ -10,10 +10,28 @@ from types import FrameType
 
 from ._native import Control
 
+_running: list[Control] = []
+
+
+def stop_all() -> None:
+    """Asks every run of this process to end at its next decided flush. For signal handlers and other threads."""
+    for control in tuple(_running):
+        control.stop()
+
 
 @contextmanager
 def chained(control: Control) -> Iterator[None]:
-    """While it lasts, SIGTERM stops ``control``'s run and goes on to the earlier handler, if there was one."""
+    """While it lasts, ``stop_all`` and SIGTERM stop ``control``'s run; SIGTERM goes on to the earlier handler."""
+    _running.append(control)
+    try:
+        with _handled(control):
+            yield
+    finally:
+        _running.remove(control)
+
+
+@contextmanager
+def _handled(control: Control) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return

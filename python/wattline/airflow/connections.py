@@ -1,0 +1,173 @@
+"""A connection of Airflow as an endpoint of wattline: one function for each type of connection. Pure."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import quote, unquote
+
+from ..endpoint import Cassandra, Frozen, Postgres
+from ..errors import UsageError
+from ..kafka import Kafka
+
+__all__ = ["TYPES", "Place", "endpoint"]
+
+#: An endpoint, and the word by which error messages name its server.
+Place = tuple[str | Frozen, str]
+
+#: Settings of the `kafka` connection that are Python callbacks, or that the pipeline itself decides.
+CALLBACKS = ("error_cb", "throttle_cb", "stats_cb", "log_cb", "on_commit")
+OWN = ("group.id", "enable.auto.commit", "enable.auto.offset.store", "auto.offset.reset", "enable.idempotence", "acks")
+#: What other programs keep in the `extra` of a `postgres` connection.
+NOT_LIBPQ = (
+    *("cursor", "iam", "redshift", "redshift-serverless", "cluster-identifier", "workgroup-name", "aws_conn_id"),
+    *("sqlalchemy_scheme", "sqlalchemy_query", "enable_log_db_messages", "azure_conn_id", "azure_oauth_scope"),
+    *("application_name", "keepalives", "keepalives_idle", "client_encoding"),
+)
+POSTGRES = ("sslmode", "sslrootcert", "connect_timeout", "retry_for")
+
+
+def endpoint(connection: Any, rest: str, options: Mapping[str, Any]) -> Place:
+    """The endpoint that a connection means, with ``rest`` (what follows its name in the URL) and keywords.
+
+    Raises ``UsageError`` where a field is missing or cannot be used; the caller says of which connection.
+    """
+    kind = str(connection.conn_type or "").replace("postgresql", "postgres")
+    make = TYPES.get(kind)
+    if make is None:
+        raise UsageError(f"its type is {kind!r}; wattline uses those of type {', '.join(TYPES)}")
+    return make(connection, rest, dict(options))
+
+
+def _extra(connection: Any) -> dict[str, Any]:
+    try:
+        found = json.loads(connection.extra or "{}")
+    except ValueError:
+        raise UsageError("its extra is no JSON; write a JSON object") from None
+    if not isinstance(found, dict):
+        raise UsageError("its extra is no JSON object; write {...}")
+    return found
+
+
+def _need(value: Any, field: str) -> Any:
+    if not value:
+        raise UsageError(f"its {field} is empty; fill it in")
+    return value
+
+
+def _kafka(connection: Any, rest: str, options: dict[str, Any]) -> Place:
+    """``extra`` is librdkafka's dictionary."""
+    config = {key: value for key, value in _extra(connection).items() if key not in (*CALLBACKS, *OWN)}
+    if "oauth_cb" in config:
+        raise UsageError("its extra has oauth_cb, a Python function, which wattline cannot call; use SASL or TLS")
+    brokers = str(_need(config.pop("bootstrap.servers", None), "bootstrap.servers (in extra)"))
+    if not rest:
+        raise UsageError("no topic is named; write conn://ID/topic")
+    if connection.password:
+        config |= {"sasl.username": connection.login, "sasl.password": connection.password}
+    return Kafka(brokers, rest, config={**config, **options}), brokers
+
+
+def _postgres(connection: Any, rest: str, options: dict[str, Any]) -> Place:
+    """``schema`` is the database; ``rest`` the schema of the tables."""
+    extra = {key: value for key, value in _extra(connection).items() if key not in NOT_LIBPQ and value is not None}
+    if foreign := sorted(set(extra) - set(POSTGRES)):
+        raise UsageError(f"its extra has {foreign[0]!r}, which wattline does not know; it knows {', '.join(POSTGRES)}")
+    if "connect_timeout" in extra:
+        extra["connect_timeout"] = float(extra["connect_timeout"])
+    host = connection.host or "localhost"
+    told = {
+        "port": connection.port or 5432,
+        "dbname": connection.schema or None,
+        "user": connection.login or None,
+        "password": connection.password or None,
+        "schema": rest or None,
+    }
+    return Postgres(host, **{**told, **extra, **options}), host
+
+
+def _cassandra(connection: Any, rest: str, options: dict[str, Any]) -> Place:
+    """``schema`` is the keyspace, or ``rest``; the nodes stand in ``host`` between commas."""
+    hosts = [host.strip() for host in _need(connection.host, "host").split(",")]
+    extra = _extra(connection)
+    tls = extra.get("ssl_options") or {}
+    if "keyfile" in tls or "certfile" in tls:
+        raise UsageError("its ssl_options have a client certificate, which wattline cannot present")
+    told = {
+        "keyspace": rest or _need(connection.schema, "schema (the keyspace)"),
+        "port": connection.port or 9042,
+        "user": connection.login or None,
+        "password": connection.password or None,
+        "datacenter": (extra.get("load_balancing_policy_args") or {}).get("local_dc"),
+        "tls": bool(tls),
+        "tls_ca": tls.get("ca_certs"),
+    }
+    return Cassandra(hosts, **{**told, **options}), hosts[0]
+
+
+def _aws(connection: Any, rest: str, options: dict[str, Any]) -> Place:
+    """``rest`` is bucket and key; clients of S3 find the secrets in the environment of this process."""
+    extra = _extra(connection)
+    told = {
+        "AWS_ACCESS_KEY_ID": connection.login,
+        "AWS_SECRET_ACCESS_KEY": connection.password,
+        "AWS_SESSION_TOKEN": extra.get("aws_session_token"),
+        "AWS_REGION": extra.get("region_name"),
+        "AWS_ENDPOINT_URL": extra.get("endpoint_url"),
+    }
+    if not rest:
+        raise UsageError("no bucket is named; write conn://ID/bucket/key")
+    os.environ.update({name: str(value) for name, value in told.items() if value})
+    return "s3://" + rest + _query(options), "s3://"
+
+
+def _file(connection: Any, rest: str, options: dict[str, Any]) -> Place:
+    """The folder in ``extra``'s ``path``, and ``rest`` below it."""
+    folder = _extra(connection).get("path") or connection.host or "/"
+    return os.path.join(str(folder), rest) + _query(options), str(folder)
+
+
+def _wattline(connection: Any, rest: str, options: dict[str, Any]) -> Place:
+    """``host`` is an endpoint as wattline writes it, without the secrets: those are ``login`` and ``password``."""
+    url = str(_need(connection.host, "host (an endpoint: a URL or a path)"))
+    scheme, mark, place = url.partition("://")
+    if connection.login and mark:
+        secret = f":{quote(connection.password, safe='')}" if connection.password else ""
+        url = f"{scheme}://{quote(connection.login, safe='')}{secret}@{place}"
+    below = f"/{rest}" if rest else ""
+    return url.rstrip("/") + below + _query({**_extra(connection), **options}), place.partition("/")[0] or url
+
+
+def _query(options: Mapping[str, Any]) -> str:
+    pairs = "&".join(f"{quote(key, safe='')}={quote(str(value), safe='')}" for key, value in options.items())
+    return f"?{pairs}" if pairs else ""
+
+
+#: What can be made of a connection, by its type.
+TYPES: dict[str, Callable[[Any, str, dict[str, Any]], Place]] = {
+    "kafka": _kafka,
+    "postgres": _postgres,
+    "cassandra": _cassandra,
+    "aws": _aws,
+    "fs": _file,
+    "file": _file,
+    "wattline": _wattline,
+}
+
+
+def split(url: str) -> tuple[str, str, dict[str, Any]]:
+    """``conn://ID/rest?key=value`` in its parts; numbers and true/false as such."""
+    place, _, query = url.removeprefix("conn://").partition("?")
+    name, _, rest = place.partition("/")
+    pairs = (pair.partition("=") for pair in query.split("&") if pair)
+    return name, unquote(rest), {unquote(key): _value(unquote(value)) for key, _, value in pairs}
+
+
+def _value(text: str) -> Any:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return text
+    return found if isinstance(found, (bool, int, float)) else text

@@ -1,0 +1,88 @@
+"""``WindowSensor``: waits for windows to be final."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from airflow.providers.common.compat.sdk import AirflowException, BaseSensorOperator, conf
+
+from ..errors import UsageError
+from ..kafka import Kafka
+from ..sink import Endpoint, Sink, sink_spec
+from .triggers import StateTrigger, met
+
+__all__ = ["WindowSensor"]
+
+
+class _StateSensor(BaseSensorOperator):
+    """Waits for a state of a pipeline, in the triggerer with ``deferrable=True``."""
+
+    template_fields: Sequence[str] = ("name", "home", "source")
+    ui_color = "#e9e2f5"
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        home: Sink | Endpoint,
+        source: str | Kafka = "-",
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.name, self.home, self.source, self.deferrable = name, home, source, deferrable
+
+    def question(self) -> dict[str, Any]:
+        """What is waited for, as plain values."""
+        source = self.source._url() if isinstance(self.source, Kafka) else self.source
+        return {"name": self.name, "home": sink_spec(self.home), "source": source}
+
+    def poke(self, context: Any) -> bool:
+        """Whether it is so now."""
+        found = met(self.question())
+        if found is not None:
+            self.log.info("%s: %s", self.name, found)
+        return found is not None
+
+    def execute(self, context: Any) -> Any:
+        """Waits here, or hands over to the triggerer."""
+        if not self.deferrable:
+            return super().execute(context)
+        if not self.poke(context):
+            trigger = StateTrigger(self.question(), self.poke_interval)
+            self.defer(trigger=trigger, method_name="resume", timeout=self._left())
+        return None
+
+    def _left(self) -> Any:
+        from datetime import timedelta
+
+        return timedelta(seconds=self.timeout) if self.timeout else None
+
+    def resume(self, context: Any, event: dict[str, Any]) -> None:
+        """Called with what the trigger found."""
+        if "error" in event:
+            raise AirflowException(event["error"])
+        self.log.info("%s: %s", self.name, event)
+
+
+class WindowSensor(_StateSensor):
+    """Waits until the windows of a pipeline that end at ``end`` or before are final.
+
+    ``name`` and ``home`` (its first sink) say which pipeline; ``end``: a time with its zone, or a template such as
+    ``"{{ data_interval_end }}"``. Every partition's watermark must have reached it.
+    """
+
+    template_fields: Sequence[str] = (*_StateSensor.template_fields, "end")
+
+    def __init__(self, *, end: str | datetime, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.end = end
+
+    def question(self) -> dict[str, Any]:
+        """The pipeline and the time."""
+        end = self.end if isinstance(self.end, datetime) else datetime.fromisoformat(str(self.end))
+        if end.tzinfo is None:
+            raise UsageError(f"end={self.end!r} has no zone; write it with one, for example 2026-01-31T00:00:00+00:00")
+        return {**super().question(), "end": end.astimezone(UTC).isoformat()}
