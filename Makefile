@@ -41,7 +41,7 @@ wheel: $(VENV)/.wheel ## builds the wheel and installs it into .venv
 run: $(VENV)/.wheel ## the main job: FILE=path for your own file
 	@$(VENV)/bin/wattline demo $(FILE)
 
-test: test-rust test-python test-services test-sinks test-faults test-airflow fuzz ## every test
+test: test-rust test-python test-docs test-services test-sinks test-faults test-airflow fuzz ## every test
 
 # Random histories of the task in `make test`; `make histories` runs a million.
 export WATTLINE_HISTORIES ?= 60000
@@ -60,6 +60,13 @@ histories: | system ## a million random histories of the task against the model
 
 test-python: $(VENV)/.dev
 	$(PY) -m pytest $(SIDE_BY_SIDE) tests/python
+
+.PHONY: test-docs reference
+test-docs: $(VENV)/.dev ## every block of docs/, on real servers
+	$(PY) -m pytest tests/docs
+
+reference: $(VENV)/.dev ## writes docs/reference.md and docs/shell.md from the code
+	$(PY) docs/reference.py
 
 test-services: $(VENV)/.dev ## that real servers start, answer, are killed, come back and leave nothing
 	$(PY) -m pytest tests/services
@@ -118,8 +125,8 @@ lint: $(VENV)/.dev ## formats, lints, types, stubs, rooms, licences
 	cargo fmt --all --check
 	cargo clippy --release --quiet --all-targets --features $(FEATURES) -- -D warnings
 	cargo clippy --release --quiet --all-targets -- -D warnings
-	$(VENV)/bin/ruff check python tests benches
-	$(VENV)/bin/ruff format --check python tests benches
+	$(VENV)/bin/ruff check python tests benches docs
+	$(VENV)/bin/ruff format --check python tests benches docs
 	$(VENV)/bin/mypy
 	$(PY) -m mypy.stubtest wattline --allowlist tests/lint/stubtest_allow.txt --ignore-unused-allowlist --mypy-config-file pyproject.toml
 	$(PY) tests/lint/rooms.py

@@ -11,6 +11,7 @@ import difflib
 import io
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -89,8 +90,10 @@ class Runner:
         return out.getvalue()
 
     def sh(self, block: Block) -> str:
+        python = shlex.quote(sys.executable)
+        ours = f'python() {{ {python} "$@"; }}; wattline() {{ {python} -m wattline.cli "$@"; }}\n'
         done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", self.real(block.text)],
+            ["bash", "-euo", "pipefail", "-c", ours + self.real(block.text)],
             capture_output=True, text=True, check=False,
         )  # fmt: skip
         if done.returncode:

@@ -17,7 +17,8 @@ from wattline.source import write_uci
 
 ROOT = Path(__file__).resolve().parents[2]
 GENERATED = {"reference.md", "shell.md"}
-GUIDES = [ROOT / "README.md", *sorted(path for path in (ROOT / "docs").glob("*.md") if path.name not in GENERATED)]
+GUIDES = sorted(path for path in (ROOT / "docs").glob("*.md") if path.name not in GENERATED)
+#: Those of the README: tests/python/test_readme.py.
 PAGES = [page for page in GUIDES if any(block.kind != "text" for block in blocks(page.read_text()))]
 #: What the pages of docs/ leave in the servers.
 KEYSPACES = ["electrical"]
@@ -50,9 +51,8 @@ def household(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
 def test_a_page_runs_as_it_stands(page: Path, clean: dict[str, str], household: Path, tmp_path: Path) -> None:
     (tmp_path / "household.txt").symlink_to(household)
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     python = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-    words = {**os.environ, **clean, "PATH": path, "PYTHONPATH": python, "POSTGRES_PASSWORD": "wattline"}
+    words = {**os.environ, **clean, "PYTHONPATH": python, "POSTGRES_PASSWORD": "wattline"}
     command = [sys.executable, "-m", "tests.docs.page", page]
     done = subprocess.run(command, cwd=tmp_path, env=words, capture_output=True, text=True, check=False, timeout=180)
     assert done.returncode == 0, done.stderr
@@ -64,7 +64,7 @@ def test_the_guide_has_a_page_for_each_task() -> None:
     assert linked == {path.name for path in (ROOT / "docs").glob("*.md")} - {"README.md"}
 
 
-@pytest.mark.parametrize("page", GUIDES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("page", [ROOT / "README.md", *GUIDES], ids=lambda path: path.stem)
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
         assert (page.parent / target).exists(), target
