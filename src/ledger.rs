@@ -58,19 +58,19 @@ pub struct Ledger {
     /// Same sensor and time, other values.
     pub conflicts: u64,
     /// Messages of a topic.
-    #[serde(default, skip_serializing_if = "none")]
+    #[serde(default)]
     pub messages: u64,
     /// Of these: read, with what rows they hold.
-    #[serde(default, skip_serializing_if = "none")]
+    #[serde(default)]
     pub decoded: u64,
     /// Of these: without a value.
-    #[serde(default, skip_serializing_if = "none")]
+    #[serde(default)]
     pub tombstones: u64,
     /// Of these: they could not be read.
-    #[serde(default, skip_serializing_if = "none")]
+    #[serde(default)]
     pub dead: u64,
     /// Of these: counted before, by where they came from.
-    #[serde(default, skip_serializing_if = "none")]
+    #[serde(default)]
     pub repeated: u64,
     /// By grain name.
     pub grains: BTreeMap<String, GrainBooks>,
@@ -156,11 +156,6 @@ impl GrainBooks {
         self.windows += other.windows;
         self.gaps += other.gaps;
     }
-}
-
-/// Counters of topics are left out where there is none.
-fn none(count: &u64) -> bool {
-    *count == 0
 }
 
 fn equal(name: &str, left: u64, right: u64) -> Result<()> {

@@ -35,7 +35,9 @@ class Ledger(Mapping[str, Any]):
         c = self._counters
         lines = ("preamble", "header", "blank", "continuation", "records")
         shown = [("records", _sum(c, ("accepted", "rejected"))), ("readings", f"{c['readings']:,}")]
-        if c["lines"]:
+        if c["messages"]:
+            shown.insert(0, ("messages", _sum(c, ("decoded", "tombstones", "dead", "repeated"))))
+        elif c["lines"]:
             shown.insert(0, ("lines", _sum(c, lines)))
         shown[:0] = [("bytes", f"{c['bytes']:,}")] if c["bytes"] else []
         return shown + ([("conflicts", f"{c['conflicts']:,}")] if c["conflicts"] else [])

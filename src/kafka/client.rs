@@ -19,7 +19,8 @@ pub enum Isolation {
     Uncommitted,
 }
 
-/// Asks the cluster about a topic.
+/// Asks the cluster about a topic. Copies are one client.
+#[derive(Clone)]
 pub struct Client {
     pub(super) handle: Arc<Handle>,
     pub(super) config: Config,

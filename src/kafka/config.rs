@@ -8,6 +8,7 @@
 //! **Defaults that are not librdkafka's**, each with its reason, stand in `COMMON`, `CONSUMER` and
 //! `PRODUCER`; what the URL says wins, but for what exactly-once rests upon (`HELD`).
 
+use super::partitioner::Partitioner;
 use crate::secret::Secret;
 use crate::{Error, Kind, Result};
 use std::collections::BTreeMap;
@@ -82,6 +83,9 @@ const HELD: [&str; 7] = [
     "enable.partition.eof",
     "transactional.id",
 ];
+
+/// Names and values for the library.
+pub(super) type Settings = Vec<(String, String)>;
 
 /// Where a topic is, and how to get there.
 #[derive(Clone, PartialEq, Eq)]
@@ -176,22 +180,49 @@ impl Config {
         }
     }
 
+    /// The same endpoint with a setting where the URL says none.
+    pub fn or(mut self, name: &str, value: impl ToString) -> Config {
+        let entry = self.options.entry(name.into());
+        entry.or_insert_with(|| value.to_string());
+        self
+    }
+
+    /// Where producers of this topic put a key: `partitioner=` of the URL.
+    pub fn partitioner(&self) -> Result<Partitioner> {
+        let told = self.options.get("partitioner");
+        told.map_or(Ok(Partitioner::Murmur2), |name| Partitioner::parse(name))
+    }
+
     /// The settings of a consumer.
-    pub(super) fn consumer(&self) -> Result<Vec<(String, String)>> {
+    pub(super) fn consumer(&self) -> Result<Settings> {
         self.settings(&CONSUMER, &PRODUCER)
     }
 
+    /// The settings of a member of a group, which fetches nothing.
+    pub(super) fn member(&self, group: &str, instance: Option<&str>) -> Result<Settings> {
+        let mut settings = self.consumer()?;
+        let mut own = vec![
+            ("group.id", group),
+            ("partition.assignment.strategy", "cooperative-sticky"),
+            // Its partitions are paused; where it would begin to read says nothing.
+            ("auto.offset.reset", "latest"),
+            ("enable.partition.eof", "false"),
+            ("queued.min.messages", "1"),
+        ];
+        own.extend(instance.map(|name| ("group.instance.id", name)));
+        settings.retain(|(name, _)| !own.iter().any(|(o, _)| o == name));
+        let own = own.into_iter();
+        settings.extend(own.map(|(name, value)| (name.to_string(), value.to_string())));
+        Ok(settings)
+    }
+
     /// The settings of a producer.
-    pub(super) fn producer(&self) -> Result<Vec<(String, String)>> {
+    pub(super) fn producer(&self) -> Result<Settings> {
         self.settings(&PRODUCER, &CONSUMER)
     }
 
     /// `own`: the defaults of this kind; `other`: settings that mean nothing to it.
-    fn settings(
-        &self,
-        own: &[(&str, &str)],
-        other: &[(&str, &str)],
-    ) -> Result<Vec<(String, String)>> {
+    fn settings(&self, own: &[(&str, &str)], other: &[(&str, &str)]) -> Result<Settings> {
         let mut all: BTreeMap<String, String> = COMMON
             .iter()
             .chain(own)

@@ -65,8 +65,13 @@ pub struct Polled {
 impl Consumer {
     /// A consumer of the endpoint's topic, with no partition yet.
     pub fn new(config: &Config, isolation: Isolation) -> Result<Consumer> {
-        let client = Client::new(config, isolation)?;
-        let queue = Queue::new(&client.handle, &config.topic);
+        Consumer::on(&Client::new(config, isolation)?)
+    }
+
+    /// A consumer beside others of the same client, with a queue of its own: a partition may be read by one of them.
+    pub fn on(client: &Client) -> Result<Consumer> {
+        let client = client.clone();
+        let queue = Queue::new(&client.handle, &client.config.topic);
         let queue = client.told("the topic could not be opened", queue)?;
         Ok(Consumer {
             queue,
@@ -138,17 +143,29 @@ impl Consumer {
     /// The same, behind what `polled` holds. Errors: `DataLost` where the place to read from is gone,
     /// `NotFound`, `Endpoint`; a broken connection mends itself and is no error.
     pub fn poll_into(&mut self, polled: &mut Polled, most: usize, wait: Duration) -> Result<()> {
-        let full = polled.messages.len() + most;
+        self.poll_if(polled, most, wait, &mut |_| true)
+    }
+
+    /// The same, of those messages only that `keep` wants; it is shown each message once, in order.
+    pub fn poll_if(
+        &mut self,
+        polled: &mut Polled,
+        most: usize,
+        wait: Duration,
+        keep: &mut dyn FnMut(&Message<'_>) -> bool,
+    ) -> Result<()> {
         let mut taking = Taking {
             polled,
+            keep,
             failure: None,
         };
-        let mut wait = wait;
-        while taking.polled.messages.len() < full && taking.polled.messages.bytes() < BYTES {
-            let want = (full - taking.polled.messages.len()).min(1024);
+        let (mut wait, mut taken) = (wait, 0);
+        while taken < most && taking.polled.messages.bytes() < BYTES {
+            let want = (most - taken).min(1024);
             let got = self.queue.take(want, wait, self.header, &mut taking);
             let got = self.client.told("messages could not be read", got)?;
             wait = Duration::ZERO;
+            taken += got;
             if got == 0 {
                 break;
             }
@@ -212,13 +229,16 @@ fn passing(failure: &Failure) -> bool {
 
 struct Taking<'a> {
     polled: &'a mut Polled,
+    keep: &'a mut dyn FnMut(&Message<'_>) -> bool,
     failure: Option<(i32, Failure)>,
 }
 
 impl Sink for Taking<'_> {
     fn message(&mut self, message: Message<'_>) {
         self.polled.ends.retain(|(p, _)| *p != message.partition);
-        self.polled.messages.push(&message);
+        if (self.keep)(&message) {
+            self.polled.messages.push(&message);
+        }
     }
 
     fn end(&mut self, partition: i32, offset: i64) {
@@ -278,6 +298,12 @@ impl Messages {
     /// Message `i`.
     pub fn get(&self, i: usize) -> Option<Message<'_>> {
         self.records.get(i).map(|r| self.message(r))
+    }
+
+    /// The message at `offset`, where all are of one partition.
+    pub fn at(&self, offset: i64) -> Option<Message<'_>> {
+        let found = self.records.binary_search_by_key(&offset, |r| r.offset);
+        self.get(found.ok()?)
     }
 
     fn message(&self, record: &Record) -> Message<'_> {

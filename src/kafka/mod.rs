@@ -9,6 +9,7 @@
 //! | [`config`](Config) | the endpoint and its settings; secrets are never shown |
 //! | [`client`](Client) | topics: described with their ids, made; offsets by time |
 //! | [`consumer`](Consumer) | partitions assigned by hand, batches of messages |
+//! | [`member`](Member) | a share of the partitions, in a group |
 //! | [`producer`](Producer) | messages out, transactions |
 //! | `errors` | what the library says as the house's `Error` |
 //! | `partitioner` | where a key goes, as Java clients have it |
@@ -18,6 +19,7 @@ mod client;
 mod config;
 mod consumer;
 mod errors;
+mod member;
 mod partitioner;
 mod producer;
 mod raw;
@@ -27,7 +29,8 @@ mod tests;
 pub use client::{Client, Isolation, NewTopic, TopicFacts};
 pub use config::Config;
 pub use consumer::{Consumer, Message, Messages, Polled, Start};
-pub use partitioner::{murmur2, partition_of};
+pub use member::{Member, Shift};
+pub use partitioner::{Partitioner, murmur2, partition_of};
 pub use producer::{Outgoing, Producer, Settled};
 
 /// The header that says which file and row a message came from: see `produce`.

@@ -1,4 +1,66 @@
-//! Where a key goes: murmur2 as Java clients have it, so that all producers agree.
+//! Where a key goes: murmur2 as Java clients have it, so that all producers agree; and what others use.
+
+use crate::{Error, Kind, Result};
+
+/// How producers choose a partition by the key, by librdkafka's names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Partitioner {
+    /// `murmur2`, `murmur2_random`: Java's default, and ours.
+    #[default]
+    Murmur2,
+    /// `consistent`, `consistent_random`: librdkafka's default, CRC32.
+    Consistent,
+    /// `fnv1a`, `fnv1a_random`: Sarama's default.
+    Fnv1a,
+    /// `random`: not by the key.
+    Random,
+}
+
+impl Partitioner {
+    /// By its name.
+    pub fn parse(name: &str) -> Result<Partitioner> {
+        match name {
+            "murmur2" | "murmur2_random" => Ok(Partitioner::Murmur2),
+            "consistent" | "consistent_random" => Ok(Partitioner::Consistent),
+            "fnv1a" | "fnv1a_random" => Ok(Partitioner::Fnv1a),
+            "random" => Ok(Partitioner::Random),
+            _ => Err(Error::new(
+                Kind::Usage,
+                format!(
+                    "partitioner {name:?} is not known; say murmur2_random, consistent_random, fnv1a_random or random"
+                ),
+            )),
+        }
+    }
+
+    /// Its usual name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Partitioner::Murmur2 => "murmur2_random",
+            Partitioner::Consistent => "consistent_random",
+            Partitioner::Fnv1a => "fnv1a_random",
+            Partitioner::Random => "random",
+        }
+    }
+
+    /// The partition of `key` among `count`; `None`: any.
+    pub fn place(self, key: &[u8], count: usize) -> Option<i32> {
+        let count = count.max(1) as u32;
+        match self {
+            Partitioner::Murmur2 => Some(partition_of(key, count as usize)),
+            Partitioner::Consistent => Some((crc32fast::hash(key) % count) as i32),
+            Partitioner::Fnv1a => Some((fnv1a(key) % count) as i32),
+            Partitioner::Random => None,
+        }
+    }
+}
+
+/// FNV-1a, its absolute value as a signed number.
+fn fnv1a(key: &[u8]) -> u32 {
+    let step = |hash: u32, byte: &u8| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193);
+    let hash = key.iter().fold(0x811c_9dc5, step);
+    (hash as i32).unsigned_abs()
+}
 
 /// Java's murmur2 of `key`.
 pub fn murmur2(key: &[u8]) -> u32 {
@@ -26,7 +88,7 @@ pub fn partition_of(key: &[u8], count: usize) -> i32 {
 
 #[cfg(test)]
 mod tests {
-    use super::murmur2;
+    use super::{Partitioner, fnv1a, murmur2};
 
     /// The vectors of Kafka's own UtilsTest.
     #[test]
@@ -44,5 +106,22 @@ mod tests {
         ] {
             assert_eq!(murmur2(key.as_bytes()) as i32, hash, "{key}");
         }
+    }
+
+    /// The vectors of librdkafka's own test, made by Sarama; and CRC32's check value.
+    #[test]
+    fn as_others() {
+        for (key, hash) in [
+            ("kafka", 0x0d33_c4e1),
+            ("giberish123456789", 0x77a5_8295),
+            ("1234", 0x023b_dd03),
+            ("", 0x7ee3_623b),
+        ] {
+            assert_eq!(fnv1a(key.as_bytes()), hash, "{key}");
+        }
+        let crc = Partitioner::Consistent.place(b"123456789", 1000);
+        assert_eq!(crc, Some((0xcbf4_3926_u32 % 1000) as i32));
+        assert_eq!(Partitioner::Random.place(b"x", 15), None);
+        assert!(Partitioner::parse("mine").is_err());
     }
 }

@@ -198,7 +198,7 @@ fn source(
     match inputs.as_slice() {
         [] => Err(Error::new(
             Kind::Usage,
-            "the pipeline has no source; name a file, a glob, - or a sim:// URL",
+            "the pipeline has no source; name a file, a glob, -, or a kafka:// or sim:// URL",
         )),
         [url] if url.starts_with("sim://") => Ok(Arc::new(Simulated::parse(
             url,
@@ -207,10 +207,14 @@ fn source(
                 Until::End => None,
             },
         )?)),
+        [url] if url.starts_with("kafka://") => {
+            let read = read_options(spec);
+            super::topics::source(url, spec, choice(spec)?, overrides, read, until)
+        }
         [url, ..] if url.contains("://") => Err(Error::new(
             Kind::Usage,
             format!(
-                "{} is no source of this version; name files, a glob, - or a sim:// URL",
+                "{} is no source of this version; name files, a glob, -, or a kafka:// or sim:// URL",
                 url.split("://").next().unwrap_or_default().to_string() + "://"
             ),
         )),

@@ -7,6 +7,7 @@
 //! | [`check()`] | what would run, and what is wrong, before row one |
 //! | [`task`] | one partition as a pure state machine: `step(event) → effects` |
 //! | `run`, `reader`, `stores` | the three threads; carry effects out |
+//! | `topics` | a `kafka://` source of a spec |
 //! | `memory` | what large buffers took goes back to the system |
 //! | [`control`] | stop flag in, progress out |
 //! | [`report`] | ledger, timings, summary |
@@ -27,6 +28,7 @@ pub mod spec;
 mod state;
 mod stores;
 pub mod task;
+mod topics;
 
 pub use build::{Handed, Until, schema_file};
 pub use check::{Finding, Level, check};

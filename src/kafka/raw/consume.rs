@@ -198,10 +198,17 @@ unsafe fn value_of<'a>(message: *mut rd::rd_kafka_message_t, name: &CStr) -> Opt
 }
 
 /// A list of partitions.
-struct List(NonNull<rd::rd_kafka_topic_partition_list_t>);
+pub(super) struct List(NonNull<rd::rd_kafka_topic_partition_list_t>);
 
 impl List {
-    fn new(topic: &str, partitions: impl Iterator<Item = (i32, i64)>) -> Result<List, Failure> {
+    pub(super) fn ptr(&self) -> *mut rd::rd_kafka_topic_partition_list_t {
+        self.0.as_ptr()
+    }
+
+    pub(super) fn new(
+        topic: &str,
+        partitions: impl Iterator<Item = (i32, i64)>,
+    ) -> Result<List, Failure> {
         let topic = c(topic)?;
         let list = NonNull::new(unsafe { rd::rd_kafka_topic_partition_list_new(8) })
             .ok_or_else(|| Failure::saying("no memory for a list of partitions"))?;

@@ -1,5 +1,6 @@
 //! A client of the library: made from settings, told of errors, destroyed.
 
+use super::member::Shares;
 use rdkafka::bindings as rd;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::ptr::NonNull;
@@ -13,6 +14,8 @@ pub(in crate::kafka) enum Role {
     Producer,
     /// Reads.
     Consumer,
+    /// Is a member of a group, and reads nothing.
+    Member,
 }
 
 /// An error of the library.
@@ -41,6 +44,8 @@ pub(in crate::kafka) struct Told {
     pub failed: AtomicU64,
     /// The first message that was not delivered.
     failure: Mutex<Option<Failure>>,
+    /// Members: what became of their share.
+    pub(super) shares: Shares,
 }
 
 impl Told {
@@ -186,6 +191,10 @@ impl Handle {
                     rd::rd_kafka_type_t::RD_KAFKA_PRODUCER
                 }
                 Role::Consumer => rd::rd_kafka_type_t::RD_KAFKA_CONSUMER,
+                Role::Member => {
+                    rd::rd_kafka_conf_set_rebalance_cb(conf, Some(on_rebalance));
+                    rd::rd_kafka_type_t::RD_KAFKA_CONSUMER
+                }
             };
             let rk = rd::rd_kafka_new(kind, conf, words.as_mut_ptr(), words.len());
             match NonNull::new(rk) {
@@ -204,6 +213,11 @@ impl Handle {
 
     pub(super) fn ptr(&self) -> *mut rd::rd_kafka_t {
         self.rk.as_ptr()
+    }
+
+    /// Whether this process made it: a child that was forked has none of its threads.
+    pub(super) fn ours(&self) -> bool {
+        self.owner == std::process::id()
     }
 
     /// What its threads told.
@@ -243,7 +257,7 @@ impl Handle {
 impl Drop for Handle {
     fn drop(&mut self) {
         // After a fork the library's threads live in the parent only: waiting for them never ends.
-        if self.owner != std::process::id() {
+        if !self.ours() {
             let told = std::mem::take(&mut self.told);
             std::mem::forget(told);
             return;
@@ -277,6 +291,18 @@ unsafe fn set(
         _ => Err(Failure::saying(format!(
             "the setting {name:?} cannot have this value"
         ))),
+    }
+}
+
+unsafe extern "C" fn on_rebalance(
+    rk: *mut rd::rd_kafka_t,
+    code: rd::rd_kafka_resp_err_t,
+    partitions: *mut rd::rd_kafka_topic_partition_list_t,
+    opaque: *mut c_void,
+) {
+    unsafe {
+        let told = &*opaque.cast::<Told>();
+        told.shares.rebalance(rk, code, partitions);
     }
 }
 

@@ -9,16 +9,20 @@
 //! | `handle` | a client: made from settings, told of errors, destroyed |
 //! | `produce` | messages out, delivery reports, transactions |
 //! | `consume` | partitions read by hand into batches |
+//! | `member` | a share of the partitions, in a group |
 //! | `admin` | topics: described, made |
 
 mod admin;
 mod consume;
 mod handle;
+mod member;
 mod produce;
 
 pub use admin::{NewTopic, TopicFacts};
 pub use consume::Message;
 pub(super) use consume::{Queue, Sink};
 pub(super) use handle::{Failure, Handle, Role, Told};
+pub(super) use member::Member;
+pub use member::Shift;
 pub use produce::Outgoing;
 pub(super) use produce::{Sent, Topic};

@@ -59,6 +59,28 @@ pub(super) fn spans(
     Ok(spans)
 }
 
+/// Where `partition` begins for who has read nothing of it.
+pub(super) fn start(client: &Client, partition: i32, since: Option<&Bound>) -> Result<i64> {
+    let (low, high) = client.watermarks(partition)?;
+    let Some(bound) = since else { return Ok(low) };
+    let asked = match bound {
+        // Those of other partitions are no concern here, nor whether there are some.
+        Bound::ByPartition(offsets) => {
+            let own = offsets.get(&partition.to_string());
+            own.map_or(At::High, |offset| At::Offset(*offset))
+        }
+        bound => {
+            let found = offsets(client, bound, &[partition])?;
+            found.get(&partition).copied().unwrap_or(At::Low)
+        }
+    };
+    match asked {
+        At::Offset(offset) => lost(client, (partition, low, high), offset),
+        At::Low => Ok(low),
+        At::High => Ok(high),
+    }
+}
+
 /// A place in a partition.
 #[derive(Clone, Copy)]
 enum At {

@@ -3,10 +3,10 @@
 //! A table has the columns of the readings, then `topic`, `partition`, `offset` and `timestamp` (record time) of the
 //! message that each row came in. The end is fixed when the scan is opened. Rows of a partition come in its order.
 
+use super::dead::{Dead, Judge};
 use super::range::{Bound, Span, spans};
 use crate::codec::message::Decoder;
 use crate::csv::{LocalPolicy, SchemaChoice};
-use crate::error::Place;
 use crate::kafka::{Config, Consumer, Isolation, Messages, Polled, Start};
 use crate::reject::{OnReject, Reject};
 use crate::source::lanes::{Landed, Lanes};
@@ -58,13 +58,13 @@ pub struct Scan {
     ahead: Messages,
     /// Messages that may still be taken.
     room: u64,
-    rejected: u64,
+    judge: Judge,
     rejects: Vec<Reject>,
 }
 
 struct Made {
     batch: RecordBatch,
-    rejects: Vec<(i32, i64, Reject)>,
+    rejects: Vec<Dead>,
 }
 
 impl Scan {
@@ -88,7 +88,7 @@ impl Scan {
             columns: Arc::new(ArrowSchema::empty()),
             lanes: Lanes::new()?,
             ahead: Messages::default(),
-            rejected: 0,
+            judge: Judge::new(&config.topic, options.on_reject, options.max_rejects),
             rejects: Vec::new(),
             consumer,
             config,
@@ -129,7 +129,7 @@ impl Scan {
                 Landed::Empty => continue,
                 Landed::Value(made) => made,
             };
-            self.judge(made.rejects)?;
+            self.rejects.extend(self.judge.judge(made.rejects)?);
             if made.batch.num_rows() > 0 {
                 return Ok(Some(made.batch));
             }
@@ -224,42 +224,6 @@ impl Scan {
         }
         Ok(messages)
     }
-
-    fn judge(&mut self, rejects: Vec<(i32, i64, Reject)>) -> Result<()> {
-        self.rejected += rejects.len() as u64;
-        let Some((partition, offset, first)) = rejects.first() else {
-            return Ok(());
-        };
-        let refused = |message: String| {
-            let place = Place {
-                message: Some((self.config.topic.clone(), *partition, *offset)),
-                column: Some(first.column.clone()).filter(|c| !c.is_empty()),
-                ..Place::default()
-            };
-            Err(Error::new(Kind::RejectLimit, message).at(place))
-        };
-        match self.options.on_reject {
-            OnReject::Raise => refused(format!(
-                "{} offset {offset}: {}{}; mend it at its source, or say on_reject = \"collect\"",
-                first.file,
-                if first.column.is_empty() {
-                    String::new()
-                } else {
-                    format!("{}: ", first.column)
-                },
-                first.reason
-            )),
-            _ if self.rejected > self.options.max_rejects => refused(format!(
-                "more than {} messages of {} cannot be read; check schema, or raise max_rejects",
-                self.options.max_rejects, self.config.topic
-            )),
-            OnReject::Collect => {
-                self.rejects.extend(rejects.into_iter().map(|(_, _, r)| r));
-                Ok(())
-            }
-            OnReject::Skip => Ok(()),
-        }
-    }
 }
 
 /// The columns of a message's place beside those of its readings.
@@ -320,16 +284,7 @@ fn made(decoder: &Decoder, columns: &SchemaRef, topic: &str, messages: &Messages
     let batch = RecordBatch::try_new(columns.clone(), arrays).map_err(broken)?;
     let rejects = decoded.unread.into_iter().filter_map(|unread| {
         let message = all.get(unread.message as usize)?;
-        let reject = Reject {
-            file: format!("{topic}/{}", message.partition).into(),
-            line: 0,
-            byte: 0,
-            row: message.offset.max(0) as u64,
-            column: unread.column,
-            raw: String::from_utf8_lossy(message.value.unwrap_or_default()).into_owned(),
-            reason: unread.reason,
-        };
-        Some((message.partition, message.offset, reject))
+        Some(Dead::new(topic, message, unread.column, unread.reason))
     });
     Ok(Made {
         batch,

@@ -1,0 +1,59 @@
+//! A `kafka://` source of a spec.
+
+use super::build::Until;
+use super::policy::State;
+use super::spec::{Spec, duration};
+use crate::Result;
+use crate::csv::{ReadOptions, SchemaChoice};
+use crate::schema::Overrides;
+use crate::source::Source;
+use std::sync::Arc;
+
+/// Opens the topic of `url` as the spec says.
+#[cfg(feature = "kafka")]
+pub(super) fn source(
+    url: &str,
+    spec: &Spec,
+    schema: SchemaChoice,
+    overrides: Overrides,
+    read: ReadOptions,
+    until: Until,
+) -> Result<Arc<dyn Source>> {
+    use crate::source::kafka::{Bound, TopicOptions, TopicSource};
+    Ok(Arc::new(TopicSource::new(
+        url,
+        TopicOptions {
+            schema,
+            overrides,
+            local: read.local,
+            on_reject: read.on_reject,
+            max_rejects: read.max_rejects,
+            shared: spec.state == State::Shared,
+            since: spec.since.clone().map(Bound::Text),
+            until_now: until != Until::End,
+            cut: None,
+            group: spec
+                .group
+                .clone()
+                .map(|group| (group, spec.instance.clone())),
+            ahead: Some(duration("ahead", &spec.ahead)?),
+        },
+    )?))
+}
+
+/// Without librdkafka there is no topic.
+#[cfg(not(feature = "kafka"))]
+pub(super) fn source(
+    _url: &str,
+    _spec: &Spec,
+    _schema: SchemaChoice,
+    _overrides: Overrides,
+    _read: ReadOptions,
+    _until: Until,
+) -> Result<Arc<dyn Source>> {
+    use crate::{Error, Kind};
+    Err(Error::new(
+        Kind::Usage,
+        "this build of wattline has no Kafka; build it with the feature kafka",
+    ))
+}

@@ -1,0 +1,322 @@
+//! A topic as a source of readings that never ends, or ends at what there is when the run begins.
+
+use super::dead::{Judge, stream};
+use super::feed::{Common, Feed, Share, Span};
+use super::group::Membership;
+use super::lease::Leases;
+use super::merge::Merge;
+use super::model::{Models, Reading, SAMPLE};
+use super::places::{Places, Seen};
+use super::range::{self, Bound};
+use super::reader::Keyed;
+use crate::csv::{LocalPolicy, SchemaChoice};
+use crate::flush::{Positions, ReadPlan};
+use crate::kafka::{Client, Config, Consumer, Isolation, Messages, Polled, Start, TopicFacts};
+use crate::reject::OnReject;
+use crate::schema::{Measure, Overrides, Schema};
+use crate::source::{FileName, Group, Identity, Order, Prepare, Reader, Source};
+use crate::{Error, Kind, Result, runtime};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How a topic is read as a source.
+#[derive(Clone, Debug)]
+pub struct TopicOptions {
+    /// How the schema is found.
+    pub schema: SchemaChoice,
+    /// What the caller says beside.
+    pub overrides: Overrides,
+    /// Local times.
+    pub local: LocalPolicy,
+    /// Messages that cannot be read.
+    pub on_reject: OnReject,
+    /// More of them than this end the run.
+    pub max_rejects: u64,
+    /// One head for all partitions.
+    pub shared: bool,
+    /// Where the first run begins; `None`: at the first message there is.
+    pub since: Option<Bound>,
+    /// The read ends at what there is now.
+    pub until_now: bool,
+    /// Readings before this instant (µs) are another source's.
+    pub cut: Option<i64>,
+    /// The consumer group that shares the partitions among runs, and this run's fixed name in it.
+    pub group: Option<(String, Option<String>)>,
+    /// How far past the clock a reading may lie, µs: one beyond does not say how far its partition is.
+    pub ahead: Option<i64>,
+}
+
+impl Default for TopicOptions {
+    fn default() -> Self {
+        TopicOptions {
+            schema: SchemaChoice::Sniff,
+            overrides: Overrides::default(),
+            local: LocalPolicy::default(),
+            on_reject: OnReject::Raise,
+            max_rejects: 10_000,
+            shared: false,
+            since: None,
+            until_now: false,
+            cut: None,
+            group: None,
+            ahead: None,
+        }
+    }
+}
+
+/// A topic as a source.
+pub struct TopicSource {
+    config: Config,
+    options: TopicOptions,
+    facts: TopicFacts,
+    cluster: String,
+    /// Where each partition ends, where the read has an end.
+    ends: Option<BTreeMap<i32, i64>>,
+    common: Arc<Common>,
+    leases: Arc<Leases>,
+    places: Arc<Places>,
+}
+
+impl TopicSource {
+    /// Asks the cluster for the topic and looks at its first messages.
+    ///
+    /// Errors: `NotFound`, `Endpoint`, `Usage`; `Schema` where the columns can neither be told nor found.
+    pub fn new(url: &str, options: TopicOptions) -> Result<TopicSource> {
+        let config = Config::parse(url)?;
+        let facts = Client::new(&config, Isolation::Committed)?.describe()?;
+        let shared = shared_out(config.clone(), facts.partitions.len());
+        let client = Client::new(&shared, Isolation::Committed)?;
+        let ends = match options.until_now {
+            true => Some(ends(&client, &facts.partitions)?),
+            false => None,
+        };
+        let reading = Reading {
+            schema: options.schema.clone(),
+            overrides: options.overrides.clone(),
+            local: options.local,
+            cut: options.cut,
+        };
+        let samples = look(&client, &facts.partitions)?;
+        let models = Models::new(&config.topic, reading, &samples)
+            .map_err(|error| nothing_yet(error, &samples, &config))?;
+        let count = facts.partitions.len();
+        let common = Common {
+            topic: config.topic.as_str().into(),
+            judge: Judge::new(&config.topic, options.on_reject, options.max_rejects),
+            share: Share::of(count, runtime::default_threads()),
+            keyed: !options.shared && count > 1,
+            models,
+            client,
+        };
+        Ok(TopicSource {
+            places: Arc::new(Places::new(&config.topic, count, config.partitioner()?)),
+            cluster: common.client.cluster_id()?,
+            common: Arc::new(common),
+            leases: Arc::default(),
+            ends,
+            facts,
+            options,
+            config,
+        })
+    }
+
+    fn feed(&self, partition: i32, from: &Positions, prepare: &Prepare) -> Result<Feed> {
+        let lease = self.leases.take(partition)?;
+        let name = stream(&self.config.topic, partition);
+        let client = &self.common.client;
+        let from_offset = match from.iter().find(|p| p.stream == name) {
+            Some(position) => self.still_there(partition, position.at as i64)?,
+            None => range::start(client, partition, self.options.since.as_ref())?,
+        };
+        let end = |ends: &BTreeMap<i32, i64>| ends.get(&partition).copied().unwrap_or(0);
+        let span = Span {
+            partition,
+            from: from_offset,
+            end: self.ends.as_ref().map(end),
+        };
+        Feed::open(&self.common, lease, &span, from, prepare)
+    }
+
+    /// The place of a head, if the log still has it.
+    fn still_there(&self, partition: i32, at: i64) -> Result<i64> {
+        let (low, high) = self.common.client.watermarks(partition)?;
+        let lost = |what: String| {
+            Err(Error::new(
+                Kind::DataLost,
+                format!(
+                    "partition {partition} of topic {} {what}; look what was lost, then begin under another name, or move the head with state --seek",
+                    self.config.topic
+                ),
+            ))
+        };
+        if at < low {
+            return lost(format!(
+                "was counted up to offset {at} and begins at {low} now: retention has passed {} messages that were not counted",
+                low - at
+            ));
+        }
+        if at > high {
+            return lost(format!(
+                "was counted up to offset {at} and ends at {high} now: its log was cut off"
+            ));
+        }
+        Ok(at)
+    }
+
+    fn partition(&self, number: u32) -> Result<i32> {
+        let known = i32::try_from(number).ok();
+        known
+            .filter(|p| self.facts.partitions.contains(p))
+            .ok_or_else(|| {
+                Error::new(
+                    Kind::Usage,
+                    format!(
+                        "topic {} has no partition {number}; it has {}, numbered from 0",
+                        self.config.topic,
+                        self.facts.partitions.len()
+                    ),
+                )
+            })
+    }
+}
+
+/// The client's own queues, by default a good 64 MiB and 100,000 messages a partition: for all of them together.
+fn shared_out(config: Config, partitions: usize) -> Config {
+    let partitions = partitions.max(1);
+    config
+        .or(
+            "queued.max.messages.kbytes",
+            (65_536 / partitions).max(1024),
+        )
+        .or("queued.min.messages", (100_000 / partitions).max(1000))
+}
+
+fn ends(client: &Client, partitions: &[i32]) -> Result<BTreeMap<i32, i64>> {
+    let end = |p: &i32| client.watermarks(*p).map(|(_, high)| (*p, high));
+    partitions.iter().map(end).collect()
+}
+
+/// The first messages of the topic, as far as there are some.
+fn look(client: &Client, partitions: &[i32]) -> Result<Messages> {
+    let mut consumer = Consumer::on(client)?;
+    let from: Vec<_> = partitions.iter().map(|p| (*p, Start::Beginning)).collect();
+    consumer.assign(&from)?;
+    let (mut found, mut ended) = (Polled::default(), Vec::new());
+    let until = Instant::now() + client.config().timeout;
+    while found.messages.len() < SAMPLE && ended.len() < partitions.len() {
+        let most = SAMPLE - found.messages.len();
+        let mut keep = |m: &crate::kafka::Message<'_>| m.value.is_some();
+        consumer.poll_if(&mut found, most, Duration::from_millis(100), &mut keep)?;
+        for (partition, _) in found.ends.drain(..) {
+            if !ended.contains(&partition) {
+                ended.push(partition);
+            }
+        }
+        if Instant::now() > until {
+            return Err(consumer.silent("the first messages could not be read"));
+        }
+    }
+    Ok(found.messages)
+}
+
+/// An empty topic says nothing of its columns.
+fn nothing_yet(error: Error, samples: &Messages, config: &Config) -> Error {
+    match samples.is_empty() && error.kind == Kind::Schema {
+        false => error,
+        true => Error::new(
+            Kind::Schema,
+            format!(
+                "topic {} holds no message yet, so its columns are not known ({}); pass schema=",
+                config.topic, error.message
+            ),
+        ),
+    }
+}
+
+impl Source for TopicSource {
+    fn describe(&self) -> String {
+        self.config.to_string()
+    }
+
+    fn measures(&self) -> Arc<[Measure]> {
+        self.common.models.first().measures()
+    }
+
+    fn partitions(&self) -> u32 {
+        match self.options.shared {
+            true => 1,
+            false => self.facts.partitions.len() as u32,
+        }
+    }
+
+    fn bounded(&self) -> bool {
+        false
+    }
+
+    fn files(&self) -> Vec<FileName> {
+        let named = |p: &i32| {
+            let name: Arc<str> = stream(&self.config.topic, *p).into();
+            FileName {
+                stream: name.clone(),
+                name,
+                mended: false,
+            }
+        };
+        self.facts.partitions.iter().map(named).collect()
+    }
+
+    fn schema(&self) -> Schema {
+        self.common.models.first().schema().clone()
+    }
+
+    fn assumed(&self) -> bool {
+        self.common.models.first().assumed()
+    }
+
+    fn group(&self) -> Result<Option<Box<dyn Group>>> {
+        let Some((group, instance)) = self.options.group.as_ref().filter(|_| self.ends.is_none())
+        else {
+            return Ok(None);
+        };
+        let joined = Membership::join(&self.config, group, instance.as_deref())?;
+        Ok(Some(Box::new(joined)))
+    }
+
+    fn identity(&self) -> Result<Option<Identity>> {
+        Ok(Some(Identity {
+            cluster: self.cluster.clone(),
+            topic: self.facts.id.clone(),
+            partitions: self.facts.partitions.len() as u32,
+        }))
+    }
+
+    fn ends(&self) -> Result<Vec<(u32, u64)>> {
+        let found = ends(&self.common.client, &self.facts.partitions)?;
+        Ok(found
+            .into_iter()
+            .map(|(p, end)| (p as u32, end.max(0) as u64))
+            .collect())
+    }
+
+    fn open(
+        &self,
+        partition: u32,
+        from: &Positions,
+        _read: Option<&ReadPlan>,
+        _order: Order,
+        prepare: Prepare,
+    ) -> Result<Box<dyn Reader>> {
+        if self.options.shared {
+            let all = self.facts.partitions.iter();
+            let feeds = all
+                .map(|p| self.feed(*p, from, &prepare))
+                .collect::<Result<_>>()?;
+            return Ok(Box::new(Merge::new(feeds, self.options.ahead)));
+        }
+        let partition = self.partition(partition)?;
+        let feed = self.feed(partition, from, &prepare)?;
+        let seen = (self.common.keyed).then(|| Seen::new(self.places.clone(), partition));
+        Ok(Box::new(Keyed::new(feed, seen)))
+    }
+}
