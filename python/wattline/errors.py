@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 class WattlineError(Exception):
     """Anything that went wrong, in one sentence: what, where, what to do.
 
-    ``file``, ``line`` (from 1), ``byte`` (from 0, unpacked) and ``column`` say where in the data, where that is known;
+    ``file``, ``line`` (from 1), ``byte`` (from 0, unpacked) and ``column``, or ``topic``, ``partition`` and ``offset``,
+    say where in the data, where that is known;
     ``retryable`` whether the same call may succeed later; ``report`` what a run had done until then.
     """
 
@@ -19,6 +20,9 @@ class WattlineError(Exception):
     line: int | None
     byte: int | None
     column: str | None
+    topic: str | None
+    partition: int | None
+    offset: int | None
     retryable: bool
     report: Report | None
 
@@ -30,11 +34,15 @@ class WattlineError(Exception):
         line: int | None = None,
         byte: int | None = None,
         column: str | None = None,
+        topic: str | None = None,
+        partition: int | None = None,
+        offset: int | None = None,
         retryable: bool = False,
         report: Report | None = None,
     ) -> None:
         super().__init__(message)
         self.file, self.line, self.byte, self.column = file, line, byte, column
+        self.topic, self.partition, self.offset = topic, partition, offset
         self.retryable, self.report = retryable, report
 
     def __str__(self) -> str:

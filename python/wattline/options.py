@@ -83,14 +83,19 @@ def split(data: Any) -> tuple[Any, Any]:
     """Named inputs and handed data apart: one of the two is ``None``."""
     if is_arrow(data):
         return None, data
-    if isinstance(data, (str, os.PathLike)):
-        return os.fspath(data), None
-    if isinstance(data, Sequence) and data and all(isinstance(part, (str, os.PathLike)) for part in data):
-        return [os.fspath(part) for part in data], None
+    if isinstance(data, (str, os.PathLike)) or hasattr(data, "_url"):
+        return _named(data), None
+    if isinstance(data, Sequence) and data and all(isinstance(p, (str, os.PathLike)) or hasattr(p, "_url") for p in data):
+        return [_named(part) for part in data], None
     raise UsageError(
         f"{type(data).__name__} is no data: give a path, a list of paths, a URL, or anything with an Arrow stream "
         "(wattline, pyarrow, polars, pandas, duckdb)"
     )
+
+
+def _named(source: Any) -> str:
+    """A path, or an endpoint as its URL."""
+    return source._url() if hasattr(source, "_url") else os.fspath(source)
 
 
 def plain(value: Any) -> Any:

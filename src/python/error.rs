@@ -48,6 +48,11 @@ fn build<'py>(
         told.set_item("line", place.line)?;
         told.set_item("byte", place.byte)?;
         told.set_item("column", place.column.as_deref())?;
+        if let Some((topic, partition, offset)) = &place.message {
+            told.set_item("topic", topic)?;
+            told.set_item("partition", partition)?;
+            told.set_item("offset", (*offset >= 0).then_some(*offset))?;
+        }
     }
     told.set_item("retryable", error.retryable)?;
     told.set_item("report", report)?;
