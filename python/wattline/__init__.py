@@ -10,6 +10,7 @@ Nothing lost, nothing counted twice, and books that show it.
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from . import plot
     from ._native import Reader, Schema, Table, __version__
     from .endpoint import Cassandra, Parquet, Postgres, Sqlite
     from .errors import (
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from .sink import Sink
     from .source import simulate
     from .state import Finding, Findings, State
+    from .watch import Live, live
     from .window import Windows, windows
 
 # Everything is imported when it is first used, so that `import wattline` costs next to nothing.
@@ -68,6 +70,7 @@ _ROOMS = {
     "sink": ["Sink"],
     "source": ["simulate"],
     "state": ["Finding", "Findings", "State"],
+    "watch": ["Live", "live"],
     "window": ["Windows", "windows"],
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
@@ -85,6 +88,7 @@ __all__ = [
     "Kafka",
     "Ledger",
     "LedgerError",
+    "Live",
     "NotFound",
     "Page",
     "Parquet",
@@ -105,6 +109,8 @@ __all__ = [
     "WattlineError",
     "Windows",
     "__version__",
+    "live",
+    "plot",
     "produce",
     "read_csv",
     "read_kafka",
@@ -120,10 +126,12 @@ __all__ = [
 
 def __getattr__(name: str) -> object:
     room = _ROOM_OF.get(name)
-    if room is None:
+    if room is None and name != "plot":
         raise AttributeError(f"module 'wattline' has no attribute {name!r}")
     from importlib import import_module
 
+    if room is None:
+        return import_module("wattline.plot")
     found: object = getattr(import_module(f"wattline.{room}"), name)
     globals()[name] = found
     return found

@@ -46,7 +46,7 @@ class Ledger(Mapping[str, Any]):
         names = ["grain", "readings =", *_TERMS, *(f"({name})" for name in _SEEN)]
         rows = [
             [grain, f"{self['readings']:,}", *(f"{books[term]:,}" for term in (*_TERMS, *_SEEN))]
-            for grain, books in sorted(self["grains"].items(), key=lambda pair: _length(pair[0]))
+            for grain, books in sorted(self["grains"].items(), key=lambda pair: length(pair[0]))
         ]
         return names, rows, [False] + [True] * (len(names) - 1)
 
@@ -61,7 +61,8 @@ class Ledger(Mapping[str, Any]):
 _MINUTES = {"min": 1, "h": 60, "d": 1440, "w": 10_080, "mo": 43_830, "q": 131_490, "y": 525_960}
 
 
-def _length(grain: str) -> tuple[int, str]:
+def length(grain: str) -> tuple[int, str]:
+    """What grains are put in order by."""
     plain = grain.partition("@")[0]
     number = plain.rstrip("abcdefghijklmnopqrstuvwxyz")
     return int(number or 0) * _MINUTES.get(plain[len(number) :], 0), grain

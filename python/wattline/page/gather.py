@@ -34,6 +34,8 @@ def gather(data: Data, wanted: Mapping[str, Any], options: Mapping[str, Any]) ->
         return _of_store(store.of_pipeline(data), wanted, options)
     if isinstance(data, (str, os.PathLike)) and store.is_store(data):
         return _of_store(store.read(data), wanted, options)
+    if is_arrow(data) and _are_windows(data):
+        return _of_table(Table(data), wanted, options)
     return of_data(data, wanted, options)
 
 
@@ -63,6 +65,28 @@ def of_windows(
     if schema is not None and zone is None:
         notes.append("the times carry no zone and are taken as they stand, typed UTC")
     return build(rows, wanted, schema, columns, (source, zone or "UTC", made.ledger, books, notes))
+
+
+def _are_windows(data: Any) -> bool:
+    """Whether it is a windows table, for instance one that another library read back from a store."""
+    names = getattr(data, "column_names", None)
+    return set(store.NEEDED) <= {*(names if names is not None else getattr(data, "columns", ()))}
+
+
+def _of_table(table: Table, wanted: Mapping[str, Any], options: Mapping[str, Any]) -> Facts:
+    names = ["sensor_id", *(n for n in table.column_names if n != "sensor_id")]
+    at, rows = names.index("grain"), table.select(*names).rows()
+    parted: dict[str, list[Sequence[Any]]] = {}
+    for row in rows:
+        parted.setdefault(row[at], []).append(row)
+    held = {g: (names, parted[g]) for g in (*store.WANTED, *store.FINER) if g in parted}
+    if not held:
+        raise UsageError(
+            f"the windows are of {', '.join(parted) or 'no grain'}; a page wants {', '.join(store.WANTED)}"
+        )
+    zone = options.get("tz") or "UTC"
+    schema = _schema(None, options.get("schema"))
+    return build(held, wanted, schema, names, ("windows at hand", zone, None, Rejects(0, False), []))
 
 
 def _of_store(held: store.Held, wanted: Mapping[str, Any], options: Mapping[str, Any]) -> Facts:

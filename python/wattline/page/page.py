@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.resources import files
 
-from . import books, others, sections, words
+from . import books, energies, others, sections, words
 from .facts import Facts, Sensor
 from .figures import Figures, figures
 from .html import Html, joined, raw, table, tag
@@ -83,9 +83,9 @@ def _sensor(facts: Facts, place: int, sensor: Sensor, found: Figures, many: bool
     parts = [
         *sections.load(facts, sensor),
         sections.base(facts, sensor, found),
-        *sections.energy(sensor),
-        sections.base_months(facts, sensor),
-        sections.submeters(facts, sensor),
+        *energies.energy(sensor),
+        energies.base_months(facts, sensor),
+        energies.submeters(facts, sensor),
         sections.completeness(sensor, found),
         others.other_measures(facts, sensor),
     ]

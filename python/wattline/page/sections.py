@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from . import calendars, charts, words
-from .facts import Facts, Sensor, Series, energies
-from .figures import Figures, known, quantile, total
+from .facts import Facts, Sensor
+from .figures import Figures, known, quantile
 from .html import Html, details, table, tag
 
 #: Tables of more rows than this open on a click.
@@ -79,53 +78,16 @@ def load(facts: Facts, sensor: Sensor) -> list[Html | None]:
     made = charts.profiles(hours)
     factor, named = words.scaled(max(known(hours.level), default=0.0), unit)
     both = list(made.values())
-    rows = [[f"{h:02}:00", *(words.number(_over(v[h], factor), 3) for v in both)] for h in range(24)]
+    rows = [[f"{h:02}:00", *(words.number(over(v[h], factor), 3) for v in both)] for h in range(24)]
     numbers = exact(f"Mean by hour of the day, {named}".rstrip(", "), ["hour", *made], rows)
     parts.append(section("Day and hour", calendars.heat_map(hours, unit), wide=True))
     parts.append(section("The mean day", charts.profile(made, unit), numbers))
     return parts
 
 
-def _over(value: float | None, factor: float) -> float | None:
+def over(value: float | None, factor: float) -> float | None:
+    """A value divided, where it is there."""
     return None if value is None else value / factor
-
-
-def energy(sensor: Sensor) -> list[Html | None]:
-    """Energy by month and by quarter."""
-    months, quarters = sensor.get("1mo"), sensor.get("1q")
-    parts = []
-    for name, series in (("month", months), ("quarter", quarters)):
-        if series is not None and known(series.wh):
-            drawn = charts.bars(f"Energy by {name}", _bars(series), "Wh")
-            numbers = exact(f"Energy by {name}", [name, "kWh", "readings", "missing", "complete"], _rows(series))
-            parts.append(section(f"Energy by {name}", drawn, numbers))
-    return parts
-
-
-def _bars(series: Series) -> list[tuple[str, str, Sequence[float | None]]]:
-    rows = zip(series.labels, series.wh, strict=True)
-    return [(_named(label), _short(label), [value]) for label, value in rows]
-
-
-def _named(label: str) -> str:
-    return words.month(label) if "Q" not in label else f"{label[:4]} {label[5:]}"
-
-
-def _short(label: str) -> str:
-    if "Q" in label:
-        return f"{label[5:]} {label[2:4]}"
-    return f"{words.month(label)[:3]} {label[2:4]}"
-
-
-def _rows(series: Series) -> list[list[object]]:
-    rows = zip(series.labels, series.wh, series.readings, series.expected, series.missing, strict=True)
-    return [[_named(label), *_counts(wh, readings, due, missing)] for label, wh, readings, due, missing in rows]
-
-
-def _counts(wh: float | None, readings: int, due: int | None, missing: int | None) -> list[object]:
-    share = 1 - missing / due if due and missing is not None else None
-    lost = None if missing is None else f"{missing:,}"
-    return [words.number(_over(wh, 1000), 3), f"{readings:,}", lost, words.percent(share)]
 
 
 def base(facts: Facts, sensor: Sensor, found: Figures) -> Html | None:
@@ -139,7 +101,7 @@ def base(facts: Facts, sensor: Sensor, found: Figures) -> Html | None:
         return None
     factor, named = words.scaled(max(map(abs, levels)), unit)
     shares = (0.01, 0.05, 0.10, 0.25, 0.50, 0.75, 0.90, 0.95, 0.99)
-    rows = [[words.percent(s), words.number(_over(quantile(levels, 1 - s), factor), 3)] for s in shares]
+    rows = [[words.percent(s), words.number(over(quantile(levels, 1 - s), factor), 3)] for s in shares]
     numbers = exact("Level reached or exceeded", ["share of hours", named or "level"], rows)
     return section("How long which level lasts", picture, _base_says(found, unit), numbers)
 
@@ -150,54 +112,6 @@ def _base_says(found: Figures, unit: str) -> Html | None:
     year = words.quantity(found.base * HOURS_OF_A_YEAR, "Wh")
     share = f", {words.percent(round(found.base_share, 3))} of all energy" if found.base_share else ""
     return tag("p", f"Base load {words.quantity(found.base, unit)}: {year} in a year{share}. It runs day and night.")
-
-
-def base_months(facts: Facts, sensor: Sensor) -> Html | None:
-    """Base load by month: whether what always runs grows."""
-    hours = sensor.get("1h")
-    if hours is None or facts.unit != "W":
-        return None
-    held: dict[str, list[float]] = {}
-    for label, value in zip(hours.labels, hours.level, strict=True):
-        if value is not None:
-            held.setdefault(label[:7], []).append(value)
-    rows = [(m, quantile(v, 0.05)) for m, v in held.items() if len(v) >= 240]
-    if len(rows) < 2:
-        return None
-    drawn = charts.bars("Base load by month", [(words.month(m), _short(m), [v]) for m, v in rows], "W")
-    numbers = exact("Base load by month", ["month", "W"], [[words.month(m), words.number(v, 1)] for m, v in rows])
-    return section("Base load by month", drawn, numbers)
-
-
-def submeters(facts: Facts, sensor: Sensor) -> Html | None:
-    """The parts of the energy by month, and what no sub-meter saw."""
-    months = sensor.get("1mo")
-    if not facts.subs or months is None or facts.main is None:
-        return None
-    columns = [energies(months.frame, measure) for measure in facts.subs]
-    rests = [_rest(wh, parts) for wh, *parts in zip(months.wh, *columns, strict=True)]
-    names = [_readable(m.name) for m in facts.subs]
-    if facts.main.has_energy:
-        columns, names = [*columns, rests], [*names, "not metered apart"]
-    rows = [(_named(label), _short(label), parts) for label, *parts in zip(months.labels, *columns, strict=True)]
-    sums = [total(column) for column in columns]
-    whole = math.fsum(s for s in sums if s is not None)
-    listed = [
-        [name, words.number(_over(s, 1000), 3), words.percent(round((s or 0) / whole, 4) if whole else None)]
-        for name, s in zip(names, sums, strict=True)
-    ]
-    drawn = charts.bars("Energy of sub-meters by month", rows, "Wh", names)
-    return section("Sub-meters", drawn, exact("Energy by sub-meter", ["sub-meter", "kWh", "share"], listed))
-
-
-def _rest(whole: float | None, parts: Sequence[float | None]) -> float | None:
-    if whole is None:
-        return None
-    return max(whole - math.fsum(known(parts)), 0.0)
-
-
-def _readable(name: str) -> str:
-    return name.replace("_", " ")
 
 
 def completeness(sensor: Sensor, found: Figures) -> Html | None:
