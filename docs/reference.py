@@ -13,7 +13,7 @@ PACKAGE = DOCS.parent / "python/wattline"
 NOTE = "<!-- Written by docs/reference.py (`make reference`) from the code: change it there. -->\n"
 #: What a person looks for first.
 ORDER = ["reading", "schema", "table", "source", "window", "kafka", "pipeline", "options", "endpoint", "sink"]
-ORDER += ["report", "ledger", "state", "live", "plot", "errors"]
+ORDER += ["report", "ledger", "state", "page", "plot", "watch", "errors"]
 TITLES = {
     "reading": "Reading files",
     "table": "Tables and schemas",
@@ -26,6 +26,9 @@ TITLES = {
     "report": "Reports",
     "ledger": "The ledger",
     "state": "Findings and state",
+    "page": "The report page",
+    "plot": "Charts for notebooks, in `wl.plot`",
+    "watch": "A running stream in a notebook",
     "errors": "Errors",
 }
 
@@ -45,7 +48,9 @@ def rooms() -> dict[str, list[str]]:
     for node in ast.parse((PACKAGE / "__init__.py").read_text()).body:
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == "_ROOMS":
             found: dict[str, list[str]] = ast.literal_eval(node.value)
-            return {"table": ["Table", "Schema", "Reader"], **found}
+            native = {"table": ["Table", "Schema", "Reader"]}
+            charts = {"plot": [name for name in parsed(source("plot")) if not name.startswith("_")]}
+            return {**native, **{room: names for room, names in found.items() if room != "_native"}, **charts}
     raise SystemExit("python/wattline/__init__.py has no _ROOMS")
 
 
