@@ -41,7 +41,7 @@ wheel: $(VENV)/.wheel ## builds the wheel and installs it into .venv
 run: $(VENV)/.wheel ## the main job: FILE=path for your own file
 	@$(VENV)/bin/wattline demo $(FILE)
 
-test: test-rust test-python test-docs test-services test-sinks test-faults test-airflow fuzz ## every test
+test: test-rust test-python test-books test-services test-sinks test-faults test-airflow fuzz ## every test
 
 # Random histories of the task in `make test`; `make histories` runs a million.
 export WATTLINE_HISTORIES ?= 60000
@@ -61,9 +61,18 @@ histories: | system ## a million random histories of the task against the model
 test-python: $(VENV)/.dev
 	$(PY) -m pytest $(SIDE_BY_SIDE) tests/python
 
-.PHONY: test-docs reference
+.PHONY: test-books test-docs reference test-notebooks notebooks
+test-books: $(VENV)/.dev ## docs and notebooks in one go
+	$(PY) -m pytest $(SIDE_BY_SIDE) tests/docs tests/notebooks
+
 test-docs: $(VENV)/.dev ## every block of docs/, on real servers
 	$(PY) -m pytest tests/docs
+
+test-notebooks: $(VENV)/.dev ## every notebook, from top to bottom
+	$(PY) -m pytest tests/notebooks
+
+notebooks: $(VENV)/.dev ## runs the notebooks and keeps what they show; with Kafka of `make services WITH=kafka`
+	KAFKA=$$($(PY) -m tests.services status | grep -o '127.0.0.1:[0-9]*' | head -1) $(PY) -m tests.notebooks.book notebooks/*.ipynb
 
 reference: $(VENV)/.dev ## writes docs/reference.md and docs/shell.md from the code
 	$(PY) docs/reference.py
