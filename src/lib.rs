@@ -9,8 +9,8 @@
 //! | [`faults`] | the name of a point | a fault on request, in tests only |
 //! | [`runtime`] | work | threads and pools, made here only |
 //! | [`ledger`], [`reject`], [`flush`], [`metrics`], [`secret`] | – | plain types and their encodings |
-//! | [`schema`] | a declaration, a preset | columns, measures, the canonical batch [`schema::Readings`] |
 //! | [`time`] | text, instants | parsed stamps, zones, grains, calendar edges; pure |
+//! | [`schema`] | a declaration, a preset | columns, measures, the canonical batch [`schema::Readings`] |
 //! | [`input`] | paths, globs, stdin | unpacked bytes, fingerprints |
 //! | [`csv`] | bytes | typed Arrow columns and rejects |
 //! | [`codec`] | batches | text, JSON lines, Arrow, Parquet, and back |

@@ -3,7 +3,7 @@
 use super::plan::ascii;
 use super::scan::Cut;
 use super::split::{first_record, line_end};
-use crate::schema::{ColumnType, Role, Schema};
+use crate::schema::{ColumnType, Role, Schema, plain_name};
 use crate::{Error, Kind, Result};
 use memchr::memchr_iter;
 use std::collections::HashMap;
@@ -230,21 +230,13 @@ fn named(schema: &Schema, head: &[u8], cut: &Cut) -> std::result::Result<Found, 
 fn places(schema: &Schema, names: &[Arc<str>]) -> Vec<Option<usize>> {
     let mut folded = HashMap::with_capacity(names.len());
     for (at, name) in names.iter().enumerate() {
-        folded.entry(fold(name)).or_insert(at);
+        folded.entry(plain_name(name)).or_insert(at);
     }
-    let find = |name: &str| folded.get(&fold(name)).copied();
+    let find = |name: &str| folded.get(&plain_name(name)).copied();
     schema
         .columns
         .iter()
         .map(|c| find(&c.name).or_else(|| c.names.iter().find_map(|n| find(n))))
-        .collect()
-}
-
-/// A name without case, spaces and underscores.
-fn fold(name: &str) -> String {
-    name.chars()
-        .filter(|c| !c.is_whitespace() && *c != '_')
-        .flat_map(char::to_lowercase)
         .collect()
 }
 

@@ -16,6 +16,7 @@ use super::readings::{Measure, Readings, RowIds, SensorKeys, Step};
 use super::roles::{self, Overrides};
 use super::{Aggregate, Column, MeasureKind, Role, Schema, Stamp, StepSpec, instants, plain_name};
 use crate::reject::Reject;
+use crate::time::duration;
 use crate::{Error, Kind, Result};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type, TimestampMicrosecondType};
@@ -360,12 +361,12 @@ fn moved_back(time: ScalarBuffer<i64>, step: &Step) -> Result<ScalarBuffer<i64>>
 fn steps(spec: &StepSpec, arrow: &SchemaRef) -> Result<Steps> {
     Ok(match spec {
         StepSpec::Unknown => Steps::Unknown,
-        StepSpec::Fixed(text) => Steps::Fixed(super::duration(text)?),
+        StepSpec::Fixed(text) => Steps::Fixed(duration::positive(text)?),
         StepSpec::Column { column } => Steps::Column(index_of(arrow, column)?),
         StepSpec::BySensor { by_sensor } => {
             let pairs = by_sensor
                 .iter()
-                .map(|(k, v)| Ok((k.clone(), super::duration(v)?)));
+                .map(|(k, v)| Ok((k.clone(), duration::positive(v)?)));
             Steps::BySensor(pairs.collect::<Result<_>>()?)
         }
     })

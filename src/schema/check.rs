@@ -262,13 +262,8 @@ fn one_line(error: &impl std::fmt::Display) -> String {
 }
 
 fn check_duration(text: &str) -> Result<()> {
-    let length = duration::parse(text).map_err(|e| wrong(format!("step: {e}")))?;
-    if length > 0 {
-        return Ok(());
-    }
-    Err(wrong(format!(
-        "a step of {text} has no length; give a longer one"
-    )))
+    let length = duration::positive(text);
+    length.map(drop).map_err(|e| wrong(format!("step: {e}")))
 }
 
 fn check_column(column: &Column) -> Result<()> {

@@ -1,5 +1,6 @@
 //! The declaration of a dataset: columns, roles, kinds, units, step and stamp.
 
+use crate::time::DateOrder;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -113,16 +114,6 @@ impl StepSpec {
     pub fn is_unknown(&self) -> bool {
         *self == StepSpec::Unknown
     }
-}
-
-/// Order of day, month and year where digits alone do not tell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[allow(missing_docs)]
-pub enum DateOrder {
-    Dmy,
-    Mdy,
-    Ymd,
 }
 
 /// Where the time of a reading stands and how it is written.

@@ -7,22 +7,23 @@
 mod canonical;
 mod check;
 mod columns;
-mod duration;
 mod instants;
 mod keys;
+mod passes;
 mod presets;
 mod readings;
 mod replace;
 mod roles;
 
 pub use canonical::{Canonical, LocalTimes, SENSOR, ToUtc, measures};
+pub use crate::time::DateOrder;
 pub use check::plain_name;
 pub use columns::{
-    Aggregate, Column, ColumnType, DateOrder, Dialect, MeasureKind, Quality, QualityMap, Role,
+    Aggregate, Column, ColumnType, Dialect, MeasureKind, Quality, QualityMap, Role,
     Schema, Stamp, StepSpec, TimeSpec,
 };
-pub use duration::duration;
 pub(crate) use keys::sensor_keys;
+pub use passes::Passes;
 pub use presets::{preset, preset_names};
 pub use readings::{Measure, Readings, RowIds, SensorKeys, Step};
 pub use roles::{METADATA_KEY, Overrides, infer};

@@ -2,6 +2,7 @@
 //! the types alone. Nothing that could be read two ways is guessed.
 
 use super::columns::{Column, ColumnType, MeasureKind, Role, Schema, StepSpec, TimeSpec};
+use crate::time::duration;
 use crate::{Error, Kind, Result};
 use arrow_schema::{DataType, Field, Schema as ArrowSchema};
 
@@ -60,7 +61,7 @@ pub fn apply(mut schema: Schema, arrow: &ArrowSchema, overrides: &Overrides) -> 
         order_measures(&mut schema, measures);
     }
     if let Some(step) = &overrides.step {
-        super::duration(step)?;
+        duration::positive(step)?;
         schema.step = StepSpec::Fixed(step.clone());
     }
     if overrides.tz.is_some() {

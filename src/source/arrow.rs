@@ -14,9 +14,9 @@ use super::{FileName, Order, Prepare, Reader, Source};
 use crate::flush::{Extent, Position, Positions, ReadPlan};
 use crate::reject::{OnReject, Reject};
 use crate::schema::{
-    self, Canonical, Measure, Overrides, Readings, RowIds, Schema, StepSpec, ToUtc,
+    Canonical, Measure, Overrides, Readings, RowIds, Schema, StepSpec, ToUtc,
 };
-use crate::time::{Converter, OnMissing, OnRepeated, Zone};
+use crate::time::{Converter, duration, OnMissing, OnRepeated, Zone};
 use crate::{Error, Kind, Result};
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
@@ -147,7 +147,7 @@ pub(super) fn zoned(canonical: Canonical, options: &ArrowOptions) -> Result<(Can
         return Ok((canonical, None));
     };
     let step = match &canonical.schema().step {
-        StepSpec::Fixed(text) => Some(schema::duration(text)?),
+        StepSpec::Fixed(text) => Some(duration::positive(text)?),
         _ => None,
     };
     let (repeated, missing) = (options.on_repeated, options.on_missing);

@@ -22,7 +22,8 @@ use crate::flush::{Extent, Position, Positions, ReadPlan};
 use crate::input::fingerprint::{Overlap, Recognised, START, begins_with, recognise, start_hash};
 use crate::input::{self, Bytes, HEAD, InputSpec, Limits, Packing, expand, read_error, refuse};
 use crate::schema::StepSpec;
-use crate::schema::{Canonical, Measure, Overrides, Role, Schema, duration};
+use crate::schema::{Canonical, Measure, Overrides, Role, Schema};
+use crate::time::duration;
 use crate::{Error, Kind, Result};
 use std::io::Read;
 use std::os::unix::fs::FileExt;
@@ -355,7 +356,7 @@ fn plan(spec: InputSpec, choice: &SchemaChoice, options: &FileOptions) -> Result
     refuse(&head)?;
     let mut schema = resolve(choice, &head)?;
     if let Some(step) = &options.overrides.step {
-        duration(step)?;
+        duration::positive(step)?;
         schema.step = StepSpec::Fixed(step.clone());
     }
     if options.overrides.tz.is_some() {

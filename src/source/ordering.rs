@@ -1,8 +1,8 @@
 //! Local times of a table that go by the order of its rows (`on_repeated = infer`): settled slice by
 //! slice, in order, before the slices become readings on the pool.
 
-use crate::schema::{Canonical, ToUtc};
-use crate::time::{Alone, Converter, Passes};
+use crate::schema::{Canonical, Passes, ToUtc};
+use crate::time::{Alone, Converter};
 use crate::{Error, Kind, Result};
 use arrow_array::{RecordBatch, UInt32Array};
 use arrow_select::take::take_record_batch;

@@ -28,6 +28,17 @@ pub fn parse(text: &str) -> Result<i64> {
     Ok(total)
 }
 
+/// The same for a length of something: none is refused.
+pub fn positive(text: &str) -> Result<i64> {
+    match parse(text)? {
+        0 => Err(Error::new(
+            Kind::Usage,
+            format!("{text:?} has no length; give a longer one"),
+        )),
+        length => Ok(length),
+    }
+}
+
 /// A leading `15min` as microseconds, and what follows it.
 fn term(text: &str) -> Option<(i64, &str)> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
@@ -76,6 +87,13 @@ mod tests {
         ] {
             assert_eq!(parse(text).unwrap(), us, "{text}");
         }
+    }
+
+    #[test]
+    fn a_length_is_above_nothing() {
+        assert_eq!(positive("1s").unwrap(), SECOND);
+        assert_eq!(positive("0s").unwrap_err().kind, Kind::Usage);
+        assert!(positive("fast").is_err());
     }
 
     #[test]

@@ -11,7 +11,6 @@
 //! | [`duration`] | `15min` | microseconds |
 //! | [`Zone`] | an IANA name | offsets, local ↔ UTC |
 //! | [`Converter`] | local times in file order | instants, by the policies on repeated and missing hours |
-//! | [`Passes`] | local times near a change, by sensor | instants, by the order of the file |
 //! | [`Grain`] | `1q@apr` | a checked grain |
 //! | [`Calendar`] | grain and zone | windows, labels |
 //! | [`ladder`] | grains and zone | which grain may feed which |
@@ -30,14 +29,13 @@ mod grain;
 mod label;
 mod ladder;
 pub mod parse;
-mod passes;
 mod zone;
 
 pub use calendar::{Calendar, Cursor, Windows};
 pub use convert::{Alone, Converter, LocalError, OnMissing, OnRepeated};
 pub use grain::Grain;
 pub use ladder::ladder;
-pub use passes::Passes;
+pub use parse::DateOrder;
 pub use zone::{Local, Zone};
 
 /// Microseconds in a second.

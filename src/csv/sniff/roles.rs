@@ -4,7 +4,7 @@ use super::dates::stamp;
 use super::types::Typed;
 use crate::schema::{ColumnType, DateOrder, MeasureKind, plain_name};
 use crate::time::parse::{Parsed, time_of_day};
-use crate::time::{DAY, HOUR, MINUTE, SECOND};
+use crate::time::duration;
 use std::collections::{BTreeMap, HashSet};
 
 /// A column of the sample.
@@ -301,27 +301,13 @@ pub(super) fn step_of(times: &[Option<i64>], sensors: Option<&[&[u8]]>) -> Optio
     let (step, count) = differences.iter().max_by_key(|(_, n)| **n)?;
     let all: usize = differences.values().sum();
     let steady = all >= 2 && count * 10 >= all * 9 && differences.keys().all(|d| d % step == 0);
-    steady.then(|| (duration_text(*step), count * 100 / all))
-}
-
-fn duration_text(micros: i64) -> String {
-    let units = [
-        (DAY, "d"),
-        (HOUR, "h"),
-        (MINUTE, "min"),
-        (SECOND, "s"),
-        (1000, "ms"),
-    ];
-    let unit = units.iter().find(|(length, _)| micros % length == 0);
-    match unit {
-        Some((length, name)) => format!("{}{name}", micros / length),
-        None => format!("{micros}us"),
-    }
+    steady.then(|| (duration::format(*step), count * 100 / all))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::time::{HOUR, MINUTE};
 
     #[test]
     fn units_stand_at_the_end_of_a_name() {

@@ -1,7 +1,7 @@
 //! The simulator's options and their form as a URL:
 //! `sim://?sensors=3&rate=60x&late=0.01&late_by=10min&seed=7`.
 
-use crate::schema::duration;
+use crate::time::duration;
 use crate::time::Zone;
 use crate::{Error, Kind, Result};
 use std::fmt;
@@ -102,8 +102,8 @@ impl Simulation {
         match key {
             "sensors" => self.sensors = number(key, value)?,
             "seed" => self.seed = number(key, value)?,
-            "step" => self.step = duration(value)?,
-            "late_by" => self.late_by = duration(value)?,
+            "step" => self.step = duration::positive(value)?,
+            "late_by" => self.late_by = duration::positive(value)?,
             "gaps" => self.gaps = number(key, value)?,
             "late" => self.late = number(key, value)?,
             "duplicates" => self.duplicates = number(key, value)?,

@@ -3,7 +3,7 @@
 //! reader, which alone decides what is an error.
 
 use super::super::SECOND;
-use crate::schema::DateOrder;
+use super::DateOrder;
 
 /// A date of 6 to 10 bytes as days since 1970-01-01.
 #[inline]

@@ -17,8 +17,18 @@ mod fast;
 
 use super::civil::{days_from_civil, month_length};
 use super::{DAY, HOUR, MINUTE, SECOND};
-use crate::schema::DateOrder;
+use serde::{Deserialize, Serialize};
 use std::fmt;
+
+/// Order of day, month and year where digits alone do not tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs)]
+pub enum DateOrder {
+    Dmy,
+    Mdy,
+    Ymd,
+}
 
 /// Why a field is not a date or time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
