@@ -132,13 +132,13 @@ def read_csv(
     paths: Sequence[str],
     schema: Any,
     columns: Sequence[str] | None,
-    told: tuple[str, int | None, int | None, str, str],
+    told: tuple[str, int | None, int | None, str, str, int | None],
 ) -> Table: ...
 def scan_csv(
     paths: Sequence[str],
     schema: Any,
     columns: Sequence[str] | None,
-    told: tuple[str, int | None, int | None, str, str],
+    told: tuple[str, int | None, int | None, str, str, int | None],
 ) -> Reader: ...
 def replay(mended: str, paths: Sequence[str], schema: Any) -> Table: ...
 def simulate(url: str) -> Table: ...

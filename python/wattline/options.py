@@ -9,7 +9,7 @@ from typing import Any, Literal, TypedDict, get_type_hints
 
 from ._native import Schema
 from .errors import UsageError
-from .reading import OnMissing, OnReject, OnRepeated, Path
+from .reading import OnMissing, OnReject, OnRepeated, Path, path_of
 from .sink import Endpoint, Sink, sink_spec
 
 #: Data handed over: anything with an Arrow PyCapsule interface.
@@ -45,6 +45,7 @@ class WindowOptions(TypedDict, total=False):
     on_reject: OnReject
     max_rejects: int | None
     chunk_bytes: int | None
+    max_line_bytes: int | None
     waiting_rows: int | None
     spill_dir: Path | None
 
@@ -83,9 +84,9 @@ def split(data: Any) -> tuple[Any, Any]:
     """Named inputs and handed data apart: one of the two is ``None``."""
     if is_arrow(data):
         return None, data
-    if isinstance(data, (str, os.PathLike)) or hasattr(data, "_url"):
+    if _is_named(data):
         return _named(data), None
-    if isinstance(data, Sequence) and data and all(isinstance(p, (str, os.PathLike)) or hasattr(p, "_url") for p in data):
+    if isinstance(data, Sequence) and data and all(_is_named(part) for part in data):
         return [_named(part) for part in data], None
     raise UsageError(
         f"{type(data).__name__} is no data: give a path, a list of paths, a URL, or anything with an Arrow stream "
@@ -93,9 +94,13 @@ def split(data: Any) -> tuple[Any, Any]:
     )
 
 
+def _is_named(part: Any) -> bool:
+    return isinstance(part, (str, bytes, os.PathLike)) or hasattr(part, "_url")
+
+
 def _named(source: Any) -> str:
     """A path, or an endpoint as its URL."""
-    return source._url() if hasattr(source, "_url") else os.fspath(source)
+    return source._url() if hasattr(source, "_url") else path_of(source)
 
 
 def plain(value: Any) -> Any:

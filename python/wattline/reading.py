@@ -19,11 +19,21 @@ OnRepeated = Literal["raise", "infer", "earliest", "latest", "null"]
 OnMissing = Literal["raise", "shift", "null"]
 
 
+def path_of(named: Path | bytes) -> str:
+    """A path as text; one that is not UTF-8 is refused here, since no option or position could hold it."""
+    text = os.fsdecode(named)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"the path {text!a} is not UTF-8; rename the file, or read it from standard input") from None
+    return text
+
+
 def paths_of(named: Paths) -> list[str]:
     """One path or several as texts."""
-    if isinstance(named, (str, os.PathLike)):
-        return [os.fspath(named)]
-    return [os.fspath(path) for path in named]
+    if isinstance(named, (str, bytes, os.PathLike)):
+        return [path_of(named)]
+    return [path_of(path) for path in named]
 
 
 def sniff(
@@ -56,6 +66,7 @@ def read_csv(
     max_rejects: int | None = None,
     on_repeated: OnRepeated = "raise",
     on_missing: OnMissing = "raise",
+    max_line_bytes: int | None = None,
     threads: int | None = None,
 ) -> Table:
     """Reads text files into a ``Table``, in parallel.
@@ -67,7 +78,8 @@ def read_csv(
 
     A record that cannot be read is a reject: ``on_reject`` raises ``RejectLimit`` at once, collects them in
     ``.rejects`` (file, line, byte, column, raw text, reason), or skips and counts them; more than ``max_rejects``
-    (10,000) raise in any case. ``threads``: for this call; by default all cores.
+    (10,000) raise in any case. ``max_line_bytes``: a longer record (16 MiB) raises ``SchemaError``, since it is a sign
+    of a stray quote. ``threads``: for this call; by default all cores.
 
     Where the schema has a ``tz``, local times that the clock showed twice are rejects too, or by ``on_repeated`` those
     of the ``earliest`` or ``latest`` pass, or ``infer``: of that sensor's second pass in the order of the file; a
@@ -76,7 +88,8 @@ def read_csv(
     Raises ``SchemaError``, ``AmbiguousDates``, ``AmbiguousZone``, ``RejectLimit``, ``NotFound``, ``EndpointError``.
     """
     only = None if columns is None else list(columns)
-    return _native.read_csv(paths_of(paths), schema, only, (on_reject, max_rejects, threads, on_repeated, on_missing))
+    told = (on_reject, max_rejects, threads, on_repeated, on_missing, max_line_bytes)
+    return _native.read_csv(paths_of(paths), schema, only, told)
 
 
 def scan_csv(
@@ -88,6 +101,7 @@ def scan_csv(
     max_rejects: int | None = None,
     on_repeated: OnRepeated = "raise",
     on_missing: OnMissing = "raise",
+    max_line_bytes: int | None = None,
     threads: int | None = None,
 ) -> Reader:
     """Reads text files piece by piece, in bounded memory.
@@ -97,7 +111,8 @@ def scan_csv(
     ``UsageError``.
     """
     only = None if columns is None else list(columns)
-    return _native.scan_csv(paths_of(paths), schema, only, (on_reject, max_rejects, threads, on_repeated, on_missing))
+    told = (on_reject, max_rejects, threads, on_repeated, on_missing, max_line_bytes)
+    return _native.scan_csv(paths_of(paths), schema, only, told)
 
 
 def replay(mended: Path, paths: Paths, *, schema: Schema | Path | None = None) -> Table:

@@ -23,10 +23,10 @@ def columns(declared: str) -> dict[str, dict[str, Any]]:
     }
 
 
-def _says(declared: dict[str, Any]) -> list[tuple[str, str]]:
+def _says(declared: dict[str, Any], evidence: Evidence) -> list[tuple[str, str]]:
     """What the declaration says beside its columns, in a person's order."""
     said = [
-        ("times", _times(declared)),
+        ("times", _times(declared, evidence)),
         ("sensor", declared.get("sensor_id")),
         ("step", _plain(declared.get("step"))),
         ("missing marks", ", ".join(declared.get("nulls") or [])),
@@ -34,12 +34,20 @@ def _says(declared: dict[str, Any]) -> list[tuple[str, str]]:
     return [(key, str(value)) for key, value in said if value]
 
 
-def _times(declared: dict[str, Any]) -> str:
+def _times(declared: dict[str, Any], evidence: Evidence) -> str:
     time = declared.get("time") or {}
     named = " + ".join(time.get("columns") or [])
     order = f", {time['order']}" if time.get("order") else ""
-    zone = declared.get("tz") or "no zone: wall clock"
+    zone = declared.get("tz") or _zone(named, evidence)
     return f"{named}{order}, {zone}, stamp = {declared.get('stamp', 'start')}" if named else ""
+
+
+def _zone(named: str, evidence: Evidence) -> str:
+    """What is known of the zone where none is declared: a sniffed file was looked at."""
+    if not evidence:
+        return "no zone declared: as in the times, else wall clock"
+    found = [value for what, value, _ in evidence if what == "zone"]
+    return f"zone {found[0]}" if found and named else "no zone: wall clock"
 
 
 def _plain(step: Any) -> str:
@@ -57,7 +65,7 @@ def _grid(declared: dict[str, Any]) -> tuple[list[str], list[list[str]], list[bo
 def text(declared: str, evidence: Evidence, unknown: Sequence[str]) -> str:
     """The declaration, why it was proposed, and what the data cannot say."""
     schema = json.loads(declared)
-    parts = [display.pairs_text(_title(schema), _says(schema)), display.grid(*_grid(schema))]
+    parts = [display.pairs_text(_title(schema), _says(schema, evidence)), display.grid(*_grid(schema))]
     if evidence:
         parts.append(display.pairs_text("found", ((what, f"{value}: {why}") for what, value, why in evidence)))
     if unknown:
@@ -68,7 +76,7 @@ def text(declared: str, evidence: Evidence, unknown: Sequence[str]) -> str:
 def html(declared: str, evidence: Evidence, unknown: Sequence[str]) -> str:
     """The same for a notebook."""
     schema = json.loads(declared)
-    parts = [display.html(*_grid(schema), _title(schema)), display.html(["", ""], _says(schema), [False] * 2)]
+    parts = [display.html(*_grid(schema), _title(schema)), display.html(["", ""], _says(schema, evidence), [False] * 2)]
     if evidence:
         parts.append(display.html(["found", "", "why"], evidence, [False] * 3))
     if unknown:

@@ -9,7 +9,7 @@ use super::local::{self, Ordered};
 use super::piece::{self, Job, Scratch};
 use super::settle::{Front, Piece};
 use super::split::guess;
-use super::text::{Text, closing};
+use super::text::{Text, closing, shorter};
 use super::{Chunk, CsvPlan, ReadOptions, Start, stream};
 use crate::input::{Bytes, Opened};
 use crate::ledger::Ledger;
@@ -254,6 +254,15 @@ impl Parts {
         (self.len - self.begin).div_ceil(self.size).max(1)
     }
 
+    /// A fault in a file that was cut meanwhile is no fault of its text.
+    fn judged(&self, error: Error, job: &Job) -> Error {
+        let cut = self.file.metadata().is_ok_and(|m| m.len() < self.len);
+        match error.kind {
+            Kind::RejectLimit | Kind::Schema if cut => shorter(&job.name),
+            _ => error,
+        }
+    }
+
     /// Decodes part `k` from the presumed first record start in it.
     fn decode(&self, k: u64, job: &Job, scratch: &mut Scratch) -> Result<Piece> {
         let text = Text::File {
@@ -423,6 +432,10 @@ impl<T: Send + 'static> Shared<T> {
                     }
                 }
                 Err(error) => {
+                    let error = match &self.parts {
+                        Some(parts) => parts.judged(error, &self.job),
+                        None => error,
+                    };
                     // Nothing after the fault is settled or read.
                     state.total = Some(k + 1);
                     state.front = None;

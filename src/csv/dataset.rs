@@ -2,7 +2,7 @@
 //! give the same columns.
 
 use super::{Chunk, Chunks, CsvPlan, ReadOptions, SchemaChoice, read_table, replay, resolve};
-use crate::input::{self, Encoding, HEAD, InputSpec, Limits};
+use crate::input::{self, Bytes, Encoding, HEAD, InputSpec, Limits, Opened};
 use crate::ledger::Ledger;
 use crate::reject::Reject;
 use crate::schema::{Column, Role, Schema};
@@ -15,9 +15,30 @@ use std::sync::Arc;
 
 /// Inputs held against a schema, ready to be read once.
 pub struct Dataset {
-    inputs: VecDeque<(InputSpec, Arc<CsvPlan>)>,
+    inputs: VecDeque<Planned>,
     columns: SchemaRef,
     options: ReadOptions,
+}
+
+/// One input and how it is read.
+struct Planned {
+    spec: InputSpec,
+    plan: Arc<CsvPlan>,
+    /// Bytes of a plain file when it was looked at.
+    size: Option<u64>,
+}
+
+impl Planned {
+    /// Opens it; a file that was cut since is no file with a bad last line.
+    fn open(&self) -> Result<Opened> {
+        let opened = self.spec.open(&Limits::default())?;
+        match (&opened.bytes, self.size) {
+            (Bytes::At { len, .. }, Some(size)) if *len < size => {
+                Err(super::text::shorter(&self.spec.name))
+            }
+            _ => Ok(opened),
+        }
+    }
 }
 
 /// A dataset read whole.
@@ -48,10 +69,11 @@ impl Dataset {
             if options.stop.load(std::sync::atomic::Ordering::Relaxed) {
                 return Err(Error::new(Kind::Interrupted, "the read was stopped"));
             }
-            let (spec, plan) = planned(spec, &choice, only, &options)?;
-            let (first, known) = columns.get_or_insert_with(|| (spec.name.clone(), plan.schema()));
-            same_columns((first, known), (&spec.name, &plan.schema()))?;
-            inputs.push_back((spec, Arc::new(plan)));
+            let next = planned(spec, &choice, only, &options)?;
+            let (name, here) = (&next.spec.name, next.plan.schema());
+            let (first, known) = columns.get_or_insert_with(|| (name.clone(), here.clone()));
+            same_columns((first, known), (name, &here))?;
+            inputs.push_back(next);
         }
         let (_, columns) = columns.ok_or_else(|| {
             Error::new(Kind::Usage, "no input is named; name a file, a glob or -")
@@ -71,10 +93,9 @@ impl Dataset {
     /// Reads everything.
     pub fn read(self) -> Result<Read> {
         let mut all = Read::default();
-        for (spec, plan) in self.inputs {
+        for input in self.inputs {
             let options = remaining(&self.options, all.ledger.rejected);
-            let (batches, rejects, ledger) =
-                read_table(spec.open(&Limits::default())?, plan, &options)?;
+            let (batches, rejects, ledger) = read_table(input.open()?, input.plan, &options)?;
             for batch in batches {
                 all.batches.push(fitted(&self.columns, &batch)?);
             }
@@ -88,7 +109,7 @@ impl Dataset {
     pub fn replay(self, mend: &[u8]) -> Result<Read> {
         let mut mended = replay::read(mend)?;
         let mut all = Read::default();
-        for (spec, plan) in &self.inputs {
+        for Planned { spec, plan, .. } in &self.inputs {
             let Some(records) = mended.remove(&spec.name) else {
                 continue;
             };
@@ -135,7 +156,7 @@ impl Scan {
         loop {
             let Some(chunks) = &mut self.current else {
                 match self.dataset.inputs.pop_front() {
-                    Some((spec, plan)) => self.current = Some(self.begin(&spec, plan)?),
+                    Some(input) => self.current = Some(self.begin(&input)?),
                     None => return Ok(None),
                 }
                 continue;
@@ -158,15 +179,10 @@ impl Scan {
         std::mem::take(&mut self.rejects)
     }
 
-    fn begin(&self, spec: &InputSpec, plan: Arc<CsvPlan>) -> Result<Chunks<Chunk>> {
+    fn begin(&self, input: &Planned) -> Result<Chunks<Chunk>> {
         let options = remaining(&self.dataset.options, self.rejected);
-        Chunks::open(
-            spec.open(&Limits::default())?,
-            plan,
-            &options,
-            None,
-            Arc::new(Ok),
-        )
+        let plan = input.plan.clone();
+        Chunks::open(input.open()?, plan, &options, None, Arc::new(Ok))
     }
 }
 
@@ -183,7 +199,7 @@ fn planned(
     choice: &SchemaChoice,
     only: Option<&[String]>,
     options: &ReadOptions,
-) -> Result<(InputSpec, CsvPlan)> {
+) -> Result<Planned> {
     let spec = spec.in_encoding(encoding(choice)?);
     let head = input::head(&spec, HEAD)?;
     input::refuse(&head)?;
@@ -194,8 +210,11 @@ fn planned(
         }
         keep_only(&mut schema, only)?;
     }
-    let plan = CsvPlan::compile(&schema, &head.bytes)?;
-    Ok((spec, plan))
+    Ok(Planned {
+        plan: Arc::new(CsvPlan::compile(&schema, &head.bytes)?),
+        size: head.size,
+        spec,
+    })
 }
 
 /// The encoding that a declared schema names.
@@ -331,6 +350,55 @@ mod tests {
         }
         assert_eq!(rows, 3);
         assert_eq!(dataset(&[&a, &c], None).err().unwrap().kind, Kind::Schema);
+    }
+
+    #[test]
+    fn a_file_that_is_cut_meanwhile_is_lost_data_and_no_bad_record() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.csv");
+        std::fs::write(&path, "n,word\n1,x\n2,y\n3,z\n").unwrap();
+        let opened = [
+            dataset(&[&path], None).unwrap(),
+            dataset(&[&path], None).unwrap(),
+        ];
+        let file = std::fs::File::options().write(true).open(&path).unwrap();
+        file.set_len("n,word\n1,x\n2".len() as u64).unwrap();
+        let [whole, pieces] = opened;
+        assert_eq!(whole.read().err().unwrap().kind, Kind::DataLost);
+        assert_eq!(pieces.scan().piece().err().unwrap().kind, Kind::DataLost);
+    }
+
+    #[test]
+    fn a_fault_in_a_file_that_was_cut_is_no_fault_of_its_text() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.csv");
+        let text = format!("n\nx\n{}", "1\n".repeat(50_000));
+        std::fs::write(&path, text).unwrap();
+        let head = input::head(&InputSpec::file("a.csv", &path), HEAD).unwrap();
+        let schema = Schema {
+            columns: vec![Column::new("n", crate::schema::ColumnType::Integer)],
+            ..Schema::default()
+        };
+        let plan = Arc::new(CsvPlan::compile(&schema, &head.bytes).unwrap());
+        let options = ReadOptions {
+            chunk_bytes: 64,
+            ..ReadOptions::default()
+        };
+        let kind = || {
+            let opened = head.spec.open(&Limits::default()).unwrap();
+            std::fs::File::options()
+                .write(true)
+                .open(&path)
+                .unwrap()
+                .set_len(60_000)
+                .unwrap();
+            read_table(opened, plan.clone(), &options)
+                .err()
+                .unwrap()
+                .kind
+        };
+        assert_eq!(kind(), Kind::DataLost);
+        assert_eq!(kind(), Kind::RejectLimit);
     }
 
     #[test]

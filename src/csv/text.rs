@@ -170,7 +170,8 @@ fn close(buffer: &mut Buffer, end: u8) {
     }
 }
 
-fn shorter(name: &str) -> Error {
+/// The error of a file that was cut while it was read.
+pub(crate) fn shorter(name: &str) -> Error {
     Error::new(
         Kind::DataLost,
         format!("`{name}` became shorter while it was read; read it again when it is complete"),

@@ -22,6 +22,8 @@ pub struct Head {
     pub bom: usize,
     /// Whether `bytes` are all there is.
     pub whole: bool,
+    /// Bytes of a plain file when it was looked at.
+    pub size: Option<u64>,
     /// How the text was written.
     pub encoding: Encoding,
     /// How the input was packed.
@@ -49,6 +51,10 @@ impl Head {
 pub fn head(spec: &InputSpec, n: usize) -> Result<Head> {
     let opened = spec.open(&Limits::default())?;
     let (encoding, packing) = (opened.encoding, opened.packing);
+    let size = match &opened.bytes {
+        Bytes::At { len, .. } => Some(*len),
+        Bytes::Stream(_) => None,
+    };
     let (mut bytes, whole) = match &opened.bytes {
         Bytes::At { file, len } => {
             let bytes = front(file, n.min(*len as usize)).map_err(|e| read_error(&spec.name, e))?;
@@ -68,6 +74,7 @@ pub fn head(spec: &InputSpec, n: usize) -> Result<Head> {
         bytes,
         bom,
         whole,
+        size,
         encoding,
         packing,
     })
@@ -248,7 +255,7 @@ fn markup(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
     None
 }
 
-/// Zero bytes in the first line, or one byte in 256 or more: not text.
+/// Zero bytes in the first line or in 256 bytes, or many other control signs (one byte in 32): not text.
 fn binary(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
     let line = bytes
         .iter()
@@ -256,6 +263,9 @@ fn binary(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
         .unwrap_or(bytes.len());
     let early = bytes.get(..line.min(4096)).is_some_and(|l| l.contains(&0));
     let zeros = memchr::memchr_iter(0, bytes).count();
-    (early || zeros * 256 >= bytes.len().max(256))
+    // Signs that steer machines are rare in text; the escape of terminals may stand in a log.
+    let steers = |b: &&u8| **b < 9 || (**b > 13 && **b < 32 && **b != 27);
+    let steering = bytes.iter().filter(steers).count();
+    (early || zeros * 256 >= bytes.len().max(256) || steering * 32 >= bytes.len().max(2048))
         .then_some(("is a binary file", "check the path and the format"))
 }

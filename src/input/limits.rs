@@ -48,6 +48,16 @@ pub fn read_error(name: &str, error: io::Error) -> Error {
         io::ErrorKind::IsADirectory => {
             format!("{name} is a directory; name its files, for example \"{name}/*.csv\"")
         }
+        _ if error.raw_os_error() == Some(libc::ELOOP) => {
+            format!("{name} is a link that leads back to itself; mend the link")
+        }
+        _ if error.raw_os_error() == Some(libc::ENAMETOOLONG) => {
+            format!("{name:.60}... is longer than the name of a file can be; check the path")
+        }
+        io::ErrorKind::InvalidInput if name.contains('\0') => {
+            let message = format!("{name:?} holds a zero byte, which no path can; check the path");
+            return Error::new(Kind::Usage, message);
+        }
         _ => format!("{name}: reading failed ({error}); check the disk or the pipe and try again"),
     };
     Error::new(Kind::Endpoint, message).because(error)

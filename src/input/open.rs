@@ -5,7 +5,7 @@ use super::text::{Encoding, transcode};
 use super::unpack::{Packed, Packing, unpack};
 use super::{Bytes, Opened};
 use crate::{Error, Kind, Result};
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Cursor, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -47,14 +47,12 @@ pub fn expand(specs: &[String]) -> Result<Vec<InputSpec>> {
     for spec in specs {
         if spec == "-" {
             inputs.push(InputSpec::reader("-", Box::new(io::stdin())));
-        } else if Path::new(spec).exists() {
-            inputs.push(existing(spec, Path::new(spec))?);
-        } else if spec.contains(['*', '?', '[']) {
-            inputs.extend(matches(spec)?);
-        } else {
-            return Err(missing(format!(
-                "{spec}: there is no such file; check the path"
-            )));
+            continue;
+        }
+        match std::fs::metadata(spec) {
+            Err(_) if spec.contains(['*', '?', '[']) => inputs.extend(matches(spec)?),
+            Err(e) => return Err(read_error(spec, e)),
+            Ok(about) => inputs.push(existing(spec, Path::new(spec), &about)?),
         }
     }
     if inputs.is_empty() {
@@ -84,9 +82,12 @@ fn matches(spec: &str) -> Result<Vec<InputSpec>> {
             read_error(&name, e.into())
         })?;
         if !path.is_dir() {
-            found.push(existing(&path.display().to_string(), &path)?);
+            let name = path.display().to_string();
+            let about = std::fs::metadata(&path).map_err(|e| read_error(&name, e))?;
+            found.push(existing(&name, &path, &about)?);
         }
     }
+    unnamed(spec)?;
     if found.is_empty() {
         return Err(missing(format!(
             "{spec}: no file fits the glob; check the path"
@@ -96,8 +97,26 @@ fn matches(spec: &str) -> Result<Vec<InputSpec>> {
     Ok(found)
 }
 
-fn existing(name: &str, path: &Path) -> Result<InputSpec> {
-    let about = std::fs::metadata(path).map_err(|e| read_error(name, e))?;
+/// A glob passes over names that are not UTF-8; a file must not be left out in silence.
+fn unnamed(spec: &str) -> Result<()> {
+    let (folder, last) = spec.rsplit_once('/').unwrap_or((".", spec));
+    let (Ok(pattern), Ok(entries)) = (glob::Pattern::new(last), std::fs::read_dir(folder)) else {
+        return Ok(());
+    };
+    for name in entries.flatten().map(|e| e.file_name()) {
+        if name.to_str().is_none() && pattern.matches(&name.to_string_lossy()) {
+            return Err(Error::new(
+                Kind::Usage,
+                format!(
+                    "{spec}: the file {name:?} has a name that is not UTF-8 and cannot be read by it; rename the file"
+                ),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn existing(name: &str, path: &Path, about: &Metadata) -> Result<InputSpec> {
     if about.is_dir() {
         return Err(read_error(name, io::ErrorKind::IsADirectory.into()));
     }

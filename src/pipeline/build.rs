@@ -253,6 +253,7 @@ fn read_options(spec: &Spec) -> ReadOptions {
         on_reject: spec.on_reject,
         max_rejects: spec.max_rejects.unwrap_or(usual.max_rejects),
         chunk_bytes: spec.chunk_bytes,
+        max_line_bytes: spec.max_line_bytes.unwrap_or(usual.max_line_bytes),
         local: LocalPolicy {
             on_repeated: spec.on_repeated,
             on_missing: spec.on_missing,
@@ -293,7 +294,7 @@ pub fn schema_file(path: &str) -> Result<Schema> {
 /// The zone of the windows: asked for, else the schema's, else UTC. Wall-clock readings have one zone only: their own.
 fn zone(spec: &Spec, schema: &Schema, assumed: bool) -> Result<Zone> {
     match &spec.tz {
-        Some(tz) if assumed && tz != "UTC" => Err(Error::new(
+        Some(tz) if assumed && Zone::parse(tz)?.name() != "UTC" => Err(Error::new(
             Kind::AmbiguousZone,
             format!(
                 "windows in {tz} are asked for, but the times carry no zone; say what they are: tz = \"{tz}\" in the schema where they are local times there, or tz = \"UTC\" in the schema where they are UTC"
@@ -406,6 +407,7 @@ pub(super) fn stores(spec: &Spec) -> Result<Stores> {
             "a pipeline that writes to a store needs a name; it owns the position there",
         ));
     }
+    sink::distinct(&spec.sinks)?;
     let home = sink::open_home(first)?;
     let followers: Vec<Box<dyn Sink>> = rest.iter().map(sink::open).collect::<Result<_>>()?;
     if spec.on_late == OnLate::Correct {

@@ -13,7 +13,7 @@ use super::task::{self, Effect, Event, Task};
 use crate::flush::{Flush, FlushId, Head};
 use crate::ledger::Ledger;
 use crate::metrics::Metrics;
-use crate::sink::{Claim, Owned, What};
+use crate::sink::{Claim, Home, Owned, What};
 use crate::source::{Order, SourceBatch};
 use crate::{Error, Kind, Result, runtime};
 use std::collections::VecDeque;
@@ -44,8 +44,9 @@ pub(super) fn run(parts: &Parts, mut stores: Stores, control: &Arc<Control>) -> 
     super::memory::give_back();
     let size = parts.source.size().unwrap_or(0);
     control.total_bytes.store(size, Relaxed);
-    for sink in stores.sinks() {
-        sink.prepare(&parts.tables)?;
+    let refused = stores.sinks().find_map(|s| s.prepare(&parts.tables).err());
+    if let Some(error) = refused {
+        return Err(explained(error, parts, stores.home.as_mut()));
     }
     let owned = acquire(parts, &mut stores)?;
     let mut order = parts.order;
@@ -81,6 +82,25 @@ pub(super) fn run(parts: &Parts, mut stores: Stores, control: &Arc<Control>) -> 
                 };
             }
         }
+    }
+}
+
+/// Why the tables do not fit: a changed definition comes before its columns, and so does another source.
+fn explained(error: Error, parts: &Parts, home: &mut dyn Home) -> Error {
+    let seen = home.look(&parts.config.pipeline, parts.config.partition);
+    let Some(head) = seen.ok().flatten().and_then(|owned| owned.head) else {
+        return error;
+    };
+    match parts.agrees_with(&head) {
+        Err(changed) => changed,
+        Ok(()) if error.kind == Kind::Usage && head.totals.readings > 0 => Error {
+            message: format!(
+                "{}; if the source now has other columns than the {} readings that are counted (a file was replaced by another), give the pipeline a new name",
+                error.message, head.totals.readings
+            ),
+            ..error
+        },
+        Ok(()) => error,
     }
 }
 

@@ -8,7 +8,7 @@ use super::policy::{OnConflict, OnDuplicate, OnLate, State};
 use crate::reject::OnReject;
 use crate::schema::{Aggregate, Schema};
 use crate::sink::{SinkSpec, password_in};
-use crate::time::{Grain, OnMissing, OnRepeated};
+use crate::time::{Grain, OnMissing, OnRepeated, Zone};
 use crate::{Error, Kind, Result, secret};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
@@ -167,6 +167,8 @@ pub struct Spec {
     pub stream_name: Option<String>,
     /// Bytes of text that one thread decodes at a time.
     pub chunk_bytes: usize,
+    /// A longer record ends the read; 16 MiB without it.
+    pub max_line_bytes: Option<usize>,
     /// Rows that may wait in memory for their turn; a bounded read with more of them is put in time
     /// order on disk first.
     pub waiting_rows: usize,
@@ -218,6 +220,7 @@ impl Default for Spec {
             take_over: false,
             stream_name: None,
             chunk_bytes: 1 << 20,
+            max_line_bytes: None,
             waiting_rows: 1 << 18,
             may_grow: false,
             state: State::default(),
@@ -326,6 +329,9 @@ impl Spec {
             ));
         }
         self.check_shares()?;
+        if let Some(tz) = &self.tz {
+            Zone::parse(tz)?;
+        }
         if self.flush_rows == 0 {
             return Err(Error::new(Kind::Usage, "flush_rows must be at least 1"));
         }

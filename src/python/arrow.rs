@@ -3,6 +3,7 @@
 use crate::{Error, Kind, Result};
 use arrow_array::{Array, ArrayRef, RecordBatch, StructArray};
 use arrow_schema::{ArrowError, Field, SchemaRef};
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyCapsule;
 use pyo3_arrow::ffi::{ArrayIterator, to_schema_pycapsule, to_stream_pycapsule};
@@ -47,7 +48,10 @@ fn plain(error: &Error) -> ArrowError {
 
 /// What another library handed over: its columns and its batches, pulled later.
 pub(super) fn imported(data: &Bound<'_, PyAny>) -> PyResult<(SchemaRef, Batches)> {
-    let reader = data.extract::<AnyRecordBatch>()?.into_reader()?;
+    let reader = data
+        .extract::<AnyRecordBatch>()
+        .and_then(|batches| Ok(batches.into_reader()?))
+        .map_err(|e| no_table(data, e))?;
     let schema = reader.schema();
     Ok((
         schema,
@@ -55,10 +59,42 @@ pub(super) fn imported(data: &Bound<'_, PyAny>) -> PyResult<(SchemaRef, Batches)
     ))
 }
 
+/// What has no columns (a series, an array) fails in the words of an interface; ours say what to do.
+fn no_table(data: &Bound<'_, PyAny>, error: PyErr) -> PyErr {
+    let py = data.py();
+    let foreign =
+        error.is_instance_of::<PyValueError>(py) || error.is_instance_of::<PyTypeError>(py);
+    if !foreign || super::error::is_ours(py, &error) {
+        return error;
+    }
+    let name = data
+        .get_type()
+        .name()
+        .map_or_else(|_| "this".into(), |n| n.to_string());
+    let message = format!(
+        "{name} is no table with columns; give a table, a data frame or a stream of record batches"
+    );
+    super::error::exception(py, &Error::new(Kind::Usage, message))
+}
+
+/// A stream's failure in its own words, without the lines of code that some libraries add.
 fn broken(error: &ArrowError) -> Error {
+    let told = error.to_string();
+    let told = told
+        .rsplit("C Data interface error: ")
+        .next()
+        .unwrap_or_default();
+    let told = told
+        .split("Traceback (most recent call last)")
+        .next()
+        .unwrap_or_default();
+    let told = told
+        .trim_end()
+        .trim_end_matches("Detail: Python exception:")
+        .trim_end();
     Error::new(
         Kind::Endpoint,
-        format!("the Arrow stream that was handed over failed: {error}"),
+        format!("the Arrow stream that was handed over failed: {told}; look into what makes it"),
     )
 }
 

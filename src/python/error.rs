@@ -24,6 +24,14 @@ fn class_of(kind: Kind) -> &'static str {
     }
 }
 
+/// Whether an exception is one of ours already.
+pub(super) fn is_ours(py: Python<'_>, error: &PyErr) -> bool {
+    let base = py
+        .import("wattline.errors")
+        .and_then(|m| m.getattr("WattlineError"));
+    base.is_ok_and(|base| error.value(py).is_instance(&base).unwrap_or(false))
+}
+
 /// The exception for `error`.
 pub(super) fn exception(py: Python<'_>, error: &Error) -> PyErr {
     with_report(py, error, None)

@@ -27,16 +27,24 @@ fn policy<T: serde::de::DeserializeOwned>(
     })
 }
 
-/// What both functions are told: rejects, their limit, threads, repeated and missing local times.
-type Told<'a> = (&'a str, Option<u64>, Option<usize>, &'a str, &'a str);
+/// What both functions are told: rejects, their limit, threads, repeated and missing local times, the longest line.
+type Told<'a> = (
+    &'a str,
+    Option<u64>,
+    Option<usize>,
+    &'a str,
+    &'a str,
+    Option<usize>,
+);
 
 fn options(py: Python<'_>, told: Told<'_>) -> PyResult<ReadOptions> {
-    let (on_reject, max_rejects, threads, on_repeated, on_missing) = told;
+    let (on_reject, max_rejects, threads, on_repeated, on_missing, max_line_bytes) = told;
     let plain = ReadOptions::default();
     Ok(ReadOptions {
         on_reject: policy(py, "on_reject", on_reject, "raise, collect or skip")?,
         threads,
         max_rejects: max_rejects.unwrap_or(plain.max_rejects),
+        max_line_bytes: max_line_bytes.unwrap_or(plain.max_line_bytes),
         local: LocalPolicy {
             on_repeated: policy(
                 py,

@@ -105,7 +105,8 @@ impl Canonical {
     }
 
     /// For any table: by its metadata where wattline wrote it, else by its types: the only
-    /// timestamp is the time, `sensor_id` or the only text the sensor, numbers are gauges.
+    /// timestamp is the time, `sensor_id` or the only text the sensor (a whole number named like a
+    /// key is asked about), numbers are gauges.
     pub fn infer(arrow: &SchemaRef, overrides: &Overrides) -> Result<Canonical> {
         Canonical::resolve(roles::infer(arrow, overrides)?, arrow)
     }

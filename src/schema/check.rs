@@ -2,6 +2,7 @@
 //! be meant is one clear sentence.
 
 use super::columns::{Column, ColumnType, Dialect, MeasureKind, Role, Schema, Stamp, StepSpec};
+use super::names::plain_name;
 use crate::time::{Zone, duration};
 use crate::{Error, Kind, Result};
 use std::collections::BTreeSet;
@@ -10,14 +11,6 @@ use std::collections::BTreeSet;
 const MOST_DIGITS: u8 = 9;
 
 const ENCODINGS: [&str; 5] = ["utf-8", "utf-16", "utf-16le", "utf-16be", "cp1252"];
-
-/// A header name without case, spaces and underscores: how names are compared.
-pub fn plain_name(name: &str) -> String {
-    name.chars()
-        .filter(|c| !c.is_whitespace() && *c != '_')
-        .flat_map(char::to_lowercase)
-        .collect()
-}
 
 impl Column {
     /// A column of that name and type, and nothing else known of it.

@@ -9,20 +9,22 @@ mod check;
 mod columns;
 mod instants;
 mod keys;
+mod names;
 mod passes;
 mod presets;
 mod readings;
 mod replace;
 mod roles;
 
-pub use canonical::{Canonical, LocalTimes, SENSOR, ToUtc, measures};
 pub use crate::time::DateOrder;
-pub use check::plain_name;
+pub use canonical::{Canonical, LocalTimes, SENSOR, ToUtc, measures};
 pub use columns::{
-    Aggregate, Column, ColumnType, Dialect, MeasureKind, Quality, QualityMap, Role,
-    Schema, Stamp, StepSpec, TimeSpec,
+    Aggregate, Column, ColumnType, Dialect, MeasureKind, Quality, QualityMap, Role, Schema, Stamp,
+    StepSpec, TimeSpec,
 };
 pub(crate) use keys::sensor_keys;
+pub use names::plain_name;
+pub(crate) use names::{named_like_key, words};
 pub use passes::Passes;
 pub use presets::{preset, preset_names};
 pub use readings::{Measure, Readings, RowIds, SensorKeys, Step};

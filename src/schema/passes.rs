@@ -3,8 +3,8 @@
 //! Rows may be decoded in any order; those whose instant is certain need no more. The others come
 //! here in the order of the file, where each sensor's second pass of a repeated hour shows.
 
-use crate::time::Converter;
 use crate::schema::SensorKeys;
+use crate::time::Converter;
 use std::collections::HashMap;
 use std::sync::Arc;
 

@@ -2,6 +2,7 @@
 //! the types alone. Nothing that could be read two ways is guessed.
 
 use super::columns::{Column, ColumnType, MeasureKind, Role, Schema, StepSpec, TimeSpec};
+use super::names::named_like_key;
 use crate::time::duration;
 use crate::{Error, Kind, Result};
 use arrow_schema::{DataType, Field, Schema as ArrowSchema};
@@ -46,6 +47,7 @@ fn read_metadata(json: &str) -> Result<Schema> {
 
 /// The schema with what the caller says put over it.
 pub fn apply(mut schema: Schema, arrow: &ArrowSchema, overrides: &Overrides) -> Result<Schema> {
+    told_apart(&schema.time, overrides)?;
     if let Some(time) = &overrides.time {
         set_role(&mut schema, arrow, std::slice::from_ref(time), Role::Time)?;
         schema.time = TimeSpec {
@@ -68,6 +70,30 @@ pub fn apply(mut schema: Schema, arrow: &ArrowSchema, overrides: &Overrides) -> 
         schema.tz.clone_from(&overrides.tz);
     }
     Ok(schema)
+}
+
+/// A column is told to be one thing only.
+fn told_apart(time: &TimeSpec, overrides: &Overrides) -> Result<()> {
+    let times = overrides
+        .time
+        .as_ref()
+        .map_or(&time.columns[..], std::slice::from_ref);
+    let sensors = overrides.sensor.as_deref().unwrap_or_default();
+    let measures = overrides.measures.as_deref().unwrap_or_default();
+    let told = [("time", times), ("sensor", sensors), ("measures", measures)];
+    for (at, (what, names)) in told.iter().enumerate() {
+        for (other, others) in &told[at + 1..] {
+            if let Some(name) = names.iter().find(|n| others.contains(n)) {
+                return Err(Error::new(
+                    Kind::Schema,
+                    format!(
+                        "column {name:?} cannot be of {what} and of {other} at once; name another column with {other}="
+                    ),
+                ));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Gives exactly the columns `names` the role, adding those that only the table has.
@@ -130,14 +156,16 @@ fn from_types(arrow: &ArrowSchema, overrides: &Overrides) -> Result<Schema> {
                 .try_for_each(|n| field_of(arrow, n).map(drop))?;
             names.clone()
         }
-        None => only_sensor(arrow)?,
+        None => only_sensor(arrow, overrides.measures.as_deref().unwrap_or_default())?,
     };
+    let time_of = TimeSpec {
+        columns: vec![time.clone()],
+        order: None,
+    };
+    told_apart(&time_of, overrides)?;
     let mut schema = Schema {
         name: "inferred".into(),
-        time: TimeSpec {
-            columns: vec![time.clone()],
-            order: None,
-        },
+        time: time_of,
         tz: overrides.tz.clone(),
         ..Schema::default()
     };
@@ -193,16 +221,49 @@ fn only_time(arrow: &ArrowSchema) -> Result<String> {
     }
 }
 
-fn only_sensor(arrow: &ArrowSchema) -> Result<Vec<String>> {
+/// The sensor: `sensor_id`, else the only text. A whole number or bytes under a key's name could be
+/// it too, and is asked about; one that is named as a measure is none.
+fn only_sensor(arrow: &ArrowSchema, measures: &[String]) -> Result<Vec<String>> {
     if arrow.field_with_name("sensor_id").is_ok() {
         return Ok(vec!["sensor_id".into()]);
     }
-    let found: Vec<_> = fields(arrow).filter(|f| is_text(f.data_type())).collect();
+    let found: Vec<_> = fields(arrow)
+        .filter(|f| is_text(f.data_type()) || (like_key(f) && !measures.contains(f.name())))
+        .collect();
     match found.as_slice() {
         [] => Ok(Vec::new()),
-        [one] => Ok(vec![one.name().clone()]),
-        many => Err(ambiguous("texts and could name the sensor", many, "sensor")),
+        [one] if is_text(one.data_type()) => Ok(vec![one.name().clone()]),
+        [one] => Err(unclear_key(one)),
+        many => Err(ambiguous(
+            "texts or keys and could name the sensor",
+            many,
+            "sensor",
+        )),
     }
+}
+
+fn like_key(field: &Field) -> bool {
+    let kind = field.data_type();
+    (kind.is_integer() || is_bytes(kind)) && named_like_key(field.name())
+}
+
+fn is_bytes(kind: &DataType) -> bool {
+    use DataType::{Binary, BinaryView, FixedSizeBinary, LargeBinary};
+    matches!(kind, Binary | BinaryView | FixedSizeBinary(_) | LargeBinary)
+}
+
+fn unclear_key(field: &Field) -> Error {
+    let (name, kind) = (field.name(), field.data_type());
+    let advice = match is_bytes(kind) {
+        true => "cast it to text, or say sensor=[] where all rows are of one sensor".to_string(),
+        false => format!(
+            "say sensor={name:?} where it does, or sensor=[] where all rows are of one sensor"
+        ),
+    };
+    Error::new(
+        Kind::Schema,
+        format!("column {name:?} ({kind}) is named like one that tells sensors apart; {advice}"),
+    )
 }
 
 fn fields(arrow: &ArrowSchema) -> impl Iterator<Item = &Field> {

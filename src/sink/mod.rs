@@ -343,7 +343,56 @@ fn home_changed(table: &str) -> Error {
     Error::new(
         Kind::SpecChanged,
         format!(
-            "{table:?} holds rows of another history of this pipeline (its first sink was changed or emptied); name an empty table, or give the pipeline a new name"
+            "{table:?} holds rows of another history of this pipeline: its position is in the first sink, and that is another one now or was emptied; put the former first sink in front again, or name empty tables and give the pipeline a new name"
         ),
     )
+}
+
+/// Two sinks never write the same table: each would undo or double what the other wrote.
+pub fn distinct(sinks: &[SinkSpec]) -> Result<()> {
+    let mut seen = std::collections::BTreeSet::new();
+    for sink in sinks {
+        if let Some(place) = place(sink)
+            && !seen.insert(place)
+        {
+            return Err(Error::new(
+                Kind::Usage,
+                format!(
+                    "two sinks write to the same table of {}; name it once, or give one of them another table or folder",
+                    sink.endpoint
+                ),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Where a sink writes: the store and the table in it.
+fn place(sink: &SinkSpec) -> Option<(String, String)> {
+    let table = || match &sink.table {
+        Some(table) => table.to_lowercase(),
+        None => rows::table_name(sink.what).to_string(),
+    };
+    Some(match &sink.endpoint {
+        Endpoint::Memory => return None,
+        Endpoint::Sqlite(at) => (real(&at.path), table()),
+        Endpoint::Parquet(at) => (real(&at.path), sink.table.clone().unwrap_or_default()),
+        other => (other.to_string(), table()),
+    })
+}
+
+/// The path without links and detours, as far as it is there already.
+fn real(path: &std::path::Path) -> String {
+    let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    let there = whole
+        .ancestors()
+        .find_map(|a| Some((a.canonicalize().ok()?, a)));
+    let real = match &there {
+        Some((real, a)) => real.join(whole.strip_prefix(a).unwrap_or(&whole)),
+        None => whole,
+    };
+    real.components()
+        .collect::<std::path::PathBuf>()
+        .display()
+        .to_string()
 }

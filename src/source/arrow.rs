@@ -13,10 +13,8 @@ use super::tape::Tape;
 use super::{FileName, Order, Prepare, Reader, Source};
 use crate::flush::{Extent, Position, Positions, ReadPlan};
 use crate::reject::{OnReject, Reject};
-use crate::schema::{
-    Canonical, Measure, Overrides, Readings, RowIds, Schema, StepSpec, ToUtc,
-};
-use crate::time::{Converter, duration, OnMissing, OnRepeated, Zone};
+use crate::schema::{Canonical, Measure, Overrides, Readings, RowIds, Schema, StepSpec, ToUtc};
+use crate::time::{Converter, OnMissing, OnRepeated, Zone, duration};
 use crate::{Error, Kind, Result};
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
@@ -384,15 +382,21 @@ fn slices(
         }
         row += batch.num_rows() as u64;
     }
-    if row < end.unwrap_or(at).max(at) {
-        return Err(Error::new(
-            Kind::DataLost,
-            format!(
-                "the table has {row} rows, fewer than were read of it; pass all of it, or another name"
-            ),
-        ));
-    }
+    complete("table", row, at, end)?;
     Ok(made)
+}
+
+/// What was read of a named table or reader must still be there.
+fn complete(what: &str, rows: u64, at: u64, end: Option<u64>) -> Result<()> {
+    if rows >= end.unwrap_or(at).max(at) {
+        return Ok(());
+    }
+    Err(Error::new(
+        Kind::DataLost,
+        format!(
+            "the {what} has {rows} rows, fewer than were read of it; pass all of it, or another name"
+        ),
+    ))
 }
 
 /// The rows of a table.
@@ -442,7 +446,7 @@ impl Once {
         let pull = move || {
             while ready.is_empty() {
                 let Some(batch) = batches.next().transpose()? else {
-                    return Ok(None);
+                    return complete("reader", row, at, end).map(|()| None);
                 };
                 for slice in cut(&batch, row) {
                     ready.extend(slice.within(at, end.unwrap_or(u64::MAX), &mut ordering)?);

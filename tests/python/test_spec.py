@@ -68,6 +68,7 @@ def test_an_option_given_reaches_the_core() -> None:
         "flush_interval": "2s",
         "flush_rows": 9,
         "chunk_bytes": 70_000,
+        "max_line_bytes": 1_000,
         "waiting_rows": 8,
         "spill_dir": "there",
         "take_over": True,

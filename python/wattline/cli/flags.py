@@ -43,6 +43,7 @@ FLAGS: dict[str, tuple[Any, str | None, str]] = {
     "flush_interval": (str, None, "Time between flushes of a stream."),
     "flush_rows": (int, None, "Rows of effects after which a flush is made."),
     "chunk_bytes": (int, None, "Bytes of text that one thread decodes at a time."),
+    "max_line_bytes": (int, None, "A longer record ends the read."),
     "waiting_rows": (int, None, "Rows that may wait in memory; more are put in order on disk first."),
     "spill_dir": (str, None, "Folder for rows that wait on disk."),
     "take_over": (bool, None, "Take over from an owner that hangs."),
@@ -60,6 +61,8 @@ FLAGS: dict[str, tuple[Any, str | None, str]] = {
     "dlq": (str, None, "Topic for messages that cannot be read."),
 }
 
+#: What a sink may take, in front of its endpoint.
+WHAT = ("windows", "readings", "late", "rejects")
 DEFAULT_NAME = "wattline"
 
 
@@ -119,8 +122,10 @@ def _aggregates(texts: list[str]) -> Any:
 
 def _sink(text: str) -> Any:
     what, equals, endpoint = text.partition("=")
-    if equals and what in ("windows", "readings", "late", "rejects"):
+    if equals and what in WHAT:
         return {"endpoint": endpoint, "what": what}
+    if equals and what.isidentifier():
+        raise UsageError(f"--sink {what}=... is nothing a sink takes; write one of {', '.join(WHAT)}, or ./{text}")
     return {"endpoint": text, "what": "windows"}
 
 

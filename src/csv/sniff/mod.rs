@@ -2,6 +2,7 @@
 
 mod dates;
 mod further;
+mod grouped;
 mod household;
 mod propose;
 mod resolve;

@@ -2,8 +2,8 @@
 
 use super::roles::{self, Field};
 use super::sample::Sample;
-use super::types::{Typed, is_data, quoted, typed};
-use super::{Evidence, Hints, Sniffed, further, household};
+use super::types::{self, Marks, Typed, is_data, quoted, typed};
+use super::{Evidence, Hints, Sniffed, further, grouped, household};
 use crate::Result;
 use crate::input::{Encoding, Head, Packing};
 use crate::schema::{
@@ -222,11 +222,24 @@ impl<'a> Proposal<'a> {
             self.found("nulls", list.join(" "), "they stand among numbers or times");
         }
         self.schema.nulls = nulls.into_iter().collect();
-        if fields.iter().any(|f| f.typed.comma) {
-            self.schema.dialect.decimal = ',';
+        self.marks(&fields);
+        Ok(())
+    }
+
+    /// How numbers are written: one way for the whole file.
+    fn marks(&mut self, fields: &[Field]) {
+        let Some(marks) = marks_of(fields) else {
+            return;
+        };
+        self.schema.dialect.decimal = marks.decimal;
+        self.schema.dialect.thousands = marks.thousands;
+        if marks.decimal == ',' {
             self.found("decimal", ",", "numbers hold a comma");
         }
-        Ok(())
+        if let Some(thousands) = marks.thousands {
+            let why = "three digits stand behind each";
+            self.found("thousands", quoted(&thousands.to_string()), why);
+        }
     }
 
     /// The columns of the sample with their names and types; says how the header serves.
@@ -252,7 +265,9 @@ impl<'a> Proposal<'a> {
                 values,
             }
         };
-        unique(names).into_iter().enumerate().map(field).collect()
+        let mut fields: Vec<Field> = unique(names).into_iter().enumerate().map(field).collect();
+        one_way(&mut fields);
+        fields
     }
 
     /// The order of day and month: as told, as the time column says, looked for further on.
@@ -392,7 +407,13 @@ impl<'a> Proposal<'a> {
             .iter()
             .filter_map(typed)
             .any(|t| matches!(t.kind, ColumnType::Integer | ColumnType::Float));
-        if !zoned && !counted {
+        if zoned {
+            let count: usize = time.iter().filter_map(typed).map(|t| t.zoned).sum();
+            let why = format!("{count} values carry Z or an offset from UTC");
+            self.found("zone", "in the times", why);
+        } else if counted {
+            self.found("zone", "UTC", "they count from 1970-01-01T00:00Z");
+        } else {
             self.unknown.push("the zone: the times carry none and are read as wall clock; say tz = \"Europe/Paris\" or alike".to_string());
         }
         self.unknown.push("the stamp: whether a time marks the start or the end of its interval; start is assumed; say stamp = \"end\" otherwise".to_string());
@@ -407,6 +428,34 @@ impl<'a> Proposal<'a> {
             }
             None if self.schema.time.columns.is_empty() => {}
             None => self.unknown.push("the step: the times keep no constant distance; energy and completeness stay empty; say step = \"15min\" or alike".to_string()),
+        }
+    }
+}
+
+/// The marks of the file's numbers: a column that shows a thousands mark says most.
+fn marks_of(fields: &[Field]) -> Option<Marks> {
+    let mut all: Vec<Marks> = fields.iter().filter_map(|f| f.typed.marks).collect();
+    all.sort_by_key(|m| m.thousands.is_none());
+    all.first().copied()
+}
+
+/// Columns whose numbers are written in another way than the file's become text: no number of theirs is misread.
+fn one_way(fields: &mut [Field]) {
+    let Some(marks) = marks_of(fields) else {
+        return;
+    };
+    let other = |field: &Field| match field.typed.marks {
+        Some(theirs) => theirs.decimal != marks.decimal,
+        None => {
+            let points = |v: &&&[u8]| v.contains(&b'.') && !types::is_null(v);
+            let mut points = field.values.iter().filter(points);
+            marks.decimal == ',' && points.any(|v| !grouped::fits(v, marks))
+        }
+    };
+    for field in fields {
+        if field.typed.kind == ColumnType::Float && other(field) {
+            field.typed.kind = ColumnType::Text;
+            field.typed.why = "its numbers have other marks than the rest of the file".to_string();
         }
     }
 }

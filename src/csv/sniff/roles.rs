@@ -2,9 +2,9 @@
 
 use super::dates::stamp;
 use super::types::Typed;
-use crate::schema::{ColumnType, DateOrder, MeasureKind, plain_name};
-use crate::time::parse::{Parsed, time_of_day};
+use crate::schema::{ColumnType, DateOrder, MeasureKind, named_like_key, words};
 use crate::time::duration;
+use crate::time::parse::{Parsed, time_of_day};
 use std::collections::{BTreeMap, HashSet};
 
 /// A column of the sample.
@@ -19,28 +19,6 @@ pub(super) struct Field<'a> {
 
 /// Words in the name of a column that holds the time as a number.
 const TIME_WORDS: [&str; 6] = ["time", "epoch", "unix", "ts", "date", "utc"];
-
-/// Words in the name of a column that says which sensor a row is of.
-const SENSOR_WORDS: [&str; 18] = [
-    "sensor",
-    "meter",
-    "device",
-    "id",
-    "station",
-    "house",
-    "household",
-    "node",
-    "channel",
-    "building",
-    "customer",
-    "serial",
-    "mac",
-    "unit",
-    "plug",
-    "feeder",
-    "tag",
-    "lclid",
-];
 
 /// Units by spelling: kind of the measure, and what the unit is called.
 const UNITS: [(&str, MeasureKind, &str); 16] = [
@@ -61,13 +39,6 @@ const UNITS: [(&str, MeasureKind, &str); 16] = [
     ("hpa", MeasureKind::Gauge, "hPa"),
     ("m3", MeasureKind::Energy, "m3"),
 ];
-
-/// The words of a name: `Power (kW)` is `power`, `kw`.
-fn words(name: &str) -> Vec<String> {
-    let kept = |c: char| c.is_alphanumeric() || c == '%' || c == '°';
-    let parts = name.split(|c| !kept(c)).filter(|w| !w.is_empty());
-    parts.map(str::to_lowercase).collect()
-}
 
 /// Kind and unit that a name speaks for: the unit is its last word, or stands in brackets.
 pub(super) fn unit_of(name: &str) -> Option<(MeasureKind, &'static str)> {
@@ -232,19 +203,6 @@ fn is_key(field: &Field) -> bool {
         && field.typed.values == rows
         && rows > 1
         && distinct(&field.values) * 2 <= rows
-}
-
-fn named_like_key(name: &str) -> bool {
-    let plain = plain_name(name);
-    words(name)
-        .iter()
-        .any(|w| SENSOR_WORDS.contains(&w.as_str()))
-        || SENSOR_WORDS
-            .iter()
-            .any(|w| w.len() > 3 && plain.starts_with(w) && plain.ends_with("id"))
-        || plain
-            .strip_suffix("id")
-            .is_some_and(|w| SENSOR_WORDS.contains(&w))
 }
 
 fn distinct(values: &[&[u8]]) -> usize {

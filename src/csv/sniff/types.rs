@@ -29,10 +29,19 @@ pub(super) struct Typed {
     pub orders: Orders,
     /// Stamps: how many carry an offset from UTC.
     pub zoned: usize,
-    /// Numbers with a decimal comma.
-    pub comma: bool,
+    /// How its numbers are written, where that is not plainly.
+    pub marks: Option<Marks>,
     /// A value, for messages.
     pub example: String,
+}
+
+/// The decimal mark of numbers, and what parts their thousands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Marks {
+    /// `.` or `,`.
+    pub decimal: char,
+    /// `.`, `,`, a space or an apostrophe.
+    pub thousands: Option<char>,
 }
 
 /// What one value reads as, by itself.
@@ -44,12 +53,17 @@ enum Class {
     Decimal,
     /// `12,5`.
     Comma,
+    /// `1.234,5`: three digits stand behind each thousands mark. `1.234` may be one too.
+    Grouped(Marks),
     Time,
     Dated(Orders),
     Word,
 }
 
 fn class(value: &[u8]) -> Class {
+    if let Some(marks) = super::grouped::spaced(value) {
+        return Class::Grouped(marks);
+    }
     let number = |b: &u8| b.is_ascii_digit() || b"+-.eE,".contains(b);
     let starts = value
         .first()
@@ -91,6 +105,9 @@ fn numeric(value: &[u8]) -> Class {
     if text.parse::<i64>().is_ok() {
         return Class::Integer;
     }
+    if let Some(marks) = super::grouped::marks(value) {
+        return Class::Grouped(marks);
+    }
     let digits = value.iter().any(u8::is_ascii_digit);
     let finite = |text: &str| text.parse::<f64>().is_ok_and(f64::is_finite);
     if digits && finite(text) {
@@ -114,7 +131,7 @@ pub(super) fn is_data(field: &[u8]) -> bool {
     !field.is_empty() && !is_null(field) && class(field) != Class::Word
 }
 
-fn is_null(field: &[u8]) -> bool {
+pub(super) fn is_null(field: &[u8]) -> bool {
     NULLS
         .iter()
         .any(|mark| field.eq_ignore_ascii_case(mark.as_bytes()))
@@ -136,7 +153,7 @@ pub(super) fn typed(column: &[&[u8]], comma: bool) -> Typed {
         nulls,
         orders: Orders::ANY,
         zoned: 0,
-        comma: false,
+        marks: None,
         example: values.first().map(|v| lossy(v)).unwrap_or_default(),
     };
     if !values.is_empty() {
@@ -162,8 +179,15 @@ fn decide(found: &mut Typed, values: &[&[u8]], comma: bool) {
         return found.say(ColumnType::Float, "decimal numbers", n);
     }
     if let Some(n) = fit(&|c| whole(c) || c == Class::Comma).filter(|_| comma) {
-        found.comma = true;
+        found.marks = Some(Marks {
+            decimal: ',',
+            thousands: None,
+        });
         return found.say(ColumnType::Float, "numbers with a decimal comma", n);
+    }
+    if let Some((marks, n)) = grouped(values, &classes, comma) {
+        found.marks = Some(marks);
+        return found.say(ColumnType::Float, "numbers with a thousands mark", n);
     }
     if let Some(words) = boolean(values) {
         return found.say(ColumnType::Boolean, words, values.len());
@@ -177,6 +201,29 @@ fn decide(found: &mut Typed, values: &[&[u8]], comma: bool) {
             quoted(found.text_example(values))
         );
     }
+}
+
+/// Numbers with one thousands mark: one at least shows it beyond doubt, and no other contradicts.
+fn grouped(values: &[&[u8]], classes: &[Class], comma: bool) -> Option<(Marks, usize)> {
+    let marks = classes.iter().find_map(|c| match c {
+        Class::Grouped(marks) => Some(*marks),
+        _ => None,
+    })?;
+    let needs_comma = marks.decimal == ',' || marks.thousands == Some(',');
+    if needs_comma && !comma {
+        return None;
+    }
+    let classes: Vec<Class> = values
+        .iter()
+        .zip(classes)
+        .map(|(v, c)| match super::grouped::fits(v, marks) {
+            true => Class::Grouped(marks),
+            false if *c == Class::Grouped(marks) => Class::Word,
+            false => *c,
+        })
+        .collect();
+    let wanted = |c| matches!(c, Class::Grouped(m) if m == marks);
+    fitting(values, &classes, &wanted).map(|n| (marks, n))
 }
 
 impl Typed {
@@ -314,6 +361,24 @@ mod tests {
         assert_eq!(kind(&["10.0.0.1"]), ColumnType::Text);
         assert_eq!(kind(&["-", "+", "e"]), ColumnType::Text);
         assert_eq!(kind(&["99999999999999999999"]), ColumnType::Float);
+        assert_eq!(kind(&["1.234,5", "2.000", "12,75", "3"]), ColumnType::Float);
+        assert_eq!(kind(&["1,234.5", "1.234,5"]), ColumnType::Text);
+        assert_eq!(kind(&["1 234,5", "12"]), ColumnType::Float);
+    }
+
+    #[test]
+    fn a_thousands_mark_is_named_only_where_a_value_shows_it() {
+        let marks = |values: &[&str]| {
+            let bytes: Vec<&[u8]> = values.iter().map(|v| v.as_bytes()).collect();
+            typed(&bytes, true).marks.map(|m| (m.decimal, m.thousands))
+        };
+        assert_eq!(marks(&["1.234,5", "0,5"]), Some((',', Some('.'))));
+        assert_eq!(marks(&["1,234.5", "7"]), Some(('.', Some(','))));
+        assert_eq!(marks(&["1.234.567", "1.000"]), Some((',', Some('.'))));
+        assert_eq!(marks(&["1'234.5", "999.25"]), Some(('.', Some('\''))));
+        assert_eq!(marks(&["1.234", "2.500"]), None);
+        assert_eq!(marks(&["1,234", "2,500"]), Some((',', None)));
+        assert_eq!(typed(&[b"1,234.5"], false).kind, ColumnType::Text);
     }
 
     #[test]

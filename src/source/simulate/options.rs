@@ -1,8 +1,8 @@
 //! The simulator's options and their form as a URL:
 //! `sim://?sensors=3&rate=60x&late=0.01&late_by=10min&seed=7`.
 
-use crate::time::duration;
 use crate::time::Zone;
+use crate::time::duration;
 use crate::{Error, Kind, Result};
 use std::fmt;
 

@@ -1,0 +1,186 @@
+"""What cannot be meant is refused in words that say what to do, and nothing is taken silently for something else."""
+
+import os
+from datetime import UTC, datetime, timedelta
+
+import polars as pl
+import pyarrow as pa
+import pytest
+
+import wattline as wl
+from conftest import shell
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+TIMES = [START + timedelta(minutes=m) for m in range(60)]
+DAY = "time,power_kw\n" + "".join(f"{t:%Y-%m-%dT%H:%M:%SZ},1.5\n" for t in TIMES)
+
+
+def table(key, kind=None):
+    return pa.table({"time": TIMES, "meter": pa.array(key * 30, kind), "kw": [1.0] * 60})
+
+
+def refused(error, *words):
+    return pytest.raises(error, match="(?s)" + ".*".join(words))
+
+
+def test_a_zone_in_the_times_is_found(write):
+    found = repr(wl.sniff(write(DAY)))
+    assert "zone in the times" in found
+    assert "no zone" not in found
+    assert "no zone: wall clock" in repr(wl.sniff(write(DAY.replace("Z,", ","))))
+
+
+def test_a_number_named_like_a_key_is_asked_about():
+    numbers = table([1, 2])
+    with refused(wl.SchemaError, "meter", "sensor="):
+        wl.windows(numbers, "1h")
+    told = wl.windows(numbers, "1h", sensor="meter")["1h"]
+    assert [row[0] for row in told.rows()] == ["1", "2"]
+    one = wl.windows(table([7, 7]), "1h", sensor=[], measures=["kw"], on_conflict="keep")["1h"]
+    assert one.column_names[-1] == "kw_max"
+
+
+def test_bytes_named_like_a_key_are_asked_about():
+    with refused(wl.SchemaError, "meter", "cast it to text"):
+        wl.windows(table([b"a", b"b"], pa.binary()), "1h")
+
+
+def test_a_column_is_one_thing(write):
+    numbers = table([1, 2])
+    for data in (numbers, write(DAY)):
+        with refused(wl.SchemaError, '"time" cannot be of time and of sensor'):
+            wl.windows(data, "1h", sensor="time")
+    with refused(wl.SchemaError, '"meter" cannot be of sensor and of measures'):
+        wl.windows(numbers, "1h", sensor="meter", measures=["meter"])
+
+
+@pytest.mark.parametrize("twice", [["out", "./out/"], ["sqlite://o.db", "o.db"], ["./o.db", wl.Sqlite("o.db")]])
+def test_two_sinks_are_two_tables(write, tmp_path, monkeypatch, twice):
+    monkeypatch.chdir(tmp_path)
+    with refused(wl.UsageError, "two sinks write to the same table"):
+        wl.Pipeline("p", source=write(DAY), grains="1h", sinks=twice).run(progress=False)
+    both = [wl.Sink("o.db", "windows"), wl.Sink("o.db", "readings")]
+    assert wl.Pipeline("p", source=write(DAY), grains="1h", sinks=both).run(progress=False).flushes == 1
+
+
+def test_home_and_follower_exchanged(write, tmp_path):
+    sinks = [tmp_path / "a.db", tmp_path / "b.db"]
+    wl.Pipeline("p", source=write(DAY), grains="1h", sinks=sinks).run(progress=False)
+    with refused(wl.SpecChanged, "put the former first sink in front again"):
+        wl.Pipeline("p", source=write(DAY), grains="1h", sinks=sinks[::-1]).run(progress=False)
+
+
+def test_a_changed_definition_is_told_before_its_columns(write, tmp_path):
+    wl.Pipeline("p", source=write(DAY), grains="1h", sinks=tmp_path / "a.db").run(progress=False)
+    with refused(wl.SpecChanged, "aggregates"):
+        wl.Pipeline("p", source=write(DAY), grains="1h", aggregates=["sum"], sinks=tmp_path / "a.db").run()
+    other = write(DAY.replace("power_kw", "volts"))
+    with refused(wl.UsageError, "replaced by another", "new name"):
+        wl.Pipeline("p", source=other, grains="1h", sinks=tmp_path / "a.db").run(progress=False)
+
+
+def test_a_named_reader_that_became_shorter(tmp_path):
+    def run(rows):
+        part = table(["a", "b"]).slice(0, rows)
+        reader = pa.RecordBatchReader.from_batches(part.schema, part.to_batches())
+        p = wl.Pipeline("p", source=reader, stream_name="s", grains="1h", sinks=tmp_path / "a.db")
+        return p.run(progress=False).flushes
+
+    assert run(20) == 1
+    with refused(wl.DataLost, "4 rows, fewer than were read"):
+        run(4)
+    assert run(24) == 1
+
+
+def test_no_grain_and_no_zone(write):
+    with refused(wl.UsageError, "no grain"):
+        wl.windows(write(DAY), [])
+    local = write(DAY.replace("Z,", ","))
+    with refused(wl.UsageError, "Mars/X", "is not an IANA time zone"):
+        wl.windows(local, "1h", tz="Mars/X")
+    with refused(wl.UsageError, "Mars/X", "is not an IANA time zone"):
+        wl.Pipeline("p", source="a", tz="Mars/X")
+
+
+@pytest.mark.parametrize(
+    ("text", "decimal", "thousands"), [("1.234,5", ",", "."), ("1,234.5", ".", ","), ("1 234,5", ",", " ")]
+)
+def test_thousands_marks_are_proposed(write, text, decimal, thousands):
+    path = write("time;power_kw\n" + "".join(f"2026-01-01 00:{m:02}:00;{text}\n" for m in range(60)))
+    found = wl.sniff(path)
+    assert f'decimal = "{decimal}"' in found.to_toml()
+    assert f'thousands = "{thousands}"' in found.to_toml()
+    assert wl.read_csv(path).rows()[7][1] == 1234.5
+
+
+def test_a_column_with_other_marks_is_not_misread(write):
+    path = write("time;a;b\n" + "".join(f"2026-01-01 00:{m:02}:00;1,5;1.5\n" for m in range(60)))
+    assert wl.read_csv(path).rows()[0][1:] == (1.5, "1.5")
+
+
+def test_random_bytes_are_no_table(write):
+    state, noise = 1, bytearray()
+    while len(noise) < 100_000:
+        state = state * 6364136223846793005 + 1442695040888963407 & (1 << 64) - 1
+        noise.append((state >> 33) % 255 + 1)
+    with refused(wl.SchemaError, "is a binary file"):
+        wl.read_csv(write(bytes(noise)))
+
+
+def test_paths_that_lead_nowhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    os.symlink("b.csv", "a.csv")
+    os.symlink("a.csv", "b.csv")
+    with refused(wl.EndpointError, "a link that leads back to itself"):
+        wl.read_csv("a.csv")
+    with refused(wl.UsageError, "zero byte"):
+        wl.read_csv("a\0.csv")
+    with refused(wl.EndpointError, "longer than the name of a file can be"):
+        wl.read_csv("a" * 300)
+
+
+def test_paths_that_are_no_text(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with open(b"a\xff.csv", "w") as file:
+        file.write(DAY)
+    for call in (wl.read_csv, wl.sniff, lambda p: wl.Pipeline("p", source=p, grains="1h", sinks="o.db")):
+        for path in (b"a\xff.csv", os.fsdecode(b"a\xff.csv"), [os.fsdecode(b"a\xff.csv")]):
+            with refused(wl.UsageError, "not UTF-8", "rename"):
+                call(path)
+    with refused(wl.UsageError, "rename the file"):
+        wl.read_csv("a*.csv")
+
+
+def test_what_has_no_columns_is_no_table():
+    for thing in (pl.Series([1, 2]), pa.array([1, 2]), 5):
+        with refused(wl.UsageError, "no table with columns|is no data"):
+            wl.Table(thing)
+    with refused(wl.UsageError, "Series is no table"):
+        wl.windows(pl.Series([1, 2]), "1h")
+
+
+def test_a_failing_stream_says_why_and_no_more():
+    def batches():
+        yield table(["a", "b"]).to_batches()[0]
+        raise KeyError("boom")
+
+    reader = pa.RecordBatchReader.from_batches(table(["a", "b"]).schema, batches())
+    with refused(wl.EndpointError, "boom") as caught:
+        wl.Table(reader)
+    assert "Traceback" not in str(caught.value)
+    assert "C Data" not in str(caught.value)
+
+
+def test_a_sink_takes_what_there_is(write, tmp_path):
+    done = shell("run", write(DAY), "--grain", "1h", "--sink", "bogus=r.db", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "bogus=... is nothing a sink takes" in done.stderr
+    assert not list(tmp_path.glob("*.db*"))
+
+
+def test_the_longest_line_can_be_raised(write):
+    path = write("time,note\n2026-01-01T00:00:00Z," + "x" * 5000 + "\n")
+    with refused(wl.SchemaError, "raise max_line_bytes"):
+        wl.read_csv(path, max_line_bytes=1000)
+    assert len(wl.read_csv(path, max_line_bytes=6000)) == 1
+    assert len(wl.read_csv(path)) == 1
