@@ -87,7 +87,7 @@ services-down: ## ends them
 	@$(PYTHON) -m tests.services down
 
 test-sinks: $(VENV)/.dev ## the suite of all sinks, with the real servers
-	$(PY) -m tests.services run --with postgres -- cargo test --release --quiet --features $(FEATURES) --test sinks
+	$(PY) -m tests.services run --with postgres,kafka -- cargo test --release --quiet --features $(FEATURES) --test sinks
 
 # Airflow 3 and 2.11, each in an environment of its own beside .venv.
 AIRFLOW := .airflow

@@ -11,6 +11,12 @@ mod follower;
 mod full;
 #[path = "sinks/home.rs"]
 mod home;
+#[cfg(feature = "kafka")]
+#[path = "sinks/kafka/mod.rs"]
+mod kafka;
+#[cfg(not(feature = "kafka"))]
+#[path = "sinks/absent.rs"]
+mod kafka;
 #[path = "sinks/mapping.rs"]
 mod mapping;
 #[path = "sinks/parquet.rs"]

@@ -204,7 +204,8 @@ class Cassandra(Frozen):
         return {"type": "cassandra", **{key: value for key, value in self._options.items() if value is not None}}
 
 
-Endpoint = str | os.PathLike[str] | Sqlite | Parquet | Postgres | Cassandra
+#: ``Kafka`` is one too; it stands beside what reads and sends.
+Endpoint = str | os.PathLike[str] | Sqlite | Parquet | Postgres | Cassandra | Frozen
 
 
 def endpoint_spec(endpoint: Endpoint) -> Any:

@@ -30,7 +30,8 @@ class Kafka(Frozen):
     SCRAM-SHA-512 over TLS); ``security``: ``plaintext``, ``ssl``, ``sasl_plaintext`` or ``sasl_ssl``; ``ca``,
     ``certificate``, ``key``, ``key_password``: PEM files of TLS; ``timeout``: how long the cluster may take for an
     answer; ``config``: settings of librdkafka by their own names. A value ``"${NAME}"`` is taken from the environment
-    when it is used, so that the object can be stored and shown.
+    when it is used, so that the object can be stored and shown. As a sink: ``state_topic`` keeps heads and records
+    (default: ``wattline-state``); after ``lease`` seconds of silence an owner is taken for dead.
     """
 
     __slots__ = ()
@@ -50,6 +51,8 @@ class Kafka(Frozen):
         key_password: str | None = None,
         compression: Literal["lz4", "zstd", "gzip", "snappy", "none"] | None = None,
         timeout: str | None = None,
+        state_topic: str | None = None,
+        lease: float | None = None,
         config: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(
@@ -65,6 +68,8 @@ class Kafka(Frozen):
             key_password=key_password,
             compression=compression,
             timeout=timeout,
+            state_topic=state_topic,
+            lease=lease,
             config=None if config is None else dict(config),
         )
 
@@ -74,6 +79,9 @@ class Kafka(Frozen):
         settings = {**told.pop("config", {}), **told}
         pairs = (f"{quote(name, safe='')}={quote(_setting(value), safe='')}" for name, value in settings.items())
         return place + "?" + "&".join(pairs) if settings else place
+
+    def _spec(self) -> str:
+        return self._url()
 
     def __repr__(self) -> str:
         return f"Kafka({_native.kafka_shown(self._url())!r})"

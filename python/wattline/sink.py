@@ -14,10 +14,10 @@ __all__ = ["Endpoint", "Sink", "sink_spec"]
 class Sink(Frozen):
     """What goes to an endpoint: ``windows``, ``readings``, ``late`` or ``rejects``.
 
-    ``endpoint``: ``Sqlite``, ``Parquet``, ``Postgres``, ``Cassandra``, a URL (``sqlite:///out.db``,
-    ``postgresql://user@host/db``, ``cassandra://host/keyspace``) or a path. An existing table of a database is filled
+    ``endpoint``: ``Sqlite``, ``Parquet``, ``Postgres``, ``Cassandra``, ``Kafka``, a URL (``sqlite:///out.db``,
+    ``postgresql://user@host/db``, ``cassandra://host/keyspace``, ``kafka://host:9092/topic``) or a path. An existing table of a database is filled
     with ``table`` and ``columns = {theirs: ours}``; ``key``: the columns that name a row there (default: its primary
-    key); ``on_same_time`` (``first``, ``last``, ``raise``): readings that such a key does not tell apart; ``ttl``
+    key), of a topic those of the messages' keys (default: ``sensor_id``); ``on_same_time`` (``first``, ``last``, ``raise``): readings that such a key does not tell apart; ``ttl``
     (``"5min"``): how long a row of Cassandra lives.
     """
 

@@ -5,9 +5,10 @@ pub use super::raw::{NewTopic, TopicFacts};
 use super::config::Config;
 use super::errors::error;
 use super::raw::{Failure, Handle, Role};
-use crate::Result;
+use crate::{Kind, Result};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// Which messages a consumer sees.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,7 +57,7 @@ impl Client {
     pub(super) fn told<T>(&self, what: &str, done: std::result::Result<T, Failure>) -> Result<T> {
         done.map_err(|f| {
             // The reason may wait in the queue of callbacks.
-            self.handle.poll(std::time::Duration::ZERO);
+            self.handle.poll(Duration::ZERO);
             error(what, &self.config, &f, Some(self.handle.told()))
         })
     }
@@ -89,6 +90,26 @@ impl Client {
     pub fn create(&self, topic: &NewTopic) -> Result<()> {
         let made = self.handle.create(topic, self.config.timeout);
         self.told(&format!("the topic {} could not be made", topic.name), made)
+    }
+
+    /// Makes a topic and waits until it is known: every broker knows it a moment later, and somebody else may
+    /// have made it meanwhile.
+    pub fn make(&self, topic: &NewTopic) -> Result<TopicFacts> {
+        let made = self.create(topic);
+        let until = Instant::now() + Duration::from_secs(10);
+        loop {
+            match self.describe() {
+                Err(error) if error.kind == Kind::NotFound && Instant::now() < until => {
+                    if let Err(refused) = &made
+                        && !refused.message.contains("already exists")
+                    {
+                        return Err(refused.clone());
+                    }
+                    std::thread::sleep(Duration::from_millis(50));
+                }
+                facts => return facts,
+            }
+        }
     }
 
     /// The topic's partitions.

@@ -7,7 +7,7 @@
 use super::client::{Client, Isolation};
 use super::config::Config;
 use super::errors::error;
-pub use super::raw::Message;
+pub use super::raw::{ALL, Message, headers};
 use super::raw::{Failure, Queue, Sink};
 use crate::error::Place;
 use crate::{Error, Result};
@@ -80,7 +80,7 @@ impl Consumer {
         })
     }
 
-    /// The same, giving the value of this header with each message.
+    /// The same, giving the value of this header with each message, or with [`ALL`] all of them.
     pub fn with_header(mut self, name: &'static CStr) -> Self {
         self.header = Some(name);
         self

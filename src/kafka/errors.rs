@@ -111,7 +111,7 @@ fn advice(code: i32) -> Advice {
         return advise(
             Kind::Fenced,
             false,
-            "another produce of the same data to this topic has taken over; let it end",
+            "another run of the same has taken over; let it end",
         );
     }
     if is(&[
@@ -137,6 +137,13 @@ fn advice(code: i32) -> Advice {
             Kind::Endpoint,
             true,
             "check that the brokers run and can be reached from here, then try again",
+        );
+    }
+    if is(&[E::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE]) {
+        return advise(
+            Kind::Endpoint,
+            false,
+            "raise max.message.bytes of the topic and message.max.bytes of the endpoint",
         );
     }
     if is(&[E::RD_KAFKA_RESP_ERR__INVALID_ARG]) {

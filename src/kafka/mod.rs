@@ -1,7 +1,7 @@
 //! Kafka: bytes and offsets; no reading is known here.
 //!
 //! In: an endpoint as a URL. Out: messages as they lie in the log, with partition, offset, record time and
-//! one header; messages into the log with every delivery report counted; topics described and made.
+//! its headers; messages into the log with every delivery report counted; topics described and made.
 //! Nothing here decides what a message means or what is committed when.
 //!
 //! | part | does |
@@ -11,6 +11,7 @@
 //! | [`consumer`](Consumer) | partitions assigned by hand, batches of messages |
 //! | [`member`](Member) | a share of the partitions, in a group |
 //! | [`producer`](Producer) | messages out, transactions |
+//! | [`log`](Log) | compacted topics: the newest message of each key holds |
 //! | `errors` | what the library says as the house's `Error` |
 //! | `partitioner` | where a key goes, as Java clients have it |
 //! | `raw` | the C library; the only `unsafe` of the room |
@@ -19,6 +20,7 @@ mod client;
 mod config;
 mod consumer;
 mod errors;
+mod log;
 mod member;
 mod partitioner;
 mod producer;
@@ -28,10 +30,11 @@ mod tests;
 
 pub use client::{Client, Isolation, NewTopic, TopicFacts};
 pub use config::Config;
-pub use consumer::{Consumer, Message, Messages, Polled, Start};
+pub use consumer::{ALL, Consumer, Message, Messages, Polled, Start, headers};
+pub use log::{Log, Upto, Words};
 pub use member::{Member, Shift};
 pub use partitioner::{Partitioner, murmur2, partition_of};
-pub use producer::{Outgoing, Producer, Settled};
+pub use producer::{Header, Outgoing, Producer, Settled};
 
 /// The header that says which file and row a message came from: see `produce`.
 pub const ORIGIN: &std::ffi::CStr = c"wattline";

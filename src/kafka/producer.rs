@@ -7,8 +7,8 @@
 use super::client::Client;
 use super::config::Config;
 use super::errors::error;
-pub use super::raw::Outgoing;
 use super::raw::{Failure, Handle, Role, Sent, Topic};
+pub use super::raw::{Header, Outgoing};
 use crate::{Error, Kind, Result, runtime};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -198,7 +198,11 @@ impl Producer {
 
     /// Aborts the transaction because of `error`.
     pub fn ended(&self, error: Error) -> Settled {
-        if error.kind == Kind::Fenced || self.client.handle.fatal().is_some() {
+        // What failed first was perhaps only a message that went with the producer.
+        if let Some(fatal) = self.client.handle.fatal() {
+            return Settled::Unclear(self.error("the producer can do no more", &fatal));
+        }
+        if error.kind == Kind::Fenced {
             return Settled::Unclear(error);
         }
         match self

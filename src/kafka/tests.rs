@@ -26,13 +26,13 @@ fn cluster(
     (cluster, config)
 }
 
-fn outgoing<'a>(key: &'a [u8], value: &'a [u8], header: &'a [u8]) -> Outgoing<'a> {
+fn outgoing<'a>(key: &'a [u8], value: &'a [u8], headers: &'a [Header<'a>]) -> Outgoing<'a> {
     Outgoing {
         partition: partition_of(key, 2),
-        key,
-        value,
+        key: Some(key),
+        value: Some(value),
         timestamp: 1_000,
-        header: Some((ORIGIN, header)),
+        headers,
     }
 }
 
@@ -41,7 +41,8 @@ fn send(config: &Config, count: u32) {
     let topic = producer.topic(&config.topic).unwrap();
     for i in 0..count {
         let (key, value, header) = (format!("k{}", i % 7), format!("v{i}"), i.to_le_bytes());
-        let message = outgoing(key.as_bytes(), value.as_bytes(), &header);
+        let headers = [(ORIGIN, Some(&header[..])), (c"x", None)];
+        let message = outgoing(key.as_bytes(), value.as_bytes(), &headers);
         producer.send(topic, &message).unwrap();
     }
     producer.flush(WAIT).unwrap();
@@ -167,7 +168,7 @@ fn a_message_that_is_refused_is_an_error_of_the_flush() {
     let topic = producer.topic("power").unwrap();
     let message = Outgoing {
         partition: 0,
-        ..outgoing(b"k", b"v", b"")
+        ..outgoing(b"k", b"v", &[])
     };
     producer.send(topic, &message).unwrap();
     let error = producer.flush(WAIT).unwrap_err();
@@ -180,7 +181,7 @@ fn transaction(producer: &mut Producer) -> Settled {
     let topic = producer.topic("power").unwrap();
     let message = Outgoing {
         partition: 0,
-        ..outgoing(b"k", b"v", b"")
+        ..outgoing(b"k", b"v", &[])
     };
     producer.begin().unwrap();
     producer.send(topic, &message).unwrap();
@@ -254,4 +255,42 @@ fn a_setting_that_cannot_be_is_refused_without_its_value() {
     let error = Client::new(&config, Isolation::Committed).err().unwrap();
     assert_eq!(error.kind, Kind::Usage);
     assert!(error.message.contains("session.timeout.ms") && !error.message.contains("secretive"));
+}
+
+#[test]
+fn all_headers_come_with_their_missing_values_and_so_do_tombstones() {
+    let (_cluster, config) = cluster("power", 1);
+    let mut producer = Producer::new(&config, None).unwrap();
+    let topic = producer.topic("power").unwrap();
+    let given: [Header<'_>; 4] = [
+        (c"a", Some(b"1")),
+        (c"a", Some(b"")),
+        (c"b", None),
+        (c"c", Some(&[0, 255])),
+    ];
+    for headers in [&given[..], &given[..1], &[]] {
+        let message = Outgoing {
+            partition: 0,
+            key: None,
+            value: None,
+            timestamp: 0,
+            headers,
+        };
+        producer.send(topic, &message).unwrap();
+    }
+    producer.flush(WAIT).unwrap();
+    let consumer = Consumer::new(&config, Isolation::Committed).unwrap();
+    let mut consumer = consumer.with_header(ALL);
+    consumer.assign(&[(0, Start::Beginning)]).unwrap();
+    let all = read(&mut consumer, 1);
+    let seen: Vec<_> = all.messages.iter().collect();
+    assert!(seen.iter().all(|m| m.key.is_none() && m.value.is_none()));
+    let owned = |h: &Header<'_>| {
+        let name = h.0.to_str().unwrap().to_owned();
+        (name, h.1.map(<[u8]>::to_vec))
+    };
+    let due: Vec<_> = given.iter().map(owned).collect();
+    assert_eq!(headers(seen[0].header.unwrap()), due);
+    assert_eq!(headers(seen[1].header.unwrap()), due[..1]);
+    assert!(headers(seen[2].header.unwrap_or_default()).is_empty());
 }

@@ -6,7 +6,7 @@ use super::pack::Packed;
 use super::progress::{self, Progress};
 use super::{Done, Job};
 use crate::flush::Position;
-use crate::kafka::{Config, Isolation, ORIGIN, Outgoing, Producer, Settled, partition_of};
+use crate::kafka::{Log, ORIGIN, Outgoing, Producer, Settled, Upto, partition_of};
 use crate::reject::OnReject;
 use crate::{Error, Kind, Result, faults};
 use std::collections::HashMap;
@@ -61,7 +61,7 @@ fn exact(job: &Job<'_>, feed: &Feed) -> Result<Done> {
     let mut known = feed.known(&progress::committed(
         &progress,
         &job.topic.id,
-        Isolation::Committed,
+        Upto::Stable,
         wait,
     )?)?;
     let mut all = Done::default();
@@ -74,7 +74,7 @@ fn exact(job: &Job<'_>, feed: &Feed) -> Result<Done> {
         let settled = feed.known(&progress::committed(
             &progress,
             &job.topic.id,
-            Isolation::Uncommitted,
+            Upto::End,
             wait,
         )?)?;
         if settled.stream != known.stream {
@@ -180,7 +180,7 @@ impl<'a> Load<'a> {
     }
 
     /// Sends what is not committed yet, a transaction after the other.
-    fn transactions(&mut self, feed: &Feed, known: &Known, progress: &Config) -> Result<Attempt> {
+    fn transactions(&mut self, feed: &Feed, known: &Known, progress: &Log) -> Result<Attempt> {
         let mut pieces = feed.open(&known.stream, known.from.as_ref())?;
         let (span, mut sent) = (self.job.options.transaction()?, known.messages);
         let mut position = known.from.clone();
@@ -244,7 +244,7 @@ impl<'a> Load<'a> {
     }
 
     /// Puts the position into the open transaction and commits it.
-    fn settle(&mut self, progress: &Config, at: &Position, messages: u64) -> Settled {
+    fn settle(&mut self, progress: &Log, at: &Position, messages: u64) -> Settled {
         let sent = self.progress(progress, at, messages);
         match sent.and_then(|()| faults::point("progress_sent")) {
             Ok(()) => self.producer.commit(COMMIT),
@@ -252,18 +252,18 @@ impl<'a> Load<'a> {
         }
     }
 
-    fn progress(&mut self, progress: &Config, at: &Position, messages: u64) -> Result<()> {
-        let topic = self.producer.topic(&progress.topic)?;
+    fn progress(&mut self, progress: &Log, at: &Position, messages: u64) -> Result<()> {
+        let topic = self.producer.topic(&progress.config.topic)?;
         let record = Progress::new(&self.job.config.topic, at.clone(), messages).value()?;
         let key = progress::key(&self.job.topic.id, &at.stream);
         self.producer.send(
             topic,
             &Outgoing {
                 partition: 0,
-                key: key.as_bytes(),
-                value: &record,
+                key: Some(key.as_bytes()),
+                value: Some(&record),
                 timestamp: 0,
-                header: None,
+                headers: &[],
             },
         )
     }
@@ -287,10 +287,10 @@ impl<'a> Load<'a> {
             at.copy_from_slice(&piece.at.to_be_bytes());
             let message = Outgoing {
                 partition: partitions.get(piece.key).copied().unwrap_or(-1),
-                key: packed.keys.get(piece.key).map_or(&[], |k| k.as_bytes()),
-                value: piece.value,
+                key: packed.keys.get(piece.key).map(|k| k.as_bytes()),
+                value: Some(piece.value),
                 timestamp: piece.timestamp,
-                header: Some((ORIGIN, &self.origin)),
+                headers: &[(ORIGIN, Some(&self.origin))],
             };
             self.producer.send(self.topic, &message)?;
         }

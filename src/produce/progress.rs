@@ -1,11 +1,11 @@
 //! Progress: what of which stream is committed in which topic.
 
 use crate::flush::Position;
-use crate::kafka::{Client, Config, Consumer, Isolation, NewTopic, Polled, Start};
+use crate::kafka::{Config, Log, Upto, Words};
 use crate::{Error, Kind, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Version of the record; a newer one is refused.
 const FORMAT: u32 = 1;
@@ -47,90 +47,32 @@ pub(super) fn key(topic_id: &str, stream: &str) -> String {
     format!("{topic_id}/{stream}")
 }
 
-/// The endpoint of the progress topic, which is made where it is not there.
-pub(super) fn topic(config: &Config, name: &str) -> Result<Config> {
-    let config = config.with_topic(name);
-    let client = Client::new(&config, Isolation::Uncommitted)?;
-    match client.describe() {
-        Ok(facts) if facts.partitions.len() == 1 => return Ok(config),
-        Ok(facts) => {
-            return Err(Error::new(
-                Kind::Usage,
-                format!(
-                    "the topic {name} cannot hold progress: it has {} partitions in place of one; name another progress_topic",
-                    facts.partitions.len()
-                ),
-            ));
-        }
-        Err(error) if error.kind != Kind::NotFound => return Err(error),
-        Err(_) => {}
-    }
-    let settings = [("cleanup.policy", "compact"), ("retention.ms", "-1")];
-    let made = client.create(&NewTopic {
-        name: name.into(),
-        partitions: 1,
-        replication: -1,
-        settings: settings.map(|(k, v)| (k.into(), v.into())).into(),
-    });
-    // Another load may have made it meanwhile.
-    let until = Instant::now() + Duration::from_secs(10);
-    loop {
-        match client.describe() {
-            Ok(_) => return Ok(config),
-            Err(error) if Instant::now() > until => return Err(made.err().unwrap_or(error)),
-            Err(_) => std::thread::sleep(Duration::from_millis(50)),
-        }
-    }
+/// How the progress topic is called in messages.
+const WORDS: Words = Words {
+    holds: "progress",
+    option: "progress_topic",
+    writer: "load",
+    timeout: "progress_timeout",
+    partitions: 1,
+};
+
+/// The progress topic, which is made where it is not there.
+pub(super) fn topic(config: &Config, name: &str) -> Result<Log> {
+    Log::open(config, name, WORDS)
 }
 
-/// What is committed of the streams of a topic. `end`: up to the high watermark (`Uncommitted`), or up to the
-/// last stable offset, for a first look that waits for nobody. Errors: `Timeout` where a transaction that was open when we
-/// began is still open after `wait`.
+/// What is committed of the streams of a topic; `upto` and errors as of [`Log::read`].
 pub(super) fn committed(
-    config: &Config,
+    log: &Log,
     topic_id: &str,
-    end: Isolation,
+    upto: Upto,
     wait: Duration,
 ) -> Result<BTreeMap<String, Progress>> {
-    let all = Client::new(config, end)?;
-    let (low, high) = all.watermarks(0)?;
     let mut found = BTreeMap::new();
-    if low >= high {
-        return Ok(found);
-    }
-    let mut consumer = Consumer::new(config, Isolation::Committed)?;
-    consumer.assign(&[(0, Start::Beginning)])?;
-    let (until, mut next) = (Instant::now() + wait, low);
-    while next < high {
-        if Instant::now() > until {
-            return Err(hanging(config, &consumer, wait));
-        }
-        let polled: Polled = consumer.poll(10_000, Duration::from_millis(100))?;
-        for message in polled.messages.iter() {
-            next = message.offset + 1;
-            take(&mut found, topic_id, message.key, message.value)?;
-        }
-        for (_, end) in polled.ends {
-            next = next.max(end);
-        }
-    }
+    log.read(0, upto, wait, &mut |message| {
+        take(&mut found, topic_id, message.key, message.value)
+    })?;
     Ok(found)
-}
-
-fn hanging(config: &Config, consumer: &Consumer, wait: Duration) -> Error {
-    if let Some(complaint) = consumer.complaint() {
-        return consumer.silent(&format!(
-            "the progress topic could not be read ({complaint})"
-        ));
-    }
-    Error::new(
-        Kind::Timeout,
-        format!(
-            "another load has had a transaction open in {} for longer than progress_timeout ({wait:?}), and it is not known what of it counts; wait until the broker ends it (its transaction.timeout.ms), or raise progress_timeout",
-            config.topic
-        ),
-    )
-    .retryable()
 }
 
 fn take(

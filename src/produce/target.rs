@@ -7,7 +7,7 @@ use crate::kafka::{Client, NewTopic};
 use crate::time::{civil, duration};
 use crate::{Kind, Result};
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The topic as it is.
 #[derive(Clone, Debug)]
@@ -84,7 +84,7 @@ fn made(client: &Client, create: &Create, stamps: Stamps) -> Result<crate::kafka
             .or_insert_with(|| retention.to_string());
     }
     let name = client.config().topic.clone();
-    let made = client.create(&NewTopic {
+    client.make(&NewTopic {
         name,
         partitions: create.partitions.max(1),
         replication: if create.replication > 0 {
@@ -93,22 +93,7 @@ fn made(client: &Client, create: &Create, stamps: Stamps) -> Result<crate::kafka
             -1
         },
         settings,
-    });
-    // A topic is known to every broker a moment later; somebody else may have made it meanwhile.
-    let until = Instant::now() + Duration::from_secs(10);
-    loop {
-        match client.describe() {
-            Err(error) if error.kind == Kind::NotFound && Instant::now() < until => {
-                if let Err(refused) = &made
-                    && !refused.message.contains("already exists")
-                {
-                    return Err(refused.clone());
-                }
-                std::thread::sleep(Duration::from_millis(50));
-            }
-            facts => return facts,
-        }
-    }
+    })
 }
 
 impl Limits {

@@ -310,10 +310,6 @@ impl Home for Memory {
         Ok(())
     }
 
-    fn renew(&mut self, _partition: u32) -> Result<()> {
-        Ok(())
-    }
-
     fn release(&mut self, partition: u32) -> Result<()> {
         self.give_up(Some(partition));
         Ok(())

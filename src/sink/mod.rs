@@ -44,13 +44,18 @@
 //! | `parquet` | manifests decide, files are staged and published by rename |
 //! | `postgres` | one transaction decides and writes; bulk goes by COPY before |
 //! | `cassandra` | a conditional step decides, rows are upserted from the record |
+//! | `kafka` | one transaction decides and sends; heads and records in a compacted topic |
 
-#[cfg(not(all(feature = "cassandra", feature = "postgres")))]
+#[cfg(not(all(feature = "cassandra", feature = "postgres", feature = "kafka")))]
 mod absent;
+#[cfg(any(feature = "cassandra", feature = "kafka"))]
+mod alive;
 #[cfg(feature = "cassandra")]
 mod cassandra;
 mod cells;
 mod instant;
+#[cfg(feature = "kafka")]
+mod kafka;
 mod lock;
 mod mapping;
 pub mod memory;
@@ -64,12 +69,14 @@ mod sqlite;
 
 #[cfg(not(feature = "cassandra"))]
 use absent as cassandra;
+#[cfg(not(feature = "kafka"))]
+use absent as kafka;
 #[cfg(not(feature = "postgres"))]
 use absent as postgres;
 pub use memory::{Memory, MemoryStore};
 pub use spec::{
-    Cassandra, Consistency, Endpoint, OnSameTime, Parquet, PartitionBy, Postgres, Replication,
-    Revisions, SinkSpec, Sqlite, SslMode, Synchronous, password_in,
+    Cassandra, Consistency, Endpoint, Kafka, OnSameTime, Parquet, PartitionBy, Postgres,
+    Replication, Revisions, SinkSpec, Sqlite, SslMode, Synchronous, password_in,
 };
 
 use crate::flush::{Flush, FlushId, Head};
@@ -213,8 +220,6 @@ pub trait Home: Sink {
     }
     /// All sinks show what is up to `upto`: effects kept until then may go, and records before the last fold.
     fn prune(&mut self, partition: u32, upto: FlushId) -> Result<()>;
-    /// Shows that the owner lives (lease), where the store needs it.
-    fn renew(&mut self, partition: u32) -> Result<()>;
     /// Gives the partition up, so that the next owner need not wait.
     fn release(&mut self, partition: u32) -> Result<()>;
     /// Reads head and records without owning (for `state`).
@@ -230,6 +235,7 @@ pub fn open(spec: &SinkSpec) -> Result<Box<dyn Sink>> {
         Endpoint::Parquet(at) => Box::new(parquet::ParquetSink::new(spec, at)?),
         Endpoint::Postgres(at) => postgres::open(spec, at)?,
         Endpoint::Cassandra(at) => cassandra::open(spec, at)?,
+        Endpoint::Kafka(at) => kafka::open(spec, at)?,
     })
 }
 
@@ -242,6 +248,7 @@ pub fn open_home(spec: &SinkSpec) -> Result<Box<dyn Home>> {
         Endpoint::Parquet(at) => Box::new(parquet::ParquetSink::new(spec, at)?),
         Endpoint::Postgres(at) => postgres::open(spec, at)?,
         Endpoint::Cassandra(at) => cassandra::open(spec, at)?,
+        Endpoint::Kafka(at) => kafka::open(spec, at)?,
     })
 }
 
@@ -261,7 +268,8 @@ fn check(spec: &SinkSpec) -> Result<()> {
         spec.endpoint,
         Endpoint::Sqlite(_) | Endpoint::Postgres(_) | Endpoint::Cassandra(_)
     );
-    if mapped && !database {
+    let topic = matches!(spec.endpoint, Endpoint::Kafka(_)) && spec.on_same_time.is_none();
+    if mapped && !database && !topic {
         return Err(Error::new(
             Kind::Usage,
             format!(
@@ -307,6 +315,26 @@ fn effects_only(flush: &Flush) -> Flush {
         state: crate::flush::StateDelta::default(),
         ..flush.clone()
     }
+}
+
+/// Of records with the effects kept beside them, oldest first: the records from `fold` on, and the whole flushes
+/// that are to be applied. One kept without its effects was for the home alone: no sink waits for it, or for what
+/// lies before.
+fn unapplied(pairs: Vec<(Flush, Option<Flush>)>, fold: u64) -> (Vec<Flush>, Vec<Flush>) {
+    let (mut records, mut whole) = (Vec::new(), Vec::new());
+    for (record, effects) in pairs {
+        match effects {
+            Some(effects) => whole.push(Flush {
+                state: record.state.clone(),
+                ..effects
+            }),
+            None => whole.clear(),
+        }
+        if record.id.n >= fold {
+            records.push(record);
+        }
+    }
+    (records, whole)
 }
 
 /// What a sink does with the flush it is given.

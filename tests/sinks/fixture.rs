@@ -1,6 +1,6 @@
 //! Flushes, stores of each kind, and what a reader sees in them.
 
-use crate::postgres;
+use crate::{kafka, postgres};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int32Type, TimestampMicrosecondType};
 use arrow_array::{
@@ -184,15 +184,19 @@ pub enum Kind {
     Sqlite,
     Parquet,
     Postgres,
+    Kafka,
 }
 
-/// Every store of this build. With the feature `postgres` a server must be named by `WATTLINE_TEST_POSTGRES`.
+/// Every store of this build. With the features `postgres` and `kafka` servers must be named by
+/// `WATTLINE_TEST_POSTGRES` and `WATTLINE_TEST_KAFKA`.
 pub const KINDS: &[Kind] = &[
     Kind::Memory,
     Kind::Sqlite,
     Kind::Parquet,
     #[cfg(feature = "postgres")]
     Kind::Postgres,
+    #[cfg(feature = "kafka")]
+    Kind::Kafka,
 ];
 
 /// A store of one kind in a folder of its own.
@@ -251,6 +255,7 @@ impl Store {
             Kind::Sqlite => Endpoint::Sqlite(Sqlite::new(self.db())),
             Kind::Parquet => Endpoint::Parquet(Parquet::new(self.folder())),
             Kind::Postgres => postgres::endpoint(self.dir.path()),
+            Kind::Kafka => kafka::endpoint(self.dir.path()),
         };
         SinkSpec::new(endpoint)
     }
@@ -276,7 +281,17 @@ impl Store {
     /// A home that owns partition 0 as `token`.
     pub fn owned(&self, token: &str) -> (Box<dyn Home>, wattline::sink::Owned) {
         let mut home = self.home();
-        let owned = home.acquire(&claim(token, false)).unwrap();
+        let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        let owned = loop {
+            match home.acquire(&claim(token, false)) {
+                // The owner was dropped, and what it said last is fresh.
+                Err(e) if self.kind == Kind::Kafka && std::time::Instant::now() < until => {
+                    assert_eq!(e.kind, wattline::Kind::Fenced, "{e}");
+                    std::thread::sleep(std::time::Duration::from_millis(100));
+                }
+                owned => break owned.unwrap(),
+            }
+        };
         home.fence(0, owned.epoch).unwrap();
         (home, owned)
     }
@@ -311,6 +326,7 @@ impl Store {
             }
             Kind::Sqlite => self.sqlite_rows(),
             Kind::Postgres => postgres::window_rows(self.dir.path()),
+            Kind::Kafka => kafka::window_rows(self.dir.path()),
             Kind::Parquet => {
                 let files = parquet_files(&self.folder());
                 let batches = files.iter().flat_map(|f| read_parquet(f));

@@ -34,7 +34,7 @@ pub struct Message<'a> {
     pub key: Option<&'a [u8]>,
     /// Value; `None` is a tombstone.
     pub value: Option<&'a [u8]>,
-    /// The header that was asked for.
+    /// The header that was asked for, or all of them.
     pub header: Option<&'a [u8]>,
 }
 
@@ -172,14 +172,62 @@ unsafe fn hand(message: *mut rd::rd_kafka_message_t, header: Option<&CStr>, sink
     }
     let mut kind = rd::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
     let timestamp = unsafe { rd::rd_kafka_message_timestamp(message, &mut kind) };
+    let all = header.filter(|name| *name == ALL);
+    let all = all.and_then(|_| unsafe { all_of(message) });
+    let one = header.filter(|_| all.is_none());
     sink.message(Message {
         partition: m.partition,
         offset: m.offset,
         timestamp,
         key: unsafe { slice(m.key, m.key_len) },
         value: unsafe { slice(m.payload, m.len) },
-        header: header.and_then(|name| unsafe { value_of(message, name) }),
+        header: match one {
+            Some(name) => unsafe { value_of(message, name) },
+            None => all.as_deref(),
+        },
     });
+}
+
+/// In place of a header's name: all headers, for [`headers`] to take apart.
+pub const ALL: &CStr = c"*";
+
+/// All headers as bytes: of each the length of its name, the name, the length of its value (-1: none), the value.
+unsafe fn all_of(message: *mut rd::rd_kafka_message_t) -> Option<Vec<u8>> {
+    let mut out = Vec::new();
+    let mut list = std::ptr::null_mut();
+    unsafe {
+        Failure::check(rd::rd_kafka_message_headers(message, &mut list)).ok()?;
+        for i in 0.. {
+            let (mut name, mut value, mut len) = (std::ptr::null(), std::ptr::null(), 0);
+            let got = rd::rd_kafka_header_get_all(list, i, &mut name, &mut value, &mut len);
+            if Failure::check(got).is_err() {
+                break;
+            }
+            let (name, value) = (CStr::from_ptr(name).to_bytes(), slice(value, len));
+            out.extend_from_slice(&(name.len() as i32).to_le_bytes());
+            out.extend_from_slice(name);
+            out.extend_from_slice(&value.map_or(-1, |v| v.len() as i32).to_le_bytes());
+            out.extend_from_slice(value.unwrap_or_default());
+        }
+    }
+    Some(out)
+}
+
+/// Takes all headers of a message apart, as a consumer of [`ALL`] has them.
+pub fn headers(mut bytes: &[u8]) -> Vec<(String, Option<Vec<u8>>)> {
+    let mut part = || {
+        let (length, rest) = bytes.split_first_chunk::<4>()?;
+        let length = i32::from_le_bytes(*length);
+        let (part, rest) = rest.split_at_checked(length.max(0) as usize)?;
+        bytes = rest;
+        Some((length >= 0).then(|| part.to_vec()))
+    };
+    let mut found = Vec::new();
+    while let Some(name) = part() {
+        let name = String::from_utf8_lossy(&name.unwrap_or_default()).into_owned();
+        found.push((name, part().flatten()));
+    }
+    found
 }
 
 unsafe fn slice<'a>(at: *const c_void, len: usize) -> Option<&'a [u8]> {

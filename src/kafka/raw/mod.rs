@@ -19,10 +19,10 @@ mod member;
 mod produce;
 
 pub use admin::{NewTopic, TopicFacts};
-pub use consume::Message;
+pub use consume::{ALL, Message, headers};
 pub(super) use consume::{Queue, Sink};
 pub(super) use handle::{Failure, Handle, Role, Told};
 pub(super) use member::Member;
 pub use member::Shift;
-pub use produce::Outgoing;
+pub use produce::{Header, Outgoing};
 pub(super) use produce::{Sent, Topic};

@@ -17,18 +17,24 @@ pub(in crate::kafka) struct Topic {
 unsafe impl Send for Topic {}
 unsafe impl Sync for Topic {}
 
+/// Name and value of a header; a value may be missing.
+pub type Header<'a> = (&'a CStr, Option<&'a [u8]>);
+
+/// Headers that need no memory of their own on the way out.
+const FEW: usize = 2;
+
 /// One message on its way out; the library copies the bytes.
 pub struct Outgoing<'a> {
     /// The partition; below 0: by the partitioner.
     pub partition: i32,
     /// Key.
-    pub key: &'a [u8],
-    /// Value.
-    pub value: &'a [u8],
+    pub key: Option<&'a [u8]>,
+    /// Value; `None` is a tombstone.
+    pub value: Option<&'a [u8]>,
     /// Record time, ms since 1970; 0: now.
     pub timestamp: i64,
-    /// One header.
-    pub header: Option<(&'static CStr, &'a [u8])>,
+    /// Headers.
+    pub headers: &'a [Header<'a>],
 }
 
 /// What became of a message that was handed over.
@@ -62,7 +68,7 @@ impl Topic {
     /// Hands a message over; never waits.
     pub fn send(&self, message: &Outgoing<'_>) -> Result<Sent, Failure> {
         use rd::rd_kafka_vtype_t as V;
-        let parts = [
+        let own = [
             vu(V::RD_KAFKA_VTYPE_RKT, U { rkt: self.ptr() }),
             vu(
                 V::RD_KAFKA_VTYPE_PARTITION,
@@ -84,13 +90,26 @@ impl Topic {
                     i64_: message.timestamp,
                 },
             ),
-            match message.header {
-                Some((name, value)) => vu(V::RD_KAFKA_VTYPE_HEADER, header(name, value)),
-                None => vu(V::RD_KAFKA_VTYPE_END, U { i: 0 }),
-            },
         ];
-        let count = parts.len() - usize::from(message.header.is_none());
-        let error = unsafe { rd::rd_kafka_produceva(self.handle.ptr(), parts.as_ptr(), count) };
+        let end = || vu(V::RD_KAFKA_VTYPE_END, U { i: 0 });
+        let named = |h: &Header<'_>| vu(V::RD_KAFKA_VTYPE_HEADER, header(h));
+        let count = own.len() + message.headers.len();
+        let call = |parts: &[rd::rd_kafka_vu_t]| unsafe {
+            rd::rd_kafka_produceva(self.handle.ptr(), parts.as_ptr(), count)
+        };
+        let error = match message.headers {
+            [] => call(&own),
+            few if few.len() <= FEW => {
+                let [a, b, c, d, e, f] = own;
+                let at = |i: usize| few.get(i).map_or_else(end, named);
+                call(&[a, b, c, d, e, f, at(0), at(1)])
+            }
+            many => call(
+                &own.into_iter()
+                    .chain(many.iter().map(named))
+                    .collect::<Vec<_>>(),
+            ),
+        };
         match unsafe { Failure::take(error) } {
             Ok(()) => Ok(Sent::Queued),
             Err(f) if f.code == rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__QUEUE_FULL => {
@@ -113,23 +132,27 @@ fn vu(vtype: rd::rd_kafka_vtype_t, u: U) -> rd::rd_kafka_vu_t {
     rd::rd_kafka_vu_t { vtype, u }
 }
 
-fn mem(bytes: &[u8]) -> U {
+fn mem(bytes: Option<&[u8]>) -> U {
     U {
         mem: rd::rd_kafka_vu_s__bindgen_ty_1__bindgen_ty_1 {
-            ptr: bytes.as_ptr().cast_mut().cast::<c_void>(),
-            size: bytes.len(),
+            ptr: start(bytes).cast_mut(),
+            size: bytes.map_or(0, <[u8]>::len),
         },
     }
 }
 
-fn header(name: &'static CStr, value: &[u8]) -> U {
+fn header((name, value): &Header<'_>) -> U {
     U {
         header: rd::rd_kafka_vu_s__bindgen_ty_1__bindgen_ty_2 {
             name: name.as_ptr(),
-            val: value.as_ptr().cast(),
-            size: value.len() as isize,
+            val: start(*value),
+            size: value.map_or(0, <[u8]>::len) as isize,
         },
     }
+}
+
+fn start(bytes: Option<&[u8]>) -> *const c_void {
+    bytes.map_or(std::ptr::null(), |b| b.as_ptr().cast::<c_void>())
 }
 
 impl Handle {

@@ -472,11 +472,6 @@ impl Home for CassandraSink {
         Ok(())
     }
 
-    /// Signs of life are shown beside, however long a step takes.
-    fn renew(&mut self, _: u32) -> Result<()> {
-        Ok(())
-    }
-
     fn release(&mut self, partition: u32) -> Result<()> {
         let client = self.client()?;
         match self.owned.remove(&partition) {

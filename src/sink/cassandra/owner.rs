@@ -6,11 +6,12 @@
 use super::client::Client;
 use super::state::{State, Stored};
 use crate::Result;
+use crate::sink::alive::died_here;
+pub(super) use crate::sink::alive::now_ms;
 use scylla::frame::types::{Consistency, SerialConsistency};
 use scylla::statement::prepared::PreparedStatement;
-use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 use tokio::task::AbortHandle;
 
 /// A partition that is owned; signs of life end with it.
@@ -89,28 +90,6 @@ pub(super) fn alive(stored: &Stored, token: &str, us: &str, lease: Duration) -> 
         return false;
     }
     now_ms().saturating_sub(stored.renewed) < lease.as_millis() as i64
-}
-
-/// Whether the owner was a process of this host that is no more. Owners are named `process 12 on host`.
-fn died_here(owner: &str, us: &str) -> bool {
-    let part = |text: &'_ str| -> Option<(String, String)> {
-        let (pid, host) = text.strip_prefix("process ")?.split_once(" on ")?;
-        Some((host.to_owned(), pid.to_owned()))
-    };
-    match (part(owner), part(us)) {
-        (Some((theirs, pid)), Some((ours, _))) if theirs == ours => {
-            Path::new("/proc/self").exists() && !Path::new("/proc").join(pid).exists()
-        }
-        _ => false,
-    }
-}
-
-/// Milliseconds since 1970 by this host's clock.
-pub(super) fn now_ms() -> i64 {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    now.as_millis() as i64
 }
 
 #[cfg(test)]

@@ -233,33 +233,26 @@ impl State {
     /// Head, records from the last fold on, and whole flushes whose effects are still kept.
     pub fn owned(&self, client: &Client, at: At<'_>, stored: Stored) -> Result<Owned> {
         let fold = stored.head.as_ref().map_or(0, |h| h.fold.n.max(1));
-        let mut owned = Owned {
-            epoch: stored.epoch,
-            head: stored.head,
-            records: Vec::new(),
-            unapplied: Vec::new(),
-        };
+        let mut pairs = Vec::new();
         for (n, attempt) in &stored.decided {
-            let record = self.record(client, at, *n, attempt, "state")?;
-            let state = match record {
+            let record = match self.record(client, at, *n, attempt, "state")? {
                 Some(bytes) => Flush::decode(&bytes)?,
                 None if *n >= fold => {
                     return Err(damaged(&format!("the record of flush {n} is gone")));
                 }
                 None => continue,
             };
-            match self.record(client, at, *n, attempt, "effects")? {
-                Some(effects) => owned.unapplied.push(Flush {
-                    state: state.state.clone(),
-                    ..Flush::decode(&effects)?
-                }),
-                None => owned.unapplied.clear(),
-            }
-            if *n >= fold {
-                owned.records.push(state);
-            }
+            let effects = self.record(client, at, *n, attempt, "effects")?;
+            let effects = effects.map(|bytes| Flush::decode(&bytes)).transpose()?;
+            pairs.push((record, effects));
         }
-        Ok(owned)
+        let (records, unapplied) = crate::sink::unapplied(pairs, fold);
+        Ok(Owned {
+            epoch: stored.epoch,
+            head: stored.head,
+            records,
+            unapplied,
+        })
     }
 
     /// Drops effects after `shown.start` up to `shown.end`, and whole records before `fold` too; gives the numbers

@@ -224,11 +224,6 @@ impl Home for PostgresSink {
         })
     }
 
-    /// The session itself is the sign of life.
-    fn renew(&mut self, _partition: u32) -> Result<()> {
-        Ok(())
-    }
-
     fn release(&mut self, partition: u32) -> Result<()> {
         let Some(own) = self.owned.remove(&partition) else {
             return Ok(());

@@ -215,24 +215,19 @@ pub(super) async fn owned(
 ) -> Step<Owned> {
     let fold = head.as_ref().map_or(0, |h| h.fold.n);
     let sql = format!(
-        "SELECT n, record, effects FROM {} WHERE pipeline = $1 AND partition = $2 ORDER BY n",
+        "SELECT record, effects FROM {} WHERE pipeline = $1 AND partition = $2 ORDER BY n",
         session.table("wattline_flush")
     );
     let told: Told<'_> = &[(&at.0, Type::TEXT), (&i64::from(at.1), Type::INT8)];
-    let (mut records, mut unapplied) = (Vec::new(), Vec::new());
+    let mut pairs = Vec::new();
     for row in session.client.query_typed(&sql, told).await? {
-        let record = Flush::decode(row.get(1))?;
-        match row.get::<_, Option<&[u8]>>(2) {
-            Some(effects) => unapplied.push(Flush {
-                state: record.state.clone(),
-                ..Flush::decode(effects)?
-            }),
-            None => unapplied.clear(),
-        }
-        if row.get::<_, i64>(0) as u64 >= fold {
-            records.push(record);
-        }
+        let effects: Option<&[u8]> = row.get(1);
+        pairs.push((
+            Flush::decode(row.get(0))?,
+            effects.map(Flush::decode).transpose()?,
+        ));
     }
+    let (records, unapplied) = crate::sink::unapplied(pairs, fold);
     Ok(Owned {
         epoch,
         head,

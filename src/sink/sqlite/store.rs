@@ -153,8 +153,7 @@ pub(super) fn take_epoch(conn: &Connection, claim: &Claim) -> Step<(u64, Option<
     Ok((epoch, before.and_then(|s| s.head)))
 }
 
-/// State records from the last fold on, and the whole flushes that are kept. One kept without its effects
-/// was for the home alone: no sink waits for it, or for what lies before.
+/// State records from the last fold on, and the whole flushes that are kept.
 pub(super) fn owned(
     conn: &Connection,
     epoch: u64,
@@ -162,25 +161,16 @@ pub(super) fn owned(
     at: (&str, u32),
 ) -> Step<Owned> {
     let fold = head.as_ref().map_or(0, |h| h.fold.n);
-    let mut records = Vec::new();
-    let mut unapplied = Vec::new();
-    let sql = "SELECT n, record, effects FROM wattline_flush WHERE pipeline = ?1 AND partition = ?2 ORDER BY n";
+    let mut pairs = Vec::new();
+    let sql = "SELECT record, effects FROM wattline_flush WHERE pipeline = ?1 AND partition = ?2 ORDER BY n";
     let mut statement = conn.prepare_cached(sql)?;
     let mut rows = statement.query(params![at.0, at.1])?;
     while let Some(row) = rows.next()? {
-        let n = row.get::<_, i64>(0)? as u64;
-        let record = Flush::decode(row.get_ref(1)?.as_blob().unwrap_or_default())?;
-        match row.get_ref(2)?.as_blob_or_null().unwrap_or_default() {
-            Some(effects) => unapplied.push(Flush {
-                state: record.state.clone(),
-                ..Flush::decode(effects)?
-            }),
-            None => unapplied.clear(),
-        }
-        if n >= fold {
-            records.push(record);
-        }
+        let record = Flush::decode(row.get_ref(0)?.as_blob().unwrap_or_default())?;
+        let effects = row.get_ref(1)?.as_blob_or_null().unwrap_or_default();
+        pairs.push((record, effects.map(Flush::decode).transpose()?));
     }
+    let (records, unapplied) = crate::sink::unapplied(pairs, fold);
     Ok(Owned {
         epoch,
         head,

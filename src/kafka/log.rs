@@ -1,0 +1,148 @@
+//! A log by key: a compacted topic, whose newest message of a key is what holds.
+
+use super::{Client, Config, Consumer, Isolation, Message, NewTopic, Polled, Start};
+use crate::{Error, Kind, Result};
+use std::time::{Duration, Instant};
+
+/// Messages taken at a time.
+const BATCH: usize = 10_000;
+
+/// A log by key, and how its user calls it in messages.
+#[derive(Clone, Debug)]
+pub struct Log {
+    /// The endpoint of its topic.
+    pub config: Config,
+    words: Words,
+}
+
+/// What a log is for.
+#[derive(Clone, Copy, Debug)]
+pub struct Words {
+    /// What it holds: `progress`.
+    pub holds: &'static str,
+    /// The option that names it.
+    pub option: &'static str,
+    /// Who else writes to it: `load`.
+    pub writer: &'static str,
+    /// The option that says how long another's open transaction is waited for.
+    pub timeout: &'static str,
+    /// One, or so many at least: keys keep their place when more are added.
+    pub partitions: i32,
+}
+
+/// How far a log is read, and what is seen of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Upto {
+    /// What is committed, up to the high watermark: waits for transactions that are open.
+    End,
+    /// What is committed, up to the last stable offset: waits for nobody.
+    Stable,
+    /// All there is, committed or not.
+    Everything,
+}
+
+impl Log {
+    /// The log in the topic `name`, if that is there. Errors: `Usage` where its partitions do not fit.
+    pub fn find(config: &Config, name: &str, words: Words) -> Result<Option<Log>> {
+        let config = config.with_topic(name);
+        match Client::new(&config, Isolation::Uncommitted)?.describe() {
+            Ok(facts) => Log::of(config, facts.partitions.len(), words).map(Some),
+            Err(error) if error.kind == Kind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn of(config: Config, has: usize, words: Words) -> Result<Log> {
+        let wants = words.partitions.max(1) as usize;
+        if has == wants || (wants > 1 && has > wants) {
+            return Ok(Log { config, words });
+        }
+        let many = match wants {
+            1 => "one".into(),
+            n => format!("{n} or more"),
+        };
+        Err(Error::new(
+            Kind::Usage,
+            format!(
+                "the topic {} cannot hold {}: it has {has} partitions in place of {many}; name another {}",
+                config.topic, words.holds, words.option
+            ),
+        ))
+    }
+
+    /// The same; the topic is made where it is not there.
+    pub fn open(config: &Config, name: &str, words: Words) -> Result<Log> {
+        if let Some(log) = Log::find(config, name, words)? {
+            return Ok(log);
+        }
+        let settings = [("cleanup.policy", "compact"), ("retention.ms", "-1")];
+        let topic = NewTopic {
+            name: name.into(),
+            partitions: words.partitions,
+            replication: -1,
+            settings: settings.map(|(k, v)| (k.into(), v.into())).into(),
+        };
+        let config = config.with_topic(name);
+        let facts = Client::new(&config, Isolation::Uncommitted)?.make(&topic)?;
+        Log::of(config, facts.partitions.len(), words)
+    }
+
+    /// Hands the messages of a partition to `each`, oldest first. Errors: `Timeout` where a transaction that was
+    /// open when we began is still open after `wait`.
+    pub fn read(
+        &self,
+        partition: i32,
+        upto: Upto,
+        wait: Duration,
+        each: &mut dyn FnMut(&Message<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let (end, sees) = match upto {
+            Upto::End => (Isolation::Uncommitted, Isolation::Committed),
+            Upto::Stable => (Isolation::Committed, Isolation::Committed),
+            Upto::Everything => (Isolation::Uncommitted, Isolation::Uncommitted),
+        };
+        let (low, high) = Client::new(&self.config, end)?.watermarks(partition)?;
+        if low >= high {
+            return Ok(());
+        }
+        let mut consumer = Consumer::new(&self.config, sees)?;
+        consumer.assign(&[(partition, Start::Beginning)])?;
+        let (until, mut next) = (Instant::now() + wait, low);
+        while next < high {
+            if Instant::now() > until {
+                return Err(self.hanging(&consumer, wait));
+            }
+            let polled: Polled = consumer.poll(BATCH, Duration::from_millis(100))?;
+            for message in polled.messages.iter() {
+                next = message.offset + 1;
+                each(&message)?;
+            }
+            for (_, end) in polled.ends {
+                next = next.max(end);
+            }
+        }
+        Ok(())
+    }
+
+    fn hanging(&self, consumer: &Consumer, wait: Duration) -> Error {
+        let Words {
+            holds,
+            writer,
+            timeout,
+            ..
+        } = self.words;
+        if let Some(complaint) = consumer.complaint() {
+            return consumer.silent(&format!(
+                "the {holds} topic could not be read ({complaint})"
+            ));
+        }
+        Error::new(
+            Kind::Timeout,
+            format!(
+                "another {writer} has had a transaction open in {} for longer than {timeout} ({wait:?}), and it is not known what of it counts; wait until the broker ends it (its transaction.timeout.ms), or raise {timeout}",
+                self.config.topic
+            ),
+        )
+        .retryable()
+    }
+}
