@@ -220,6 +220,10 @@ pub trait Home: Sink {
     }
     /// All sinks show what is up to `upto`: effects kept until then may go, and records before the last fold.
     fn prune(&mut self, partition: u32, upto: FlushId) -> Result<()>;
+    /// The owner lives; told by the run three times a lease. For homes that do not show it themselves beside a step.
+    fn renew(&mut self, _partition: u32) -> Result<()> {
+        Ok(())
+    }
     /// Gives the partition up, so that the next owner need not wait.
     fn release(&mut self, partition: u32) -> Result<()>;
     /// Reads head and records without owning (for `state`).

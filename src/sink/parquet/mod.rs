@@ -303,7 +303,7 @@ impl Home for ParquetSink {
         let place = self.place(claim.partition)?;
         let log = self.log(claim.partition);
         let mut part = Part::open(log, owner, &claim.pipeline, &place)?;
-        part.own(lock);
+        part.own(holder, lock);
         let owned = part.owned()?;
         self.parts.insert(claim.partition, part);
         Ok(owned)
@@ -325,6 +325,14 @@ impl Home for ParquetSink {
     fn prune(&mut self, partition: u32, upto: FlushId) -> Result<()> {
         let (part, _, _) = self.part(partition)?;
         part.prune(upto.n)
+    }
+
+    /// Takes the lock where a run that hung let go of it at last.
+    fn renew(&mut self, partition: u32) -> Result<()> {
+        let path = self.dir(partition).join("lock");
+        self.parts
+            .get_mut(&partition)
+            .map_or(Ok(()), |p| p.renew(&path))
     }
 
     fn release(&mut self, partition: u32) -> Result<()> {

@@ -4,9 +4,10 @@ use super::log::{Entry, Log, Made, Publish, Why};
 use super::publish::Place;
 use super::waiting::{Limits, Waiting};
 use crate::flush::{Flush, Head};
-use crate::sink::lock::FileLock;
+use crate::sink::lock::{self, FileLock, Holder, Taken};
 use crate::sink::{Applied, Decided, Next, Owned, effects_only, fenced, home_changed, next_step};
 use crate::{Error, Kind, Result, faults};
+use std::path::Path;
 use std::sync::Arc;
 
 /// Who makes entries.
@@ -30,8 +31,8 @@ pub(super) struct Part {
     next: u64,
     /// Whether it decides here.
     pub home: bool,
-    /// Held while it is the home; `None`: taken over from a run that still holds it.
-    _lock: Option<Arc<FileLock>>,
+    holder: Option<Holder>,
+    lock: Option<Arc<FileLock>>,
     pipeline: String,
     head: Option<Head>,
     /// The last flush whose rows are published.
@@ -61,7 +62,8 @@ impl Part {
             log,
             owner,
             home: false,
-            _lock: None,
+            holder: None,
+            lock: None,
             pipeline: pipeline.into(),
             waiting: Waiting::default(),
             pending: None,
@@ -105,15 +107,27 @@ impl Part {
             .try_for_each(|f| self.waiting.take(&place.layout, f))
     }
 
-    /// Makes it the home of a claim.
-    pub fn own(&mut self, lock: Option<Arc<FileLock>>) {
+    /// Makes it the home of `claim`.
+    pub fn own(&mut self, holder: Holder, lock: Option<Arc<FileLock>>) {
         self.home = true;
-        self._lock = lock;
+        self.holder = Some(holder);
+        self.lock = lock;
     }
 
     /// What its owner takes over.
     pub fn owned(&self) -> Result<Owned> {
         recover(&self.log, &self.log.entry(self.next - 1)?)
+    }
+
+    /// Tries for the lock again where it was taken over.
+    pub fn renew(&mut self, path: &Path) -> Result<()> {
+        let Some(holder) = self.holder.as_ref().filter(|_| self.lock.is_none()) else {
+            return Ok(());
+        };
+        if let Taken::Ours(lock) = lock::take(path, &self.owner.token, holder)? {
+            self.lock = Some(lock);
+        }
+        Ok(())
     }
 
     /// The last flush taken in.

@@ -58,8 +58,9 @@ struct Ready {
 
 struct Ownership {
     pipeline: String,
-    /// Held while it is owned; `None`: taken over from a run that still holds it.
-    _lock: Option<Arc<FileLock>>,
+    holder: Holder,
+    token: String,
+    lock: Option<Arc<FileLock>>,
 }
 
 impl SqliteSink {
@@ -404,7 +405,9 @@ impl Home for SqliteSink {
         })?;
         let ownership = Ownership {
             pipeline: claim.pipeline.clone(),
-            _lock: lock,
+            token: claim.token.clone(),
+            holder,
+            lock,
         };
         self.owned.insert(claim.partition, ownership);
         self.applies.insert(claim.partition, owned.epoch);
@@ -447,6 +450,18 @@ impl Home for SqliteSink {
     fn prune(&mut self, partition: u32, upto: FlushId) -> Result<()> {
         let pipeline = self.pipeline(partition)?;
         self.transact_or_fail(|conn| store::prune(conn, &pipeline, partition, upto.n))
+    }
+
+    /// Takes the lock where a run that hung let go of it at last.
+    fn renew(&mut self, partition: u32) -> Result<()> {
+        let path = self.lock_path();
+        if let Some(own) = self.owned.get_mut(&partition)
+            && own.lock.is_none()
+            && let Taken::Ours(lock) = lock::take(&path, &own.token, &own.holder)?
+        {
+            own.lock = Some(lock);
+        }
+        Ok(())
     }
 
     fn release(&mut self, partition: u32) -> Result<()> {

@@ -186,13 +186,11 @@ fn a_producer_that_was_fenced_goes_on_where_its_epoch_is_the_newest() {
     assert_eq!(decided, Decided::Yes);
     let mut first = store.follower(1);
     let mut second = store.follower(1);
-    // The second registered after the first: each takes the id from the other, and no row is lost or doubled.
-    let mut n = 2;
-    for _ in 0..3 {
+    // Each takes the id from the other in turn: both are told to apply each flush, and no row is lost or doubled.
+    for n in 2..8 {
         for follower in [&mut first, &mut second] {
             let rows = [("b", n as i64, n as f64, true, 0)];
             follower.apply(&flush(1, n, &rows)).unwrap();
-            n += 1;
         }
     }
     assert_eq!(store.seen().len(), 7);
