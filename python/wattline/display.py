@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from collections.abc import Iterable, Sequence
 
 Cell = str | None
@@ -10,8 +12,12 @@ Head = tuple[int, Sequence[tuple[tuple[str, str, str | None], int]], Sequence[Se
 
 #: A cell shows this many characters.
 WIDTH = 40
-#: A line of a text table shows this many characters before columns are left out.
+#: A line of a text table shows this many characters before columns are left out; fewer where a terminal is narrower.
 LINE = 160
+
+
+def _line() -> int:
+    return min(LINE, shutil.get_terminal_size().columns) if sys.stdout.isatty() else LINE
 
 
 def plain(text: str) -> str:
@@ -44,13 +50,13 @@ def grid(header: Sequence[str], rows: Iterable[Sequence[Cell]], right: Sequence[
     """Aligned columns; long cells are cut and columns beyond a line counted at its end, unless ``full``."""
     table = [[_cell(c, full) for c in header], *([_cell(c, full) for c in row] for row in rows)]
     widths = [max(len(line[i]) for line in table) for i in range(len(header))]
-    fit, used = 0, 0
-    while fit < len(widths) and (full or fit == 0 or used + widths[fit] + 2 <= LINE):
+    fit, used, line = 0, 0, _line()
+    while fit < len(widths) and (full or fit == 0 or used + widths[fit] + 2 <= line):
         used += widths[fit] + 2
         fit += 1
     more = f"  … {len(widths) - fit} more" if fit < len(widths) else ""
-    lines = ("  ".join(_pad(line[i], widths[i], right[i]) for i in range(fit)).rstrip() for line in table)
-    return "\n".join(line + (more if n == 0 else "") for n, line in enumerate(lines))
+    lines = ("  ".join(_pad(row[i], widths[i], right[i]) for i in range(fit)).rstrip() for row in table)
+    return "\n".join(text + (more if n == 0 else "") for n, text in enumerate(lines))
 
 
 def _pad(text: str, width: int, right: bool) -> str:

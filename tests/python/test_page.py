@@ -184,3 +184,22 @@ def test_the_demo_leaves_a_page(uci: Path, tmp_path: Path) -> None:
     done = shell("demo", uci, "-o", tmp_path)
     assert str(tmp_path / "report.html") in done.stdout
     assert "Energy by quarter" in (tmp_path / "report.html").read_text()
+
+
+def test_an_unknown_step_leaves_energy_unknown(write) -> None:
+    rows = "".join(f"2026-01-{1 + d:02} {d * d % 24:02}:{d * 7 % 60:02}:00,{d}.5\n" for d in range(20))
+    page = wl.report_page(write("time,power_kw\n" + rows))
+    held = next(iter(page.summary().values()))
+    assert held["energy_wh"] is None and held["missing"] is None
+    assert held["mean"] == pytest.approx(10_000)
+    assert "no step is declared" in page.html and "Energy by month" not in page.html
+
+
+def test_a_zone_with_clock_changes() -> None:
+    table = wl.simulate(start="2026-03-27", end="2026-03-31", tz="Europe/Paris", step="15min")
+    page = wl.report_page(table, tz="Europe/Paris")
+    held = page.summary()["house-1"]
+    assert held["missing"] == 0
+    due = wl.windows(table, "1d", tz="Europe/Paris")["1d"].select("expected").rows()
+    assert held["expected"] == sum(row[0] for row in due)
+    assert "local in Europe/Paris" in page.html

@@ -85,7 +85,14 @@ def run_command(
 
 @guarded
 def _check(sources: list[str], options: dict[str, Any]) -> None:
-    found = pipeline(sources, options).check()
+    told = given(options)
+    defined = any(source.endswith(".toml") or "://" in source for source in sources) or "-" in sources
+    if defined or {"sinks", "grains", "name"} & {*told}:
+        found = pipeline(sources, options).check()
+    else:
+        from .filecheck import findings
+
+        found = findings(sources, told)
     typer.echo(repr(found))
     if not found.ok:
         raise typer.Exit(FAILED)
@@ -93,11 +100,13 @@ def _check(sources: list[str], options: dict[str, Any]) -> None:
 
 @with_flags(of_pipeline())
 def check_command(sources: Sources, **options: Any) -> None:
-    """Says what would run and what is wrong, before row one. Writes nothing.
+    """Says what is wrong and what to do. Of a pipeline (a .toml, or with --grain and --sink): what would run, before
+    row one. Of a file: layout, times, zone, gaps, readings that are there twice, rejects. Writes nothing.
 
     Examples:
 
     \b
+    wattline check meter.csv
     wattline check pipeline.toml
     """
     _check(sources, options)

@@ -42,7 +42,7 @@ def gather(data: Data, wanted: Mapping[str, Any], options: Mapping[str, Any]) ->
 def of_data(data: Data, wanted: Mapping[str, Any], options: Mapping[str, Any]) -> Facts:
     """The windows a page needs, from one pass over files or Arrow data."""
     told = {"on_reject": "collect", **options}
-    schema = _schema(data, told.get("schema"))
+    schema = schema_of(data, told.get("schema"))
     made = windows(data, _grains(schema, told.get("step")), **told)
     return of_windows(made, wanted, schema, made.report.summary()["source"], told.get("tz"))
 
@@ -85,12 +85,12 @@ def _of_table(table: Table, wanted: Mapping[str, Any], options: Mapping[str, Any
             f"the windows are of {', '.join(parted) or 'no grain'}; a page wants {', '.join(store.WANTED)}"
         )
     zone = options.get("tz") or "UTC"
-    schema = _schema(None, options.get("schema"))
+    schema = schema_of(None, options.get("schema"))
     return build(held, wanted, schema, names, ("windows at hand", zone, None, Rejects(0, False), []))
 
 
 def _of_store(held: store.Held, wanted: Mapping[str, Any], options: Mapping[str, Any]) -> Facts:
-    schema = _schema(None, options.get("schema") or held.schema)
+    schema = schema_of(None, options.get("schema") or held.schema)
     books = held.ledger
     rejects = Rejects(books["rejected"] if books else 0, books is not None, held.rejects)
     columns = next(iter(held.rows.values()))[0]
@@ -155,7 +155,7 @@ def _slim(held: Mapping[str, Table], columns: Sequence[str]) -> dict[str, Table]
     return {g: t.select(*(fine if g.endswith(("h", "min")) and "1d" in held else wide)) for g, t in held.items()}
 
 
-def _schema(data: Data, schema: Any) -> Schema | None:
+def schema_of(data: Data, schema: Any) -> Schema | None:
     """The declaration, for the units."""
     if isinstance(schema, Schema):
         return schema
@@ -172,7 +172,7 @@ def _schema(data: Data, schema: Any) -> Schema | None:
 
 def _grains(schema: Schema | None, step: str | None) -> list[str]:
     """Hours and coarser, from the step on."""
-    text = step or (json.loads(schema._json())["step"] if schema else None)
+    text = step or (json.loads(schema._json()).get("step") if schema else None)
     match = re.fullmatch(r"(\d+)\s*([a-z]+)", text) if isinstance(text, str) else None
     seconds = int(match[1]) * _SECONDS.get(match[2], 0) if match else 0
     return [grain for grain in GRAINS if seconds <= _LONGEST[grain]]
