@@ -1,5 +1,7 @@
 //! Against librdkafka's mock cluster: delivery, reading by hand, errors as the broker gives them.
 
+mod errors;
+
 use super::*;
 use crate::Kind;
 use rdkafka::bindings::rd_kafka_resp_err_t as E;

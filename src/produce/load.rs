@@ -42,6 +42,8 @@ struct Load<'a> {
     done: Done,
     /// The position of a transaction whose end is not known; `open` is what it holds.
     unsure: Option<Position>,
+    /// The last position that is committed for sure.
+    at: Option<u64>,
 }
 
 /// How an attempt ended.
@@ -67,7 +69,13 @@ fn exact(job: &Job<'_>, feed: &Feed) -> Result<Done> {
     let mut all = Done::default();
     let mut failures = 0;
     let mut unsure: Option<(Position, Done)> = None;
+    let mut left: Option<Left> = None;
     loop {
+        if let Some(left) = &left {
+            // Before the name is taken again: who has gone on in our place must not be fenced by us.
+            let seen = progress::committed(&progress, &job.topic.id, Upto::Stable, wait)?;
+            left.held(job, &feed.known(&seen)?)?;
+        }
         let id = format!("wattline-{}-{:.32}", job.topic.id, name_of(&known.stream));
         let producer = Producer::new(&job.config, Some(&id))?;
         // Only now nobody else can commit under this name: what is committed is the truth.
@@ -82,6 +90,9 @@ fn exact(job: &Job<'_>, feed: &Feed) -> Result<Done> {
             continue;
         }
         known = settled;
+        if let Some(left) = left.take() {
+            left.held(job, &known)?;
+        }
         if let Some((at, held)) = unsure.take()
             && known.from.as_ref().is_some_and(|from| from.at == at.at)
         {
@@ -104,6 +115,10 @@ fn exact(job: &Job<'_>, feed: &Feed) -> Result<Done> {
             .unsure
             .take()
             .map(|at| (at, std::mem::take(&mut load.open)));
+        left = Some(Left {
+            at: load.at.take(),
+            unsure: unsure.as_ref().map(|(at, _)| at.at),
+        });
         failures = if load.done.transactions > 0 {
             0
         } else {
@@ -123,6 +138,32 @@ fn exact(job: &Job<'_>, feed: &Feed) -> Result<Done> {
             }
             Attempt::Again(_) => std::thread::sleep(Duration::from_millis(200) * failures),
         }
+    }
+}
+
+/// Where a broken attempt left its stream.
+struct Left {
+    /// The last position it committed, or found.
+    at: Option<u64>,
+    /// The position of a commit whose answer was lost.
+    unsure: Option<u64>,
+}
+
+impl Left {
+    /// Errors: `Fenced` where somebody else has gone on from there.
+    fn held(&self, job: &Job<'_>, known: &Known) -> Result<()> {
+        let at = known.from.as_ref().map(|from| from.at);
+        if at == self.at || (at.is_some() && at == self.unsure) {
+            return Ok(());
+        }
+        Err(Error::new(
+            Kind::Fenced,
+            format!(
+                "another produce of the same data to {} has taken over and sent {} rows; let it end, then run again to see that all is there",
+                job.config.topic,
+                known.from.as_ref().map_or(0, |from| from.row)
+            ),
+        ))
     }
 }
 
@@ -176,6 +217,7 @@ impl<'a> Load<'a> {
             open: Done::default(),
             done: Done::default(),
             unsure: None,
+            at: None,
         })
     }
 
@@ -184,6 +226,7 @@ impl<'a> Load<'a> {
         let mut pieces = feed.open(&known.stream, known.from.as_ref())?;
         let (span, mut sent) = (self.job.options.transaction()?, known.messages);
         let mut position = known.from.clone();
+        self.at = position.as_ref().map(|at| at.at);
         loop {
             let begun = Instant::now();
             let mut over = false;
@@ -217,6 +260,7 @@ impl<'a> Load<'a> {
                         return Ok(Attempt::Again(error));
                     }
                 }
+                self.at = Some(at.at);
                 position = Some(at);
                 faults::point("after_commit")?;
                 self.done.transactions += 1;

@@ -107,6 +107,5 @@ def test_a_frozen_first_copy_adds_nothing_after_a_second(kafka: Kafka, tmp_path:
     assert code == 0, said
     first.send_signal(signal.SIGCONT)
     _, complaint = first.communicate(timeout=120)
-    # It is fenced, or finds after its lost transaction that the topic holds the whole file.
-    assert first.returncode == 0 or "Fenced" in complaint
+    assert first.returncode == 1 and "Fenced" in complaint, complaint
     assert committed(kafka, topic) == sent

@@ -1,0 +1,105 @@
+"""Several partitions as one source: keyed, each under its own head; shared, merged by event time under one."""
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from test_topic_source import counts, make, pipeline, reading, rows, send
+
+import wattline as wl
+from tests.services import Kafka
+
+
+@pytest.fixture
+def url(kafka: Kafka) -> Iterator[str]:
+    yield f"kafka://{kafka.bootstrap}/m-{uuid.uuid4().hex[:12]}"
+
+
+def test_keyed_partitions_have_their_own_heads(kafka: Kafka, url: str, tmp_path: Path) -> None:
+    make(kafka, url, 4)
+    sensors = [f"s{n}" for n in range(12)]
+    send(kafka, url, [(s, reading(s, m, n + m)) for n, s in enumerate(sensors) for m in range(70)])
+    p = pipeline(url, tmp_path)
+    report = p.run(until="now", progress=False)
+    assert report.ledger["readings"] == 12 * 70
+    due = [(s, n, final) for s in sorted(sensors) for n, final in ((60, 1), (10, 0))]
+    assert counts(tmp_path) == due
+    assert p.run(until="now", progress=False).ledger["messages"] == 0
+    send(kafka, url, [("s3", reading("s3", 70))])
+    assert p.run(until="now", progress=False).ledger["messages"] == 1
+
+
+def test_messages_without_keys_want_shared_state(kafka: Kafka, url: str, tmp_path: Path) -> None:
+    make(kafka, url, 2)
+    send(kafka, url, [("a", reading("a", m), m % 2) for m in range(20)], keyed=False)
+    with pytest.raises(wl.SchemaError, match='no key.*state="shared"'):
+        pipeline(url, tmp_path).run(until="now", progress=False)
+    assert rows(tmp_path, "select count(*) from readings") == [(0,)]
+    told = {"state": "shared", "sinks": tmp_path / "b.db"}
+    assert pipeline(url, tmp_path, **told).run(until="now", progress=False).ledger["readings"] == 20
+
+
+def test_keys_in_the_wrong_partition_are_refused(kafka: Kafka, url: str, tmp_path: Path) -> None:
+    make(kafka, url, 2)
+    send(kafka, url, [("a", reading("a", m), m % 2) for m in range(20)])
+    with pytest.raises(wl.SchemaError, match="murmur2_random") as told:
+        pipeline(url, tmp_path).run(until="now", progress=False)
+    assert told.value.partition in (0, 1)
+    with pytest.raises(wl.SchemaError, match="at random"):
+        pipeline(f"{url}?partitioner=random", tmp_path).run(until="now", progress=False)
+
+
+def test_other_partitioners_are_named(kafka: Kafka, url: str, tmp_path: Path) -> None:
+    from confluent_kafka import Producer
+
+    make(kafka, url, 3)
+    producer = Producer({"bootstrap.servers": kafka.bootstrap, "partitioner": "consistent_random"})
+    for n in range(30):
+        producer.produce(url.rpartition("/")[2], reading(f"s{n}", 0), key=f"s{n}")
+    producer.flush(30)
+    with pytest.raises(wl.SchemaError, match="murmur2_random"):
+        pipeline(url, tmp_path).run(until="now", progress=False)
+    found = pipeline(f"{url}?partitioner=consistent_random", tmp_path).run(until="now", progress=False)
+    assert found.ledger["readings"] == 30
+
+
+def test_shared_partitions_are_replayed_by_event_time(kafka: Kafka, url: str, tmp_path: Path) -> None:
+    """One sensor over three partitions, each with weeks of its own: none of it is late, whatever comes first."""
+    make(kafka, url, 3)
+    minutes = 40_000
+    for partition in range(3):
+        mine = range(partition, minutes, 3)
+        send(kafka, url, [("a", reading("a", m), partition) for m in mine], keyed=False)
+    report = pipeline(url, tmp_path, state="shared").run(until="now", progress=False)
+    books = report.ledger["grains"]["1h"]
+    assert (report.ledger["readings"], books["late"], books["windowed"]) == (minutes, 0, minutes)
+    found = counts(tmp_path)
+    assert [n for _, n, _ in found] == [60] * (minutes // 60) + [minutes % 60]
+    assert [final for _, _, final in found][:-1] == [1] * (len(found) - 1)
+
+
+def test_a_silent_partition_holds_the_watermark(kafka: Kafka, url: str, tmp_path: Path) -> None:
+    make(kafka, url, 3)
+    send(kafka, url, [("a", reading("a", m), 0) for m in range(0, 600, 10)], keyed=False)
+    send(kafka, url, [("b", reading("b", 5), 1)], keyed=False)
+    p = pipeline(url, tmp_path, state="shared")
+    p.run(until="now", progress=False)
+    assert {final for _, _, final in counts(tmp_path)} == {0}
+    send(kafka, url, [("b", reading("b", 65), 1)], keyed=False)
+    report = p.run(until="now", progress=False)
+    assert report.ledger["grains"]["1h"]["late"] == 0
+    done = rows(tmp_path, "select sensor_id from windows where final = 1 order by sensor_id")
+    assert done == [("a",), ("b",)]
+
+
+def test_a_topic_made_anew_is_not_gone_on_with(kafka: Kafka, url: str, tmp_path: Path) -> None:
+    admin = make(kafka, url)
+    send(kafka, url, [("a", reading("a", m)) for m in range(5)])
+    pipeline(url, tmp_path).run(until="now", progress=False)
+    topic = url.rpartition("/")[2]
+    admin.delete_topics([topic])[topic].result()
+    make(kafka, url)
+    send(kafka, url, [("a", reading("a", m)) for m in range(9)])
+    with pytest.raises((wl.DataLost, wl.SpecChanged), match="topic"):
+        pipeline(url, tmp_path).run(until="now", progress=False)
