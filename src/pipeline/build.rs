@@ -54,6 +54,8 @@ pub(super) struct Parts {
     pub(super) tables: Tables,
     pub(super) order: Order,
     pub(super) take_over: bool,
+    /// A group gives the partitions out.
+    pub(super) grouped: bool,
 }
 
 /// A source up to this size is read optimistically: what waits for its one decision is small, and the look ahead saved
@@ -113,6 +115,8 @@ pub(super) fn parts(
         tables,
         order,
         take_over: spec.take_over,
+        // A run with an end has all partitions, whoever else there is.
+        grouped: spec.group.is_some() && until == Until::End,
     })
 }
 
@@ -133,6 +137,7 @@ fn config(spec: &Spec, source: &dyn Source, plan: Arc<Plan>, order: Order) -> Re
         lateness: duration("lateness", &spec.lateness)?,
         on_late: spec.on_late,
         idle: optional("idle", spec.idle.as_deref())?,
+        until: None,
         ahead: if source.bounded() {
             None
         } else {
@@ -421,11 +426,7 @@ pub(super) fn stores(spec: &Spec) -> Result<Stores> {
             ));
         }
     }
-    Ok(Stores {
-        home,
-        followers,
-        partition: 0,
-    })
+    Ok(Stores { home, followers })
 }
 
 /// The stores of `windows`: this process's memory.
@@ -434,6 +435,5 @@ pub(super) fn memory(store: &MemoryStore) -> Stores {
     Stores {
         home: Box::new(Memory::new(store.clone(), What::Windows)),
         followers: vec![follower(What::Late), follower(What::Rejects)],
-        partition: 0,
     }
 }

@@ -135,7 +135,7 @@ impl Findings {
                             head.id.n, head.id.epoch, head.totals.readings
                         ),
                     );
-                    self.keep("state", parts.agrees_with(&head));
+                    self.keep("state", parts.agreement().with(&head));
                 }
             },
             Err(error) if error.kind == Kind::NotFound => self.info(

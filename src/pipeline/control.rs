@@ -3,7 +3,11 @@
 
 use super::report::Report;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
+
+/// Reports that wait for a follower.
+const WAITING: usize = 64;
 
 /// Shared between a run and its caller.
 #[derive(Debug, Default)]
@@ -19,7 +23,7 @@ pub struct Control {
     pub rejects: AtomicU64,
     /// Flushes decided.
     pub flushes: AtomicU64,
-    reports: Mutex<Option<std::sync::mpsc::Sender<Report>>>,
+    reports: Mutex<Option<SyncSender<Report>>>,
     failed: Mutex<Option<Report>>,
 }
 
@@ -40,8 +44,9 @@ impl Control {
     }
 
     /// Makes the run send a report after each decided flush.
-    pub fn follow(&self) -> std::sync::mpsc::Receiver<Report> {
-        let (sender, receiver) = std::sync::mpsc::channel();
+    /// One who takes them too slowly misses some; each tells the whole.
+    pub fn follow(&self) -> Receiver<Report> {
+        let (sender, receiver) = sync_channel(WAITING);
         *self.reports.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
         receiver
     }
@@ -60,7 +65,7 @@ impl Control {
     }
 
     /// The sender of reports, if somebody follows.
-    pub(super) fn reports(&self) -> Option<std::sync::mpsc::Sender<Report>> {
+    pub(super) fn reports(&self) -> Option<SyncSender<Report>> {
         self.reports
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

@@ -6,7 +6,9 @@
 //! | `build` | a spec becomes source, plan, task config and sinks |
 //! | [`check()`] | what would run, and what is wrong, before row one |
 //! | [`task`] | one partition as a pure state machine: `step(event) → effects` |
-//! | `run`, `reader`, `stores` | the three threads; carry effects out |
+//! | `run`, `lane`, `reader`, `stores` | the loop over partitions and its threads; carry effects out |
+//! | `share` | a place in a group that gives partitions out; the ends of the log |
+//! | `agree`, `books` | whether a head belongs to this run; what was decided, for the report |
 //! | `topics` | a `kafka://` source of a spec |
 //! | `memory` | what large buffers took goes back to the system |
 //! | [`control`] | stop flag in, progress out |
@@ -15,14 +17,18 @@
 //! In: a [`Spec`], and data where they are handed over. Out: a [`Report`], tables for `windows`.
 //! Nothing above this room may call it.
 
+mod agree;
+mod books;
 mod build;
 mod check;
 pub mod control;
+mod lane;
 mod memory;
 pub mod policy;
 mod reader;
 pub mod report;
 mod run;
+mod share;
 mod simulated;
 pub mod spec;
 mod state;

@@ -3,10 +3,11 @@
 //! Backpressure is one byte-bounded queue from the source to the task: a batch takes its bytes
 //! from the [`Budget`] before it is sent, and the run gives them back when the task has it.
 
-use super::run::Message;
+use super::lane::Key;
+use super::run::{Message, Told};
 use crate::source::{Poll, Reader, SourceBatch};
 use crate::{Result, faults, runtime};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -15,59 +16,77 @@ use std::time::{Duration, Instant};
 /// How long a reader waits for a batch before it looks whether it shall end.
 const WAIT: Duration = Duration::from_millis(50);
 
-/// Bytes on their way, bounded.
+/// Bytes on their way, bounded over all lanes of a run.
 #[derive(Debug)]
 pub(super) struct Budget {
     limit: usize,
-    state: Mutex<State>,
+    used: Mutex<usize>,
     changed: Condvar,
-    /// Nanoseconds the reader waited for batches: reading, decoding, accumulating.
-    read: AtomicU64,
 }
 
-#[derive(Debug, Default)]
-struct State {
-    used: usize,
-    quit: bool,
+/// What one lane has of it.
+#[derive(Debug)]
+pub(super) struct Share {
+    budget: Arc<Budget>,
+    quit: AtomicBool,
+    /// Nanoseconds the reader waited for batches: reading, decoding, accumulating.
+    read: AtomicU64,
 }
 
 impl Budget {
     pub(super) fn new(limit: usize) -> Arc<Budget> {
         Arc::new(Budget {
             limit,
-            state: Mutex::default(),
+            used: Mutex::default(),
             changed: Condvar::new(),
-            read: AtomicU64::new(0),
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Waits until `bytes` fit (one batch always fits); false: the run is over.
-    fn take(&self, bytes: usize) -> bool {
-        let mut state = self.lock();
-        while !state.quit && state.used > 0 && state.used + bytes > self.limit {
-            state = self
-                .changed
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
-        }
-        state.used += bytes;
-        !state.quit
+    fn lock(&self) -> MutexGuard<'_, usize> {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Gives bytes back.
     pub(super) fn give(&self, bytes: usize) {
-        self.lock().used -= bytes;
+        *self.lock() -= bytes;
         self.changed.notify_all();
+    }
+}
+
+impl Share {
+    /// A lane's share of a budget.
+    pub(super) fn new(budget: Arc<Budget>) -> Arc<Share> {
+        Arc::new(Share {
+            budget,
+            quit: AtomicBool::new(false),
+            read: AtomicU64::new(0),
+        })
+    }
+
+    /// Waits until `bytes` fit (one batch always fits); false: the lane is over, and they are not taken.
+    fn take(&self, bytes: usize) -> bool {
+        let mut used = self.budget.lock();
+        while !self.over() && *used > 0 && *used + bytes > self.budget.limit {
+            used = self
+                .budget
+                .changed
+                .wait(used)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        if self.over() {
+            return false;
+        }
+        *used += bytes;
+        true
     }
 
     /// Ends the reader.
     pub(super) fn quit(&self) {
-        self.lock().quit = true;
-        self.changed.notify_all();
+        // Under the lock, so that a reader about to wait sees it.
+        let held = self.budget.lock();
+        self.quit.store(true, Relaxed);
+        drop(held);
+        self.budget.changed.notify_all();
     }
 
     /// How long the reader waited for its source.
@@ -76,7 +95,7 @@ impl Budget {
     }
 
     fn over(&self) -> bool {
-        self.lock().quit
+        self.quit.load(Relaxed)
     }
 }
 
@@ -89,26 +108,27 @@ pub(super) fn size_of(batch: &SourceBatch) -> usize {
 /// Polls `reader` on its own thread until its end, an error or `quit`.
 pub(super) fn start(
     mut reader: Box<dyn Reader>,
-    budget: Arc<Budget>,
+    share: Arc<Share>,
+    key: Key,
     to: Sender<Message>,
 ) -> Result<JoinHandle<()>> {
     runtime::spawn("reader", move || {
-        while !budget.over() {
+        while !share.over() {
             let began = Instant::now();
             let polled = reader.next(WAIT);
             let waited = began.elapsed().as_nanos();
-            budget.read.fetch_add(waited as u64, Relaxed);
+            share.read.fetch_add(waited as u64, Relaxed);
             let polled = polled.and_then(|polled| faults::point("after_read").map(|()| polled));
             let (message, last) = match polled {
                 Ok(Poll::Idle) => continue,
-                Ok(Poll::End) => (Message::End, true),
-                Err(error) => (Message::Failed(error), true),
+                Ok(Poll::End) => (Message::Lane(key, Told::End), true),
+                Err(error) => (Message::Failed(key, error), true),
                 Ok(Poll::Batch(batch)) => {
                     let bytes = size_of(&batch);
-                    if !budget.take(bytes) {
+                    if !share.take(bytes) {
                         return;
                     }
-                    (Message::Batch(batch, bytes), false)
+                    (Message::Lane(key, Told::Batch(batch, bytes)), false)
                 }
             };
             if to.send(message).is_err() || last {

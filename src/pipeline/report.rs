@@ -4,6 +4,7 @@ use crate::flush::{Decision, FlushId, Positions};
 use crate::ledger::Ledger;
 use crate::metrics::Metrics;
 use crate::reject::Reject;
+use serde::Serialize;
 use std::time::Duration;
 
 /// How a run ended.
@@ -19,6 +20,27 @@ pub enum Outcome {
     Failed,
 }
 
+/// Where one partition stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct PartitionReport {
+    /// Of the topic; 0 for files.
+    pub partition: u32,
+    /// The newest decided flush.
+    pub head: Option<FlushId>,
+    /// The next offset to be counted; `None` where the source has none, or nothing is decided.
+    pub offset: Option<u64>,
+    /// The next offset to be written, as last seen.
+    pub end: Option<u64>,
+    /// Messages between the two.
+    pub lag: Option<u64>,
+    /// The watermark, µs UTC.
+    pub watermark: Option<i64>,
+    /// Several partitions under one head: the greatest end of interval of this one, µs UTC.
+    pub newest: Option<i64>,
+    /// Windows still open, of all partitions under its head.
+    pub open_windows: u64,
+}
+
 /// What a run did.
 #[derive(Clone, Debug)]
 pub struct Report {
@@ -32,17 +54,19 @@ pub struct Report {
     pub totals: Ledger,
     /// Flushes decided in this run.
     pub flushes: u64,
-    /// The newest decided flush.
+    /// The newest decided flush, where there is one head.
     pub head: Option<FlushId>,
     /// A flush whose decision was not known when the run stopped; the next run settles it.
     pub undecided: Option<FlushId>,
     /// Where the source was left.
     pub positions: Positions,
-    /// Greatest admitted event time, µs UTC.
+    /// The watermark, µs UTC; of several, the least.
     pub watermark: Option<i64>,
+    /// Each partition.
+    pub partitions: Vec<PartitionReport>,
     /// Windows still open.
     pub open_windows: u64,
-    /// Decisions that a replay might have made otherwise.
+    /// The newest decisions that a replay might have made otherwise.
     pub decisions: Vec<Decision>,
     /// The first rejects (all, where they were collected and few).
     pub rejects: Vec<Reject>,
@@ -59,6 +83,40 @@ pub struct Report {
 }
 
 impl Report {
+    /// A report of nothing yet.
+    pub(super) fn empty(pipeline: String, source: String, sinks: Vec<(String, u64)>) -> Report {
+        Report {
+            pipeline,
+            source,
+            sinks,
+            elapsed: Duration::ZERO,
+            outcome: Outcome::Running,
+            run: Ledger::default(),
+            totals: Ledger::default(),
+            flushes: 0,
+            head: None,
+            undecided: None,
+            positions: Vec::default(),
+            watermark: None,
+            partitions: Vec::new(),
+            open_windows: 0,
+            decisions: Vec::new(),
+            rejects: Vec::new(),
+            stages: Metrics::default(),
+            notes: Vec::new(),
+        }
+    }
+
+    /// Readings a second of wall time.
+    pub fn rate(&self) -> f64 {
+        let seconds = self.elapsed.as_secs_f64();
+        if seconds > 0.0 {
+            self.run.readings as f64 / seconds
+        } else {
+            0.0
+        }
+    }
+
     /// A small JSON dictionary: outcome, counters, seconds; fit for XCom.
     pub fn summary(&self) -> serde_json::Value {
         let stages: serde_json::Map<String, serde_json::Value> = self
@@ -78,6 +136,8 @@ impl Report {
             "undecided": self.undecided,
             "watermark": self.watermark,
             "open_windows": self.open_windows,
+            "partitions": self.partitions,
+            "readings_per_second": self.rate(),
             "sinks": self.sinks.iter().map(|(name, rows)| serde_json::json!({"sink": name, "rows": rows})).collect::<Vec<_>>(),
             "seconds": self.elapsed.as_secs_f64(),
             "stages": stages,

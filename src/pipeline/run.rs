@@ -1,40 +1,59 @@
-//! Run: feeds the task with what happens and carries out what it asks. Decides nothing itself.
+//! Run: feeds the tasks with what happens and carries out what they ask. Decides nothing itself.
 //!
-//! Three threads: the caller's (the task), one that polls the source, one that owns the sinks.
-//! They end with the run. An optimistic read that meets disorder is started again, scanned: the same
-//! path as a resume.
+//! One loop over lanes, one for each partition this run has: files, tables, the simulator and topics under one head
+//! are one lane, partition 0; the partitions of a topic are one each. The loop is the caller's thread; each lane has
+//! one that polls its source, all have one that owns the sinks, and where a group shares the partitions, one is its
+//! member. They end with the run. An optimistic read that meets disorder begins again, scanned, in a new lane: the
+//! same path as a resume, a rebalance, and a partition that was lost and is taken again.
 
+use super::agree::Agreement;
+use super::books::Books;
 use super::build::Parts;
 use super::control::Control;
-use super::reader::{self, Budget};
+use super::lane::{Hands, Key, Lane, Phase};
+use super::reader::Budget;
 use super::report::{Outcome, Report};
+use super::share::{Member, Watch};
 use super::stores::{self, Job, Stores};
-use super::task::{self, Effect, Event, Task};
-use crate::flush::{Flush, FlushId, Head};
-use crate::ledger::Ledger;
-use crate::metrics::Metrics;
+use super::task::{self, Event};
 use crate::sink::{Claim, Home, Owned, What};
-use crate::source::{Order, SourceBatch};
+use crate::source::{Change, SourceBatch};
 use crate::{Error, Kind, Result, runtime};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// Bytes of batches between source and task.
+/// Bytes of batches between source and tasks, all lanes together.
 const IN_FLIGHT: usize = 16 << 20;
-/// How often the clock reaches the task, and how soon a stop is seen.
+/// How often the clock reaches the tasks, and how soon a stop is seen.
 const TICK: Duration = Duration::from_millis(50);
-/// How long a stop waits for a decision in flight.
+/// How long a stop waits for decisions in flight.
 const PATIENCE: Duration = Duration::from_millis(800);
+/// How long a partition that others are to have waits for its decision in flight.
+const LEAVE: Duration = Duration::from_secs(1);
+/// How often the home is shown that the owner lives.
+const RENEW: Duration = Duration::from_secs(1);
 
 /// What the threads tell the run.
 pub(super) enum Message {
+    Lane(Key, Told),
+    Failed(Key, Error),
+    Spent(Key, Vec<Event>, &'static str, Duration),
+    Owned(Key, Box<Owned>),
+    Released(u32, Result<()>),
+    Renewed,
+    /// Every sink has ended; how many they are.
+    Finished(Result<usize>),
+    Share(Result<Change>),
+}
+
+/// What is told of one lane.
+pub(super) enum Told {
     Batch(Box<SourceBatch>, usize),
     End,
-    Store(Vec<Event>, &'static str, Duration),
-    Failed(Error),
+    Store(Vec<Event>),
 }
 
 /// Runs `parts` with `stores` to the end of the source or a stop. Errors leave every decided
@@ -48,39 +67,23 @@ pub(super) fn run(parts: &Parts, mut stores: Stores, control: &Arc<Control>) -> 
     if let Some(error) = refused {
         return Err(explained(error, parts, stores.home.as_mut()));
     }
-    let owned = acquire(parts, &mut stores)?;
-    let mut order = parts.order;
-    loop {
-        let mut session = Session::new(parts, stores, control, order, began)?;
-        let ended = session.drive(owned.clone());
-        let (report, back) = session.close();
-        match (ended, back) {
-            (Err(error), Some(kept))
-                if error.kind == Kind::Disorder && order == Order::Optimistic =>
-            {
-                stores = kept;
-                order = Order::Scanned;
-            }
-            (ended, back) => {
-                let released = back.map_or(Ok(()), |mut s| s.home.release(parts.config.partition));
-                let outcome = ended.and_then(|outcome| released.map(|()| outcome));
-                let report = Report {
-                    outcome: *outcome.as_ref().unwrap_or(&Outcome::Failed),
-                    elapsed: began.elapsed(),
-                    ..report
-                };
-                let done = outcome.and_then(|_| report.run.balance());
-                return match done {
-                    Ok(()) => Ok(report),
-                    Err(error) => {
-                        control.fail(Report {
-                            outcome: Outcome::Failed,
-                            ..report
-                        });
-                        Err(error)
-                    }
-                };
-            }
+    let mut run = Run::new(parts, stores, control, began)?;
+    let ended = run.drive();
+    let (report, released) = run.close();
+    let outcome = ended.and_then(|outcome| released.map(|()| outcome));
+    let report = Report {
+        outcome: *outcome.as_ref().unwrap_or(&Outcome::Failed),
+        elapsed: began.elapsed(),
+        ..report
+    };
+    match outcome.and_then(|_| report.run.balance()) {
+        Ok(()) => Ok(report),
+        Err(error) => {
+            control.fail(Report {
+                outcome: Outcome::Failed,
+                ..report
+            });
+            Err(error)
         }
     }
 }
@@ -91,7 +94,7 @@ fn explained(error: Error, parts: &Parts, home: &mut dyn Home) -> Error {
     let Some(head) = seen.ok().flatten().and_then(|owned| owned.head) else {
         return error;
     };
-    match parts.agrees_with(&head) {
+    match parts.agreement().with(&head) {
         Err(changed) => changed,
         Ok(()) if error.kind == Kind::Usage && head.totals.readings > 0 => Error {
             message: format!(
@@ -104,58 +107,426 @@ fn explained(error: Error, parts: &Parts, home: &mut dyn Home) -> Error {
     }
 }
 
-/// Takes the partition: looks first, so that a run that cannot go on fences nobody.
-fn acquire(parts: &Parts, stores: &mut Stores) -> Result<Owned> {
-    let partition = parts.config.partition;
-    if let Some(head) = stores
-        .home
-        .look(&parts.config.pipeline, partition)?
-        .and_then(|seen| seen.head)
-    {
-        parts.agrees_with(&head)?;
-    }
-    let claim = Claim {
-        pipeline: parts.config.pipeline.clone(),
-        partition,
-        token: parts.config.token.clone(),
-        owner: owner(),
-        take_over: parts.take_over,
-        spec: parts.config.spec.clone(),
-        spec_json: parts.config.spec_json.clone(),
-    };
-    let owned = stores.home.acquire(&claim)?;
-    for sink in stores.sinks() {
-        sink.fence(partition, owned.epoch)?;
-    }
-    follows(&owned, stores, partition)?;
-    Ok(owned)
+/// A run under way.
+struct Run<'a> {
+    hands: Hands<'a>,
+    control: &'a Arc<Control>,
+    books: Books,
+    messages: Receiver<Message>,
+    stores: Option<std::thread::JoinHandle<Stores>>,
+    lanes: BTreeMap<u32, Lane>,
+    turns: u64,
+    member: Option<Member>,
+    /// Keeps the ends of the log up to date while the run lasts.
+    _watch: Option<Watch>,
+    agreement: Arc<Agreement>,
+    /// Taken in this run and not given up.
+    taken: BTreeSet<u32>,
+    /// How a lane ended that had not come to its end.
+    cut_short: bool,
+    stop_seen: Option<Instant>,
+    ticked: Instant,
+    renewed: Option<Instant>,
+    finishing: bool,
 }
 
-/// A follower must hold this history, and no older than what the home still keeps.
-fn follows(owned: &Owned, stores: &mut Stores, partition: u32) -> Result<()> {
-    let Some(head) = &owned.head else {
-        return Ok(());
-    };
-    let oldest = owned
-        .unapplied
-        .first()
-        .map_or(head.id.n + 1, |flush| flush.id.n);
-    for follower in &mut stores.followers {
-        let shown = follower.applied(partition)?;
-        let same = shown.as_ref().is_none_or(|a| a.lineage == head.lineage);
-        let next = shown.map_or(1, |a| a.id.n + 1);
-        if !same || next < oldest {
-            return Err(Error::new(
-                Kind::SpecChanged,
-                format!(
-                    "{} does not hold the flushes before number {oldest} of pipeline {:?}, and the home no longer keeps them; run under a new pipeline name, or leave this sink out",
-                    follower.describe(),
-                    head.pipeline
-                ),
-            ));
+impl<'a> Run<'a> {
+    fn new(
+        parts: &'a Parts,
+        mut all: Stores,
+        control: &'a Arc<Control>,
+        began: Instant,
+    ) -> Result<Self> {
+        let takes: Vec<What> = all.sinks().map(|s| s.what()).collect();
+        let names = all.sinks().map(|s| (s.describe(), 0)).collect();
+        let (sender, messages) = channel();
+        let (jobs, thread) = stores::start(all, sender.clone())?;
+        let watch = Watch::start(&parts.source, parts.config.identity.is_some())?;
+        let ends = watch.as_ref().map(|w| w.ends.clone()).unwrap_or_default();
+        let report = Report::empty(
+            parts.config.pipeline.clone(),
+            parts.source.describe(),
+            names,
+        );
+        let interval = u64::try_from(parts.config.limits.interval).unwrap_or(0);
+        let interval = Duration::from_micros(interval);
+        Ok(Run {
+            hands: Hands {
+                parts,
+                sender,
+                jobs: Some(jobs),
+                budget: Budget::new(IN_FLIGHT),
+                pool: runtime::pool()?,
+            },
+            control,
+            books: Books::new(report, control.clone(), takes, ends, interval, began),
+            messages,
+            stores: Some(thread),
+            lanes: BTreeMap::new(),
+            turns: 0,
+            member: None,
+            _watch: watch,
+            agreement: Arc::new(parts.agreement()),
+            taken: BTreeSet::new(),
+            cut_short: false,
+            stop_seen: None,
+            ticked: Instant::now(),
+            renewed: None,
+            finishing: false,
+        })
+    }
+
+    /// Messages in, steps out, until no lane is left.
+    fn drive(&mut self) -> Result<Outcome> {
+        self.begin()?;
+        loop {
+            self.stop_if_asked()?;
+            if let Some(outcome) = self.over() {
+                return Ok(outcome);
+            }
+            if self.ticked.elapsed() >= TICK {
+                self.tick()?;
+            }
+            if self.step_held()? {
+                continue;
+            }
+            match self.messages.recv_timeout(TICK) {
+                Ok(message) => self.take(message)?,
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Err(lost_thread()),
+            }
         }
     }
-    Ok(())
+
+    /// All partitions by hand, or a place in the group.
+    fn begin(&mut self) -> Result<()> {
+        let parts = self.hands.parts;
+        if parts.grouped {
+            let group = parts.source.group()?.ok_or_else(no_group)?;
+            self.member = Some(Member::join(group, self.hands.sender.clone())?);
+            return Ok(());
+        }
+        (0..parts.source.partitions()).try_for_each(|partition| self.open(partition))
+    }
+
+    /// Asks the home for a partition.
+    fn open(&mut self, partition: u32) -> Result<()> {
+        if self.lanes.contains_key(&partition) || self.stop_seen.is_some() {
+            return Ok(());
+        }
+        let parts = self.hands.parts;
+        let key = self.key(partition);
+        let lane = Lane::new(key, &parts.config, parts.order)?;
+        let claim = Claim {
+            pipeline: parts.config.pipeline.clone(),
+            partition,
+            token: parts.config.token.clone(),
+            owner: owner(),
+            // Where a group gives the partitions out, it says whose they are.
+            take_over: parts.take_over || self.member.is_some(),
+            spec: parts.config.spec.clone(),
+            spec_json: parts.config.spec_json.clone(),
+        };
+        self.lanes.insert(partition, lane);
+        self.hands
+            .ask(Job::Acquire(key, Box::new(claim), self.agreement.clone()))
+    }
+
+    fn key(&mut self, partition: u32) -> Key {
+        self.turns += 1;
+        Key {
+            partition,
+            turn: self.turns,
+        }
+    }
+
+    /// How the run ended, if it did.
+    fn over(&mut self) -> Option<Outcome> {
+        let goes_on = self.member.is_some() && self.stop_seen.is_none();
+        if self.lanes.is_empty() && !goes_on {
+            return Some(match self.cut_short || self.member.is_some() {
+                true => Outcome::Interrupted,
+                false => Outcome::Done,
+            });
+        }
+        let since = self.stop_seen.filter(|s| s.elapsed() > PATIENCE)?;
+        let flights = self.lanes.values().filter_map(Lane::in_flight);
+        self.books.report.undecided = flights.map(|flush| flush.id).next();
+        (since.elapsed() > PATIENCE).then_some(Outcome::Interrupted)
+    }
+
+    fn stop_if_asked(&mut self) -> Result<()> {
+        if self.stop_seen.is_some() || !self.control.stopped() {
+            return Ok(());
+        }
+        self.stop_seen = Some(Instant::now());
+        let partitions: Vec<u32> = self.lanes.keys().copied().collect();
+        for partition in partitions {
+            self.with(partition, |lane, hands, books| lane.stop(hands, books))?;
+        }
+        Ok(())
+    }
+
+    /// Lets a lane do something, and looks at what became of it.
+    fn with(
+        &mut self,
+        partition: u32,
+        act: impl FnOnce(&mut Lane, &Hands<'a>, &mut Books) -> Result<Option<task::Outcome>>,
+    ) -> Result<()> {
+        let Some(lane) = self.lanes.get_mut(&partition) else {
+            return Ok(());
+        };
+        match act(lane, &self.hands, &mut self.books) {
+            Ok(None) => self.finish_if_all_are(),
+            Ok(Some(outcome)) => self.ended(partition, outcome),
+            Err(error) => self.failed(partition, error),
+        }
+    }
+
+    /// A lane is done.
+    fn ended(&mut self, partition: u32, outcome: task::Outcome) -> Result<()> {
+        let leaving = self.lanes.get(&partition).map(|l| l.phase);
+        let leaving = matches!(leaving, Some(Phase::Leaving(_)));
+        if !leaving {
+            self.cut_short |= outcome == task::Outcome::Stopped;
+        }
+        self.drop_lane(partition);
+        if leaving {
+            self.books.forget(partition);
+            self.hands.ask(Job::Release(partition))?;
+        }
+        self.finish_if_all_are()
+    }
+
+    fn drop_lane(&mut self, partition: u32) {
+        if let Some(lane) = self.lanes.remove(&partition) {
+            self.books.left_open(partition, lane.open_windows());
+            // A reader that waits for a pipe ends with its next byte; it is not waited for.
+            lane.close(self.stop_seen.is_none(), &self.hands, &mut self.books);
+        }
+    }
+
+    /// The sinks end once, when every lane has come so far.
+    fn finish_if_all_are(&mut self) -> Result<()> {
+        let goes_on = self.member.is_some() && self.stop_seen.is_none();
+        let all = self.lanes.values().all(|l| l.phase == Phase::Finishing);
+        if self.finishing || goes_on || !all || self.lanes.is_empty() {
+            return Ok(());
+        }
+        self.finishing = true;
+        self.hands.ask(Job::Finish)
+    }
+
+    fn failed(&mut self, partition: u32, error: Error) -> Result<()> {
+        if error.kind == Kind::Disorder && self.again(partition)? {
+            return Ok(());
+        }
+        if error.kind != Kind::Fenced {
+            return Err(error);
+        }
+        let Some(member) = &mut self.member else {
+            return Err(error);
+        };
+        member.lost(partition, error)?;
+        self.drop_lane(partition);
+        self.books.forget(partition);
+        Ok(())
+    }
+
+    /// Reads a lane once more, looked through first. No flush of it is decided.
+    fn again(&mut self, partition: u32) -> Result<bool> {
+        let key = self.key(partition);
+        let parts = self.hands.parts;
+        let Some(lane) = self.lanes.get_mut(&partition) else {
+            return Ok(false);
+        };
+        let Some((fresh, owned)) = lane.again(key, &parts.config)? else {
+            return Ok(false);
+        };
+        self.drop_lane(partition);
+        self.lanes.insert(partition, fresh);
+        self.with(partition, |lane, hands, books| {
+            lane.take_over(owned, hands, books)
+        })?;
+        Ok(true)
+    }
+
+    fn tick(&mut self) -> Result<()> {
+        self.ticked = Instant::now();
+        let partitions: Vec<u32> = self.lanes.keys().copied().collect();
+        for partition in partitions {
+            self.with(partition, |lane, hands, books| lane.tick(hands, books))?;
+            self.leave_at_last(partition)?;
+        }
+        self.renew()?;
+        let again = self.member.as_mut().map(Member::due).unwrap_or_default();
+        again.into_iter().try_for_each(|p| self.open(p))?;
+        if let Some(member) = &self.member {
+            member.commit(&self.books);
+        }
+        Ok(())
+    }
+
+    /// One that cannot end in time goes as it is: what is in flight is the next owner's to settle.
+    fn leave_at_last(&mut self, partition: u32) -> Result<()> {
+        let phase = self.lanes.get(&partition).map(|l| l.phase);
+        if !matches!(phase, Some(Phase::Leaving(since)) if since.elapsed() > LEAVE) {
+            return Ok(());
+        }
+        self.drop_lane(partition);
+        self.books.forget(partition);
+        self.taken.remove(&partition);
+        self.hands.ask(Job::Release(partition))?;
+        self.released(partition);
+        Ok(())
+    }
+
+    fn released(&mut self, partition: u32) {
+        if let Some(member) = &mut self.member {
+            member.released(partition);
+        }
+    }
+
+    fn renew(&mut self) -> Result<()> {
+        if self.renewed.is_some_and(|at| at.elapsed() < RENEW) || self.lanes.is_empty() {
+            return Ok(());
+        }
+        // The answer sets the next time: a busy thread is not asked twice.
+        self.renewed = Some(Instant::now() + Duration::from_secs(3600));
+        let owned = |l: &&Lane| l.phase == Phase::Running;
+        let owned: Vec<u32> = self
+            .lanes
+            .values()
+            .filter(owned)
+            .map(|l| l.key.partition)
+            .collect();
+        self.hands.ask(Job::Renew(owned))
+    }
+
+    /// One batch held back by some lane; false: there is none that may go.
+    fn step_held(&mut self) -> Result<bool> {
+        let ready = self.lanes.values().filter(|l| l.has_held());
+        let Some(partition) = ready.map(|l| l.key.partition).next() else {
+            return Ok(false);
+        };
+        self.with(partition, |lane, hands, books| lane.step_held(hands, books))?;
+        Ok(true)
+    }
+
+    fn take(&mut self, message: Message) -> Result<()> {
+        match message {
+            Message::Lane(key, told) => self.hear(key, told),
+            Message::Spent(key, events, stage, spent) => {
+                self.books.spent(stage, spent);
+                self.hear(key, Told::Store(events))
+            }
+            Message::Failed(key, error) if self.is(key) => self.failed(key.partition, error),
+            Message::Failed(..) => Ok(()),
+            Message::Owned(key, owned) => self.owned(key, *owned),
+            Message::Released(partition, done) => {
+                self.taken.remove(&partition);
+                self.released(partition);
+                done
+            }
+            Message::Renewed => {
+                self.renewed = Some(Instant::now());
+                Ok(())
+            }
+            Message::Finished(sinks) => self.finished(sinks?),
+            Message::Share(change) => self.share(change?),
+        }
+    }
+
+    fn is(&self, key: Key) -> bool {
+        let lane = self.lanes.get(&key.partition);
+        lane.is_some_and(|lane| lane.key == key)
+    }
+
+    fn hear(&mut self, key: Key, told: Told) -> Result<()> {
+        if !self.is(key) {
+            if let Told::Batch(_, bytes) = told {
+                self.hands.budget.give(bytes);
+            }
+            return Ok(());
+        }
+        self.with(key.partition, |lane, hands, books| {
+            lane.hear(told, hands, books)
+        })
+    }
+
+    fn owned(&mut self, key: Key, owned: Owned) -> Result<()> {
+        self.taken.insert(key.partition);
+        if !self.is(key) {
+            return self.hands.ask(Job::Release(key.partition));
+        }
+        self.with(key.partition, |lane, hands, books| {
+            lane.take_over(owned, hands, books)
+        })
+    }
+
+    fn finished(&mut self, sinks: usize) -> Result<()> {
+        let partitions: Vec<u32> = self.lanes.keys().copied().collect();
+        for partition in partitions {
+            let events = (0..sinks).map(|sink| Event::Finished { sink }).collect();
+            self.with(partition, |lane, hands, books| {
+                lane.hear(Told::Store(events), hands, books)
+            })?;
+        }
+        Ok(())
+    }
+
+    fn share(&mut self, change: Change) -> Result<()> {
+        if self.stop_seen.is_some() {
+            return Ok(());
+        }
+        if let Some(member) = &mut self.member {
+            member.note(&change);
+        }
+        match change {
+            Change::Assigned(partitions) => partitions.into_iter().try_for_each(|p| self.open(p)),
+            Change::Revoked(partitions) => partitions.into_iter().try_for_each(|p| self.leave(p)),
+            Change::Lost(partitions) => {
+                for partition in partitions {
+                    self.drop_lane(partition);
+                    self.books.forget(partition);
+                    self.taken.remove(&partition);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Others are to have the partition.
+    fn leave(&mut self, partition: u32) -> Result<()> {
+        let Some(lane) = self.lanes.get_mut(&partition) else {
+            self.released(partition);
+            return Ok(());
+        };
+        lane.phase = Phase::Leaving(Instant::now());
+        self.with(partition, |lane, hands, books| lane.stop(hands, books))
+    }
+
+    /// Ends the threads; gives up what was taken, unless a decision still hangs.
+    fn close(mut self) -> (Report, Result<()>) {
+        let partitions: Vec<u32> = self.lanes.keys().copied().collect();
+        partitions.into_iter().for_each(|p| self.drop_lane(p));
+        self.books.fill();
+        self.hands.jobs = None;
+        let hangs = self.books.report.undecided.is_some();
+        let thread = self.stores.take().filter(|_| !hangs);
+        let back = thread.and_then(|thread| thread.join().ok());
+        // Asked for before a stop, and given after it.
+        while let Ok(message) = self.messages.try_recv() {
+            if let Message::Owned(key, _) = message {
+                self.taken.insert(key.partition);
+            }
+        }
+        let released = back.map_or(Ok(()), |mut stores| {
+            let each = self.taken.iter().map(|p| stores.home.release(*p));
+            each.collect()
+        });
+        (self.books.report, released)
+    }
 }
 
 fn owner() -> String {
@@ -179,400 +550,27 @@ pub(super) fn clock() -> i64 {
     i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }
 
-/// One pass of a run: a task, its threads and what is in flight.
-struct Session<'a> {
-    parts: &'a Parts,
-    control: &'a Arc<Control>,
-    task: Task,
-    pool: Arc<rayon::ThreadPool>,
-    sender: Sender<Message>,
-    messages: Receiver<Message>,
-    jobs: Option<Sender<Job>>,
-    stores: Option<std::thread::JoinHandle<Stores>>,
-    source: Option<(std::thread::JoinHandle<()>, Arc<Budget>)>,
-    /// Batches kept while the task wants none, with their bytes.
-    held: VecDeque<(Box<SourceBatch>, usize)>,
-    end_held: bool,
-    paused: bool,
-    in_flight: Option<Arc<Flush>>,
-    stop_seen: Option<Instant>,
-    report: Report,
-    rows: Vec<u64>,
-    takes: Vec<What>,
-}
-
-impl<'a> Session<'a> {
-    fn new(
-        parts: &'a Parts,
-        mut all: Stores,
-        control: &'a Arc<Control>,
-        order: Order,
-        began: Instant,
-    ) -> Result<Self> {
-        let takes: Vec<What> = all.sinks().map(|s| s.what()).collect();
-        let names = all.sinks().map(|s| (s.describe(), 0)).collect();
-        let task = Task::new(task::TaskConfig {
-            order,
-            ..parts.config.clone()
-        })?;
-        let (sender, messages) = channel();
-        let (jobs, thread) = stores::start(all, sender.clone())?;
-        let report = Report::empty(
-            parts.config.pipeline.clone(),
-            parts.source.describe(),
-            names,
-            began.elapsed(),
-        );
-        Ok(Session {
-            parts,
-            control,
-            task,
-            pool: runtime::pool()?,
-            sender,
-            messages,
-            jobs: Some(jobs),
-            stores: Some(thread),
-            source: None,
-            held: VecDeque::new(),
-            end_held: false,
-            paused: false,
-            in_flight: None,
-            stop_seen: None,
-            report,
-            rows: vec![0; takes.len()],
-            takes,
-        })
-    }
-
-    /// Events in, effects out, until the task is done.
-    fn drive(&mut self, owned: Owned) -> Result<Outcome> {
-        if let Some(head) = &owned.head {
-            let report = &mut self.report;
-            report.totals = head.totals.clone();
-            report.positions = head.positions.clone();
-            (report.head, report.watermark) = (Some(head.id), head.watermark);
-        }
-        let mut done = self.step(Event::Owned {
-            owned,
-            now: clock(),
-        })?;
-        while done.is_none() {
-            done = self.stop_if_asked()?;
-            if done.is_some() {
-                break;
-            }
-            if let Some((batch, bytes)) = self.next_held() {
-                done = self.take_batch(batch, bytes)?;
-                continue;
-            }
-            done = match self.messages.recv_timeout(TICK) {
-                Ok(message) => self.take(message)?,
-                Err(RecvTimeoutError::Timeout) => self.step(Event::Tick { now: clock() })?,
-                Err(RecvTimeoutError::Disconnected) => return Err(lost_thread()),
-            };
-        }
-        done.ok_or_else(lost_thread)
-    }
-
-    fn next_held(&mut self) -> Option<(Box<SourceBatch>, usize)> {
-        if self.paused {
-            None
-        } else {
-            self.held.pop_front()
-        }
-    }
-
-    fn take(&mut self, message: Message) -> Result<Option<Outcome>> {
-        match message {
-            Message::Failed(error) => Err(error),
-            // Asked to stop: what the reader had under way is left for the next run.
-            Message::Batch(..) | Message::End if self.stop_seen.is_some() => Ok(None),
-            Message::Batch(batch, bytes) if self.paused || !self.held.is_empty() => {
-                self.held.push_back((batch, bytes));
-                Ok(None)
-            }
-            Message::Batch(batch, bytes) => self.take_batch(batch, bytes),
-            Message::End if self.paused || !self.held.is_empty() => {
-                self.end_held = true;
-                Ok(None)
-            }
-            Message::End => self.step(Event::EndOfRead { now: clock() }),
-            Message::Store(events, stage, spent) => {
-                self.report.stages.add(stage, spent);
-                for event in events {
-                    if let Some(done) = self.step(event)? {
-                        return Ok(Some(done));
-                    }
-                }
-                Ok(None)
-            }
-        }
-    }
-
-    fn take_batch(&mut self, batch: Box<SourceBatch>, bytes: usize) -> Result<Option<Outcome>> {
-        let control = self.control;
-        control.bytes.fetch_add(batch.counters.bytes, Relaxed);
-        control
-            .readings
-            .fetch_add(batch.readings.len() as u64, Relaxed);
-        control
-            .rejects
-            .fetch_add(batch.rejects.len() as u64, Relaxed);
-        let began = Instant::now();
-        let done = self.step(Event::Batch {
-            batch,
-            now: clock(),
-        });
-        self.report.stages.add("windows", began.elapsed());
-        if let Some((_, budget)) = &self.source {
-            budget.give(bytes);
-        }
-        if self.end_held && self.held.is_empty() && !self.paused && matches!(done, Ok(None)) {
-            self.end_held = false;
-            return self.step(Event::EndOfRead { now: clock() });
-        }
-        done
-    }
-
-    fn stop_if_asked(&mut self) -> Result<Option<Outcome>> {
-        match self.stop_seen {
-            None if self.control.stopped() => {
-                self.stop_seen = Some(Instant::now());
-                self.held.clear();
-                self.quit_reader();
-                self.step(Event::Stop)
-            }
-            Some(since) if since.elapsed() > PATIENCE => {
-                self.report.undecided = self.in_flight.as_ref().map(|flush| flush.id);
-                Ok(Some(Outcome::Interrupted))
-            }
-            _ => Ok(None),
-        }
-    }
-
-    fn quit_reader(&mut self) {
-        if let Some((_, budget)) = &self.source {
-            budget.quit();
-        }
-    }
-
-    /// Events that may close many windows are stepped inside the pool, which finishes columns side by side.
-    fn effects(&mut self, event: Event) -> Vec<Effect> {
-        let task = &mut self.task;
-        match event {
-            Event::Batch { .. } | Event::EndOfRead { .. } => self.pool.install(|| task.step(event)),
-            _ => task.step(event),
-        }
-    }
-
-    /// One event through the task; its effects carried out. `Some`: the task is done.
-    fn step(&mut self, event: Event) -> Result<Option<Outcome>> {
-        self.note(&event);
-        let mut done = None;
-        for effect in self.effects(event) {
-            match effect {
-                Effect::Done(how) => done = Some(how),
-                Effect::Fail(error) => return Err(error),
-                other => self.carry(other)?,
-            }
-        }
-        Ok(done.map(|how| match how {
-            task::Outcome::Ended => Outcome::Done,
-            task::Outcome::Stopped => Outcome::Interrupted,
-        }))
-    }
-
-    fn carry(&mut self, effect: Effect) -> Result<()> {
-        match effect {
-            Effect::Read { from, read, order } => {
-                let prepare = Task::prepare(&self.parts.config);
-                let reader = self.parts.source.open(
-                    self.parts.config.partition,
-                    &from,
-                    read.as_ref(),
-                    order,
-                    prepare,
-                )?;
-                let budget = Budget::new(IN_FLIGHT);
-                let thread = reader::start(reader, budget.clone(), self.sender.clone())?;
-                self.source = Some((thread, budget));
-                Ok(())
-            }
-            Effect::Decide { flush, head } => {
-                self.in_flight = Some(flush.clone());
-                self.ask(Job::Decide(flush, head))
-            }
-            Effect::Settle { head } => self.ask(Job::Settle(head)),
-            Effect::Apply { sink, flush } => {
-                self.rows[sink] += rows_of(&flush, self.takes[sink]);
-                self.ask(Job::Apply(sink, flush))
-            }
-            Effect::Prune { upto } => self.ask(Job::Prune(upto)),
-            Effect::Finish => self.ask(Job::Finish),
-            Effect::Pause => {
-                self.paused = true;
-                Ok(())
-            }
-            Effect::Resume => {
-                self.paused = false;
-                self.resume()
-            }
-            Effect::Done(_) | Effect::Fail(_) => Ok(()),
-        }
-    }
-
-    /// An end that came while the task wanted nothing is told once the held batches are gone.
-    fn resume(&mut self) -> Result<()> {
-        if self.end_held && self.held.is_empty() {
-            self.end_held = false;
-            return self.sender.send(Message::End).map_err(|_| lost_thread());
-        }
-        Ok(())
-    }
-
-    fn ask(&self, job: Job) -> Result<()> {
-        let jobs = self.jobs.as_ref().ok_or_else(lost_thread)?;
-        jobs.send(job).map_err(|_| lost_thread())
-    }
-
-    /// Books of what is decided, for the report.
-    fn note(&mut self, event: &Event) {
-        let decided = match event {
-            Event::Decided { .. } | Event::Settled { decided: true } => self.in_flight.take(),
-            _ => None,
-        };
-        let Some(flush) = decided else { return };
-        let report = &mut self.report;
-        report.run.add(&flush.counters);
-        report.totals = flush.totals.clone();
-        report.flushes += 1;
-        report.head = Some(flush.id);
-        report.positions = flush.positions.clone();
-        report.watermark = flush.watermark;
-        report.decisions.extend(flush.decisions.iter().cloned());
-        let room = KEPT_REJECTS.saturating_sub(report.rejects.len());
-        report
-            .rejects
-            .extend(flush.rejects.iter().take(room).cloned());
-        self.control.flushes.fetch_add(1, Relaxed);
-        self.tell();
-    }
-
-    /// Whoever follows gets a report of each decided flush.
-    fn tell(&mut self) {
-        if let Some(follower) = self.control.reports() {
-            self.fill();
-            // A follower that went away is no reason to stop.
-            let _ = follower.send(Report {
-                outcome: Outcome::Running,
-                ..self.report.clone()
-            });
-        }
-    }
-
-    fn fill(&mut self) {
-        self.report.open_windows = self.task.open_windows();
-        for (sink, rows) in self.report.sinks.iter_mut().zip(&self.rows) {
-            sink.1 = *rows;
-        }
-    }
-
-    /// Ends the threads. The stores come back unless a decision still hangs.
-    fn close(mut self) -> (Report, Option<Stores>) {
-        self.fill();
-        self.quit_reader();
-        self.jobs = None;
-        if let Some((thread, budget)) = self.source.take() {
-            self.report.stages.add("read", budget.spent());
-            // A reader that waits for a pipe ends with its next byte; it is not waited for.
-            if thread.is_finished() || self.stop_seen.is_none() {
-                drop(thread.join());
-            }
-        }
-        let hangs = self.report.undecided.is_some();
-        let stores = self
-            .stores
-            .take()
-            .filter(|_| !hangs)
-            .and_then(|thread| thread.join().ok());
-        (self.report, stores)
-    }
-}
-
-/// Rejects kept in a report; all are counted, and a sink for rejects keeps all.
-const KEPT_REJECTS: usize = 100_000;
-
-fn rows_of(flush: &Flush, what: What) -> u64 {
-    let rows = match what {
-        What::Windows => flush.windows.iter().map(|w| w.rows.num_rows()).sum(),
-        What::Readings => flush.readings.iter().map(|r| r.num_rows()).sum(),
-        What::Late => flush.late.as_ref().map_or(0, |l| l.num_rows()),
-        What::Rejects => flush.rejects.len(),
-    };
-    rows as u64
-}
-
-fn lost_thread() -> Error {
+pub(super) fn lost_thread() -> Error {
     Error::new(
         Kind::Internal,
         "a thread of the run ended unexpectedly; what was decided stands, run again, and please report it",
     )
 }
 
-impl Report {
-    /// A report of nothing yet.
-    fn empty(
-        pipeline: String,
-        source: String,
-        sinks: Vec<(String, u64)>,
-        elapsed: Duration,
-    ) -> Report {
-        Report {
-            pipeline,
-            source,
-            sinks,
-            elapsed,
-            outcome: Outcome::Running,
-            run: Ledger::default(),
-            totals: Ledger::default(),
-            flushes: 0,
-            head: None::<FlushId>,
-            undecided: None,
-            positions: Vec::default(),
-            watermark: None,
-            open_windows: 0,
-            decisions: Vec::new(),
-            rejects: Vec::new(),
-            stages: Metrics::default(),
-            notes: Vec::new(),
-        }
-    }
+fn no_group() -> Error {
+    Error::new(
+        Kind::Usage,
+        "group shares the partitions of a topic, and this source has none to share; leave group out",
+    )
 }
 
 impl Parts {
-    /// The stored head belongs to this spec and this build, or says what to do.
-    pub(super) fn agrees_with(&self, head: &Head) -> Result<()> {
-        if head.format > crate::flush::FORMAT {
-            return Err(Error::new(
-                Kind::SpecChanged,
-                format!(
-                    "pipeline {:?} was written by a newer wattline (format {}, this one reads {}); upgrade",
-                    head.pipeline,
-                    head.format,
-                    crate::flush::FORMAT
-                ),
-            ));
+    /// What stored heads are held against.
+    pub(super) fn agreement(&self) -> Agreement {
+        Agreement {
+            spec: self.spec.clone(),
+            fingerprint: self.config.spec.clone(),
+            source: self.config.identity.clone(),
         }
-        if head.spec == self.config.spec {
-            return Ok(());
-        }
-        let changed = self.spec.differences(&head.spec_json)?.join("; ");
-        Err(Error::new(
-            Kind::SpecChanged,
-            format!(
-                "pipeline {:?} has flushes of another definition ({changed}); go back to it, or give the new one another name so that it counts from the beginning",
-                head.pipeline
-            ),
-        ))
     }
 }

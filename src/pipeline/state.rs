@@ -54,7 +54,7 @@ pub fn open_windows(spec: &Spec) -> Result<(SchemaRef, Vec<RecordBatch>)> {
     let owned = look(spec)?;
     let parts = build::parts(spec, None, Until::Now, true)?;
     if let Some(head) = &owned.head {
-        parts.agrees_with(head)?;
+        parts.agreement().with(head)?;
     }
     let rows = task::open_windows(&parts.config, &owned)?;
     Ok((parts.tables.windows, rows))

@@ -1,11 +1,13 @@
-//! The store thread of a run: the only owner of the sinks while it lasts. Carries out what the
-//! task asks of them, in order, and answers with events.
+//! The store thread of a run: the only owner of the sinks while it lasts, for all its lanes. Carries out what the
+//! tasks ask of them, in order, and answers with events.
 
+use super::agree::Agreement;
+use super::lane::Key;
 use super::run::Message;
 use super::task::Event;
 use crate::flush::{Flush, FlushId, Head};
-use crate::sink::{Decided, Home, Sink};
-use crate::{Result, faults, runtime};
+use crate::sink::{Claim, Decided, Home, Owned, Sink};
+use crate::{Error, Kind, Result, faults, runtime};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
@@ -13,10 +15,19 @@ use std::time::Instant;
 
 /// What the run asks of the sinks.
 pub(super) enum Job {
-    Decide(Arc<Flush>, Arc<Head>),
-    Settle(Arc<Head>),
-    Apply(usize, Arc<Flush>),
-    Prune(FlushId),
+    /// Take a partition. Answered by [`Message::Owned`].
+    Acquire(Key, Box<Claim>, Arc<Agreement>),
+    Decide(Key, Arc<Flush>, Arc<Head>),
+    Settle(Key, Arc<Head>),
+    Apply(Key, usize, Arc<Flush>),
+    Prune(Key, FlushId),
+    /// Show all of one partition, while others go on.
+    Leave(Key),
+    /// Show that the owner of these lives.
+    Renew(Vec<u32>),
+    /// Give a partition up. Answered by [`Message::Released`].
+    Release(u32),
+    /// End every sink. Answered by [`Message::Finished`].
     Finish,
 }
 
@@ -24,7 +35,6 @@ pub(super) enum Job {
 pub(super) struct Stores {
     pub(super) home: Box<dyn Home>,
     pub(super) followers: Vec<Box<dyn Sink>>,
-    pub(super) partition: u32,
 }
 
 impl Stores {
@@ -45,57 +55,130 @@ impl Stores {
         }
     }
 
-    fn carry(&mut self, job: Job) -> Result<Vec<Event>> {
-        match job {
-            Job::Decide(flush, head) => self.decide(&flush, &head).map(|e| vec![e]),
-            Job::Settle(head) => self.settle(&head).map(|e| vec![e]),
-            Job::Apply(sink, flush) => self.apply(sink, &flush).map(|e| vec![e]),
-            Job::Prune(upto) => self.home.prune(self.partition, upto).map(|()| Vec::new()),
-            Job::Finish => self.finish(),
-        }
+    /// Carries a job out; what is to be told of it.
+    fn carry(&mut self, job: Job) -> Option<Message> {
+        let began = Instant::now();
+        let (key, stage, done) = match job {
+            Job::Acquire(key, claim, agreement) => {
+                return Some(match self.acquire(&claim, &agreement) {
+                    Ok(owned) => Message::Owned(key, Box::new(owned)),
+                    Err(error) => Message::Failed(key, error),
+                });
+            }
+            Job::Decide(key, flush, head) => (key, "decide", self.decide(&flush, &head)),
+            Job::Settle(key, head) => (key, "decide", self.settle(&head)),
+            Job::Apply(key, sink, flush) => (key, "apply", self.apply(sink, &flush)),
+            Job::Prune(key, upto) => (key, "apply", self.prune(key.partition, upto)),
+            Job::Leave(key) => (key, "apply", self.leave(key.partition)),
+            Job::Renew(partitions) => return self.renew(&partitions),
+            Job::Release(partition) => {
+                return Some(Message::Released(partition, self.home.release(partition)));
+            }
+            Job::Finish => return Some(Message::Finished(self.finish())),
+        };
+        Some(match done {
+            Ok(events) => Message::Spent(key, events, stage, began.elapsed()),
+            Err(error) => Message::Failed(key, error),
+        })
     }
 
-    fn decide(&mut self, flush: &Flush, head: &Head) -> Result<Event> {
+    /// Takes a partition: looks first, so that a run that cannot go on fences nobody.
+    fn acquire(&mut self, claim: &Claim, agreement: &Agreement) -> Result<Owned> {
+        let seen = self.home.look(&claim.pipeline, claim.partition)?;
+        if let Some(head) = seen.and_then(|seen| seen.head) {
+            agreement.with(&head)?;
+        }
+        let owned = self.home.acquire(claim)?;
+        for sink in self.sinks() {
+            sink.fence(claim.partition, owned.epoch)?;
+        }
+        self.follows(&owned, claim.partition)?;
+        Ok(owned)
+    }
+
+    /// A follower must hold this history, and no older than what the home still keeps.
+    fn follows(&mut self, owned: &Owned, partition: u32) -> Result<()> {
+        let Some(head) = &owned.head else {
+            return Ok(());
+        };
+        let oldest = owned
+            .unapplied
+            .first()
+            .map_or(head.id.n + 1, |flush| flush.id.n);
+        for follower in &mut self.followers {
+            let shown = follower.applied(partition)?;
+            let same = shown.as_ref().is_none_or(|a| a.lineage == head.lineage);
+            let next = shown.map_or(1, |a| a.id.n + 1);
+            if !same || next < oldest {
+                return Err(Error::new(
+                    Kind::SpecChanged,
+                    format!(
+                        "{} does not hold the flushes before number {oldest} of pipeline {:?}, and the home no longer keeps them; run under a new pipeline name, or leave this sink out",
+                        follower.describe(),
+                        head.pipeline
+                    ),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn decide(&mut self, flush: &Flush, head: &Head) -> Result<Vec<Event>> {
         let keep = !self.followers.is_empty() || !self.home.decides_rows();
         faults::point("before_decide")?;
         let answer = self.home.decide(head, flush, keep)?;
         faults::point("after_decide")?;
-        Ok(match answer {
+        Ok(vec![match answer {
             Decided::Yes => Event::Decided { id: flush.id },
             Decided::Fenced(by) => Event::Fenced { by },
             Decided::Unclear(_) => Event::Unclear { id: flush.id },
-        })
+        }])
     }
 
-    fn settle(&mut self, head: &Head) -> Result<Event> {
-        Ok(match self.home.settle(head)? {
+    fn settle(&mut self, head: &Head) -> Result<Vec<Event>> {
+        Ok(vec![match self.home.settle(head)? {
             Some(Decided::Fenced(by)) => Event::Fenced { by },
             Some(_) => Event::Settled { decided: true },
             None => Event::Settled { decided: false },
-        })
+        }])
     }
 
-    fn apply(&mut self, sink: usize, flush: &Flush) -> Result<Event> {
-        let partition = self.partition;
+    fn apply(&mut self, sink: usize, flush: &Flush) -> Result<Vec<Event>> {
         let target = self.sink(sink);
         faults::point("before_apply")?;
         target.apply(flush)?;
         faults::point("after_apply")?;
-        let shown = target.applied(partition)?.map(|a| a.id);
-        Ok(Event::Applied {
+        let shown = target.applied(flush.partition)?.map(|a| a.id);
+        Ok(vec![Event::Applied {
             sink,
             id: flush.id,
             shown,
-        })
+        }])
     }
 
-    fn finish(&mut self) -> Result<Vec<Event>> {
-        let mut events = Vec::new();
-        for (sink, store) in self.sinks().enumerate() {
-            store.finish()?;
-            events.push(Event::Finished { sink });
+    fn prune(&mut self, partition: u32, upto: FlushId) -> Result<Vec<Event>> {
+        self.home.prune(partition, upto).map(|()| Vec::new())
+    }
+
+    fn leave(&mut self, partition: u32) -> Result<Vec<Event>> {
+        let each = self.sinks().enumerate().map(|(sink, store)| {
+            store.leave(partition)?;
+            Ok(Event::Finished { sink })
+        });
+        each.collect()
+    }
+
+    /// One that cannot be renewed is found out at its next decision.
+    fn renew(&mut self, partitions: &[u32]) -> Option<Message> {
+        for partition in partitions {
+            drop(self.home.renew(*partition));
         }
-        Ok(events)
+        Some(Message::Renewed)
+    }
+
+    fn finish(&mut self) -> Result<usize> {
+        let each = self.sinks().map(|store| store.finish());
+        each.collect::<Result<Vec<()>>>().map(|all| all.len())
     }
 }
 
@@ -107,17 +190,9 @@ pub(super) fn start(
     let (jobs, work): (Sender<Job>, Receiver<Job>) = channel();
     let thread = runtime::spawn("stores", move || {
         for job in work {
-            let stage = if matches!(job, Job::Decide(..) | Job::Settle(_)) {
-                "decide"
-            } else {
-                "apply"
-            };
-            let began = Instant::now();
-            let message = match stores.carry(job) {
-                Ok(events) => Message::Store(events, stage, began.elapsed()),
-                Err(error) => Message::Failed(error),
-            };
-            if to.send(message).is_err() {
+            if let Some(message) = stores.carry(job)
+                && to.send(message).is_err()
+            {
                 break;
             }
         }

@@ -39,13 +39,17 @@
 //! sensor may have been counted then (overlapping files); it is put aside for all grains, with that reason. This is
 //! the one exception to "late per grain". Mended rejects were never counted, so they are not put aside for that.
 //!
+//! **Several streams under one head** (topics, `state = shared`): W follows the least of them, see `streams`; in a batch of
+//! one, its rows move W one by one as far as the others allow.
+//!
 //! **Conflicts** are listed with the late rows (reason `conflict`, no grains). `on_conflict = last` holds the rows of
 //! a bounded read back until `low` has passed them (`pending` in the books, kept in the state); a stream refuses it.
 //!
 //! **Closing.** A window is final when W ≥ its end. Final windows leave memory (kept until W ≥ end + `correct_for`
 //! under `on_late = correct`; a row's `revision` is the number of late readings merged into its window). At the end of a
 //! bounded read, W becomes the greatest end of interval, if that is further; windows still open are written with
-//! `final = false` and stay in the state. The end of a stream (`until`) moves no watermark. In silence (`idle`) W goes
+//! `final = false` and stay in the state. The end of a stream moves W to the instant of `until`, if one is given, as a
+//! decision, else not at all. In silence (`idle`) W goes
 //! on at the pace of the clock from where the last batch left it: a decision, made only when a window closes by it.
 //! While the task itself has paused the reader there is no silence.
 //!
@@ -62,6 +66,7 @@ mod events;
 mod gather;
 mod held;
 mod live;
+mod streams;
 pub mod tables;
 mod watermark;
 
@@ -79,7 +84,9 @@ use live::Live;
 
 /// The windows that are open in what a home holds, a batch a grain.
 pub fn open_windows(config: &TaskConfig, owned: &Owned) -> Result<Vec<RecordBatch>> {
-    let rows = Live::restore(config, owned)?.open.open_rows(&config.plan)?;
+    let rows = Live::restore(config, owned, 0)?
+        .open
+        .open_rows(&config.plan)?;
     Ok(rows.into_iter().map(|w| w.rows).collect())
 }
 use std::collections::VecDeque;
@@ -229,7 +236,7 @@ impl Task {
         if self.phase != Phase::Waiting {
             return Err(defect("the partition was given twice"));
         }
-        let live = Live::restore(&self.config, &owned)?;
+        let live = Live::restore(&self.config, &owned, now)?;
         self.clock = Clock {
             now,
             flushed: now,
@@ -390,15 +397,22 @@ impl Task {
             // It is we who do not listen.
             self.clock.heard = self.clock.now;
             self.clock.mark = live.closed_to;
+            live.streams.unheard(self.clock.now);
         }
         let silence = self.clock.now.saturating_sub(self.clock.heard);
-        let (Some(idle), Some(mark)) = (c.idle, self.clock.mark) else {
+        let Some(idle) = c.idle.filter(|_| !c.bounded) else {
             return Ok(());
         };
-        if c.bounded || silence < idle {
-            return Ok(());
+        // Of several streams those that still speak, or are not read to their end, say how far time is.
+        let heard = live.streams.least_heard(idle, self.clock.now);
+        let furthest = live.max_end.map(|end| end.saturating_sub(c.lateness));
+        match (heard, self.clock.mark.max(furthest)) {
+            (i64::MAX, Some(mark)) if silence >= idle => {
+                live.idle_to(c, mark.saturating_add(silence))
+            }
+            (i64::MIN | i64::MAX, _) => Ok(()),
+            (end, _) => live.idle_to(c, end.saturating_sub(c.lateness)),
         }
-        live.idle_to(c, mark.saturating_add(silence))
     }
 
     fn end(&mut self, now: i64, out: &mut Vec<Effect>) -> Result<()> {
@@ -407,6 +421,10 @@ impl Task {
         }
         self.clock.now = now;
         let live = self.live.as_mut().ok_or_else(lost)?;
+        if let Some(at) = self.config.until.filter(|at| live.closed_to < Some(*at)) {
+            live.assert_time(at);
+            live.ended = false;
+        }
         let nothing = live.head.is_none() && !live.gather.changed;
         if !live.ended && !nothing {
             live.end_read(&self.config)?;

@@ -138,6 +138,7 @@ fn report(job: &Job<'_>, done: Done, source: &[String], begun: Instant) -> Resul
         watermark: None,
         open_windows: 0,
         decisions: Vec::new(),
+        partitions: Vec::new(),
         rejects: done.rejects,
         sinks: vec![(job.config.to_string(), done.messages)],
         source,

@@ -187,6 +187,10 @@ pub trait Sink: Send {
     /// Ends the run cleanly: publishes what waits (Parquet files being rolled), closes. A stopped run
     /// calls it too.
     fn finish(&mut self) -> Result<()>;
+    /// This run gives one partition up while others go on: publishes what waits of it.
+    fn leave(&mut self, _partition: u32) -> Result<()> {
+        Ok(())
+    }
     /// Whether a final window can be written again (`on_late = correct`); checked before row one.
     fn corrects(&self) -> bool {
         true

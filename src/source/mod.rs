@@ -123,7 +123,8 @@ pub struct SourceBatch {
     pub ends: Option<Aligned>,
 }
 
-/// Which of several streams a batch is of, and which may still hold older readings than have come.
+/// Which of several streams a batch is of, and which may still hold older readings than have come. When the last of `behind`
+/// goes and no readings follow, a batch without readings says so: W may have waited for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Aligned {
     /// The batch's stream, as in [`Position::stream`](crate::flush::Position::stream).

@@ -68,6 +68,8 @@ pub enum Reach {
         closed_to: i64,
         /// `dedupe_for`.
         span: i64,
+        /// Rows move the watermark as if they ended here at most.
+        cap: i64,
     },
 }
 
@@ -338,9 +340,9 @@ impl Floor {
 
     #[inline]
     fn at(&mut self, readings: &Readings, i: usize) -> i64 {
-        if let Reach::Stream { .. } = self.reach {
+        if let Reach::Stream { cap, .. } = self.reach {
             let now = self.after();
-            self.max_end = self.max_end.max(end(readings, i));
+            self.max_end = self.max_end.max(end(readings, i).min(cap));
             self.floor = now;
         }
         self.floor

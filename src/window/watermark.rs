@@ -14,6 +14,8 @@ pub struct Watermark {
     pub max_end: i64,
     /// How long a reading may come after later ones, µs.
     pub lateness: i64,
+    /// Rows move it up to this only: other streams may be behind. `i64::MAX`: there are none.
+    pub cap: i64,
 }
 
 impl Watermark {
@@ -48,7 +50,7 @@ pub fn late_masks(
     allow: i64,
 ) -> (Vec<Option<BooleanBuffer>>, Watermark) {
     let after = Watermark {
-        max_end: start.max_end.max(stats.max_end),
+        max_end: start.max_end.max(stats.max_end.min(start.cap)),
         ..start
     };
     let none = vec![None; plan.grains.len()];
@@ -78,7 +80,7 @@ fn greatest_before(readings: &Readings, keep: &Keep, start: Watermark) -> Vec<i6
     let each = |row: usize| {
         let before = greatest;
         if keep.rows.as_ref().is_none_or(|k| k.value(row)) {
-            greatest = greatest.max(end_of(readings, row));
+            greatest = greatest.max(end_of(readings, row).min(start.cap));
         }
         before
     };

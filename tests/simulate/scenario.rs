@@ -122,6 +122,7 @@ impl Scenario {
             lateness: self.lateness,
             on_late: self.on_late,
             idle: self.idle,
+            until: None,
             ahead: Some(AHEAD),
             on_reject: OnReject::Collect,
             on_duplicate: self.on_duplicate,

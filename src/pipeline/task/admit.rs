@@ -36,6 +36,9 @@ impl Live {
         let (readings, delta) = self.reject_ahead(c, readings, delta, now)?;
         if let Some(most) = greatest_end(&readings, delta.as_ref()) {
             self.next_max_end = self.max_end.max(Some(most));
+            if let Some(own) = &self.own {
+                self.streams.reached(own, most);
+            }
         }
         let (readings, delta) = self.put_behind(c, readings, delta)?;
         if c.on_conflict == OnConflict::Last {
@@ -103,11 +106,13 @@ impl Live {
         readings: Readings,
         delta: Option<Delta>,
     ) -> Result<(Readings, Option<Delta>)> {
-        if !c.bounded || readings.is_empty() || self.file(&readings).mended {
+        if readings.is_empty() || self.file(&readings).mended {
             return Ok((readings, delta));
         }
         let ordered = delta.as_ref().is_some_and(|d| d.stats().strictly_ordered);
-        let Some(behind) = self.dedupe.behind(&readings, ordered) else {
+        // In a stream it only notes how far each sensor came.
+        let behind = self.dedupe.behind(&readings, ordered);
+        let Some(behind) = behind.filter(|_| c.bounded) else {
             return Ok((readings, delta));
         };
         let aside = select(&readings, &behind)?;
@@ -211,14 +216,26 @@ impl Live {
         self.window(c, readings, delta, found)
     }
 
+    /// Rows of one of several streams move W no further than the others allow.
+    fn cap(&self) -> i64 {
+        match &self.own {
+            Some(own) => self.streams.least(Some(own)),
+            None => i64::MAX,
+        }
+    }
+
     fn reach(&self, c: &TaskConfig, low: Option<i64>) -> Reach {
         match c.bounded {
             true => Reach::Read(low.unwrap_or(i64::MIN)),
             false => Reach::Stream {
-                max_end: self.max_end.unwrap_or(i64::MIN),
+                max_end: match self.own {
+                    Some(_) => i64::MIN,
+                    None => self.max_end.unwrap_or(i64::MIN),
+                },
                 lateness: c.lateness,
                 closed_to: self.closed_to.unwrap_or(i64::MIN),
                 span: c.dedupe_for,
+                cap: self.cap(),
             },
         }
     }
@@ -317,7 +334,11 @@ impl Live {
             Some(w) => w.saturating_add(lateness),
             None => i64::MIN,
         };
-        Watermark { max_end, lateness }
+        Watermark {
+            max_end,
+            lateness,
+            cap: self.cap(),
+        }
     }
 
     /// Merges late rows into windows that are kept.

@@ -63,6 +63,8 @@ pub struct TaskConfig {
     pub on_late: OnLate,
     /// After this silence the watermark goes on with the clock, µs; `None`: never.
     pub idle: Option<i64>,
+    /// The end of a stream asserts W to this instant, µs (unbounded).
+    pub until: Option<i64>,
     /// Readings further ahead of the clock are rejects, µs (unbounded); `None`: none are.
     pub ahead: Option<i64>,
     /// What becomes of such a reject.

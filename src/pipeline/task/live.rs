@@ -3,6 +3,7 @@
 use super::events::TaskConfig;
 use super::gather::Gather;
 use super::held;
+use super::streams::Streams;
 use crate::flush::{Flush, FlushId, Head, Positions};
 use crate::ledger::Ledger;
 use crate::sink::Owned;
@@ -10,6 +11,7 @@ use crate::source::FileName;
 use crate::transform::{Dedupe, Held};
 use crate::window::Open;
 use crate::{Error, Kind, Result};
+use std::sync::Arc;
 
 /// A fold is made when the changes since the last one outweigh it by this, bytes.
 const SLACK: usize = 64 << 10;
@@ -37,6 +39,10 @@ pub(super) struct Live {
     pub ended: bool,
     pub totals: Ledger,
     pub folds: Folds,
+    /// Several streams under this head.
+    pub streams: Streams,
+    /// Which of them the batch under way is of.
+    pub own: Option<Arc<str>>,
 }
 
 /// When the whole state is saved again.
@@ -75,7 +81,7 @@ impl Folds {
 
 impl Live {
     /// What the home hands over, restored.
-    pub fn restore(c: &TaskConfig, owned: &Owned) -> Result<Live> {
+    pub fn restore(c: &TaskConfig, owned: &Owned, now: i64) -> Result<Live> {
         let head = owned.head.clone();
         let positions = head
             .as_ref()
@@ -93,12 +99,14 @@ impl Live {
             dedupe: Dedupe::new(c.on_duplicate, c.on_conflict),
             held: Held::default(),
             files: c.files.clone(),
-            gather: Gather::after(positions, read),
+            gather: Gather::after(positions.clone(), read),
             max_end: None,
             next_max_end: None,
             closed_to: None,
             ended: true,
             folds: Folds::default(),
+            streams: Streams::restore(&positions, now),
+            own: None,
         };
         live.replay(c, &owned.records)?;
         Ok(live)

@@ -5,7 +5,7 @@ use super::live::Live;
 use crate::Result;
 use crate::flush::Decision;
 use crate::pipeline::policy::OnLate;
-use crate::source::SourceBatch;
+use crate::source::{Aligned, SourceBatch};
 
 impl Live {
     /// Takes a batch in: counters, rejects, readings, watermark, windows that close by it.
@@ -23,15 +23,26 @@ impl Live {
             after,
             read,
             low,
-            ends: _,
+            ends,
         } = batch;
+        let mut after = after;
+        let own = ends.as_ref().map(|ends| ends.stream.clone());
+        if let Some(ends) = ends {
+            self.align(c, &ends, now);
+        }
         self.gather.changed |= self.gather.positions != after || counters != Default::default();
         self.gather.changed |= !readings.is_empty() || !rejects.is_empty();
         self.gather.counters.add(&counters);
         if c.wants.rejects {
             rejects.into_iter().for_each(|r| self.gather.add_reject(r));
         }
+        self.own = own;
         self.admit(c, readings, delta, low, now)?;
+        if self.own.is_some() {
+            after
+                .iter_mut()
+                .for_each(|p| p.time = self.streams.end(&p.stream));
+        }
         self.gather.positions = after;
         self.gather.read = read;
         self.advance(c, low);
@@ -41,15 +52,35 @@ impl Live {
         Ok(())
     }
 
+    /// A batch of one of several streams: which hold time back may have changed.
+    fn align(&mut self, c: &TaskConfig, ends: &Aligned, now: i64) {
+        self.streams.hear(&ends.stream, ends.behind.clone(), now);
+        self.closed_to = self.closed_to.max(self.aligned(c));
+    }
+
+    /// W as the streams allow it.
+    fn aligned(&self, c: &TaskConfig) -> Option<i64> {
+        let least = self.streams.least(None);
+        (least != i64::MIN && least != i64::MAX).then(|| least.saturating_sub(c.lateness))
+    }
+
     /// The watermark after a batch.
     fn advance(&mut self, c: &TaskConfig, low: Option<i64>) {
         let mark = match (c.bounded, self.max_end) {
             // Beyond the last reading there is nothing to close, whatever the source vouches for.
             (true, Some(most)) => low.map(|low| low.min(most)),
+            (false, Some(_)) if self.own.is_some() => self.aligned(c),
             (false, Some(most)) => Some(most.saturating_sub(c.lateness)),
             (_, None) => None,
         };
         self.closed_to = self.closed_to.max(mark);
+    }
+
+    /// A run `until` an instant is over: W is that instant, if it was not further.
+    pub(super) fn assert_time(&mut self, at: i64) {
+        self.closed_to = self.closed_to.max(Some(at));
+        self.gather.decisions.push(Decision::Until { at });
+        self.gather.changed = true;
     }
 
     /// Moves the watermark on in silence, if that closes a window.

@@ -280,6 +280,14 @@ impl Sink for ParquetSink {
         Ok(())
     }
 
+    fn leave(&mut self, partition: u32) -> Result<()> {
+        if self.parts.contains_key(&partition) {
+            let (part, place, _) = self.part(partition)?;
+            part.finish(&place)?;
+        }
+        Ok(())
+    }
+
     fn corrects(&self) -> bool {
         self.at.revisions == Revisions::Append
     }

@@ -136,6 +136,7 @@ fn a_stream_looks_back_from_the_watermark_row_by_row() {
         lateness: 2,
         closed_to: i64::MIN,
         span: 10,
+        cap: i64::MAX,
     };
     let mut d = fresh();
     assert_eq!(
