@@ -14,14 +14,16 @@ pub fn history(seed: u64, broken: Broken) -> Result<()> {
     let lengths = s.lengths.clone();
     let mut w = World::new(s, dice, broken);
     let mut number = 0;
-    for length in &lengths {
-        run(&mut w, *length, &mut number)?;
+    let untils = w.s.untils.clone();
+    for (length, until) in lengths.iter().zip(&untils) {
+        run(&mut w, *length, &mut number, *until)?;
         compare(&w)?;
     }
     // Once more over the same rows: nothing changes.
     w.trouble = false;
     let (decides, head) = (w.decides, w.home.head.clone());
-    run(&mut w, lengths.last().copied().unwrap_or(0), &mut number)?;
+    let again = (lengths.last().copied(), untils.last().copied().flatten());
+    run(&mut w, again.0.unwrap_or(0), &mut number, again.1)?;
     if w.decides != decides || w.home.head != head {
         return Err("a re-run decided something".into());
     }
@@ -37,16 +39,16 @@ pub fn cut(seed: u64, rows: usize) -> Result<Windows> {
     let length = s.rows.len();
     let mut w = World::new(s, dice, Broken::Nothing);
     (w.trouble, w.now) = (false, i64::MAX / 4);
-    run(&mut w, length, &mut 0)?;
+    run(&mut w, length, &mut 0, None)?;
     compare(&w)?;
     Ok(w.stores.swap_remove(0).windows)
 }
 
 /// Runs until an owner gets to the end.
-fn run(w: &mut World, length: usize, number: &mut u64) -> Result<()> {
+fn run(w: &mut World, length: usize, number: &mut u64, until: Option<i64>) -> Result<()> {
     for _ in 0..1000 {
         *number += 1;
-        if w.attempt(length, *number)? == End::Done(Ended::Ended) {
+        if w.attempt(length, *number, until)? == End::Done(Ended::Ended) {
             return Ok(());
         }
     }

@@ -15,6 +15,8 @@ pub enum Told {
         to: usize,
         low: Option<i64>,
         now: i64,
+        /// Several streams: the one of these rows, and which are not read to their end.
+        of: Option<(usize, [bool; 3])>,
     },
     Tick {
         now: i64,
@@ -23,7 +25,9 @@ pub enum Told {
     Paused {
         now: i64,
     },
-    EndOfRead,
+    EndOfRead {
+        until: Option<i64>,
+    },
 }
 
 /// A row of a windows table; the aggregates are `None` where nothing was read.
@@ -70,6 +74,14 @@ pub struct Outcome {
 
 const NONE: i64 = i64::MIN;
 
+/// One of several streams.
+#[derive(Clone, Copy, Default)]
+struct Stream {
+    end: Option<i64>,
+    heard: i64,
+    behind: bool,
+}
+
 struct State<'a> {
     s: &'a Scenario,
     out: Outcome,
@@ -86,6 +98,7 @@ struct State<'a> {
     seen: Vec<(usize, i64, i64)>,
     floor: i64,
     heard: (i64, i64),
+    streams: [Stream; 3],
     /// `on_conflict = last`: rows of the read under way.
     waiting: Vec<usize>,
 }
@@ -106,14 +119,26 @@ pub fn outcome(s: &Scenario, told: &[Told]) -> Outcome {
         seen: Vec::new(),
         floor: NONE,
         heard: (0, NONE),
+        streams: [Stream::default(); 3],
         waiting: Vec::new(),
     };
     for t in told {
         match *t {
-            Told::Owned { now } | Told::Paused { now } => m.heard = (now, m.mark),
-            Told::Rows { from, to, low, now } => m.rows(from, to, low, now),
+            Told::Owned { now } => {
+                // A new owner does not know which were behind until a batch says so.
+                m.streams.iter_mut().for_each(|s| s.behind = false);
+                m.hear_all(now);
+            }
+            Told::Paused { now } => m.hear_all(now),
+            Told::Rows {
+                from,
+                to,
+                low,
+                now,
+                of,
+            } => m.rows(from, to, low, now, of),
             Told::Tick { now } => m.tick(now),
-            Told::EndOfRead => m.end(),
+            Told::EndOfRead { until } => m.end(until),
         }
     }
     m.finish();
@@ -125,7 +150,36 @@ fn start(grain: usize, time: i64) -> i64 {
 }
 
 impl State<'_> {
-    fn rows(&mut self, from: usize, to: usize, low: Option<i64>, now: i64) {
+    fn hear_all(&mut self, now: i64) {
+        self.heard = (now, self.mark);
+        self.streams.iter_mut().for_each(|s| s.heard = now);
+    }
+
+    /// W as several streams allow it: behind the least of those that hold time back.
+    fn align(&mut self) {
+        let holds = self.streams.iter().filter(|s| s.behind || s.end.is_some());
+        if let Some(least) = holds.map(|s| s.end.unwrap_or(NONE)).min()
+            && least != NONE
+        {
+            self.mark = self.mark.max(least - self.s.lateness);
+        }
+    }
+
+    fn rows(
+        &mut self,
+        from: usize,
+        to: usize,
+        low: Option<i64>,
+        now: i64,
+        of: Option<(usize, [bool; 3])>,
+    ) {
+        if let Some((own, behind)) = of {
+            for (stream, behind) in self.streams.iter_mut().zip(behind) {
+                stream.behind = behind;
+            }
+            self.streams[own].heard = now;
+            self.align();
+        }
         for i in from..to {
             self.row(i, now);
         }
@@ -159,7 +213,11 @@ impl State<'_> {
             self.count(i, row);
         }
         self.most = self.most.max(row.time + STEP);
-        if !self.s.bounded {
+        if self.s.streams > 1 {
+            let own = &mut self.streams[row.stream].end;
+            *own = (*own).max(Some(row.time + STEP));
+            self.align();
+        } else if !self.s.bounded {
             self.mark = self.mark.max(self.most - self.s.lateness);
         }
     }
@@ -262,18 +320,24 @@ impl State<'_> {
             return;
         };
         let silence = now - self.heard.0;
-        if silence < idle || self.heard.1 == NONE {
-            return;
-        }
-        let to = self.heard.1 + silence;
+        let speak = |s: &&Stream| s.behind || (s.end.is_some() && now - s.heard < idle);
+        let slowest = self.streams.iter().filter(speak);
+        let to = match slowest.map(|s| s.end.unwrap_or(NONE)).min() {
+            Some(NONE) => return,
+            Some(end) => end - self.s.lateness,
+            None if silence < idle || self.heard.1.max(self.most) == NONE => return,
+            None if self.most == NONE => self.heard.1 + silence,
+            None => self.heard.1.max(self.most - self.s.lateness) + silence,
+        };
         let ends = self.values.keys().map(|(g, _, start)| start + GRAINS[*g].1);
         if ends.into_iter().any(|end| self.mark < end && end <= to) {
             self.mark = to;
         }
     }
 
-    fn end(&mut self) {
+    fn end(&mut self, until: Option<i64>) {
         if !self.s.bounded {
+            self.mark = self.mark.max(until.unwrap_or(NONE));
             return;
         }
         let waiting = std::mem::take(&mut self.waiting);

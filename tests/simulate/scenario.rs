@@ -50,6 +50,8 @@ pub struct Row {
     pub time: i64,
     pub value: Option<i64>,
     pub bad: bool,
+    /// Which of the streams it came by, where there are several.
+    pub stream: usize,
 }
 
 /// All that a history is about.
@@ -58,6 +60,10 @@ pub struct Scenario {
     /// How many rows are there at each run.
     pub lengths: Vec<usize>,
     pub bounded: bool,
+    /// Streams under the one head; 1: the task hears of none.
+    pub streams: usize,
+    /// The instant that the end of each run asserts.
+    pub untils: Vec<Option<i64>>,
     pub lateness: i64,
     pub on_late: OnLate,
     pub correct_for: i64,
@@ -72,7 +78,11 @@ pub struct Scenario {
 impl Scenario {
     pub fn new(dice: &mut Dice) -> Scenario {
         let bounded = dice.one_in(2);
-        let rows = rows(dice, bounded);
+        let streams = match bounded {
+            true => 1,
+            false => dice.pick(&[1, 1, 2, 3]),
+        };
+        let rows = rows(dice, bounded, streams);
         let mut lengths: Vec<usize> = (0..dice.pick(&[0, 0, 1, 2]))
             .map(|_| dice.below(rows.len() as u64 + 1) as usize)
             .collect();
@@ -82,10 +92,18 @@ impl Scenario {
             true => &[OnConflict::Keep, OnConflict::First, OnConflict::Last],
             false => &[OnConflict::Keep, OnConflict::First],
         };
+        let until = |dice: &mut Dice| {
+            let asserted = !bounded && dice.one_in(3);
+            asserted.then(|| BASE + dice.below(60) as i64 * STEP / 2)
+        };
+        let mut untils: Vec<Option<i64>> = lengths.iter().map(|_| until(dice)).collect();
+        untils.sort_unstable();
         Scenario {
             rows,
             lengths,
             bounded,
+            streams,
+            untils,
             lateness: dice.below(5) as i64 * STEP / 2,
             on_late: dice.pick(&[OnLate::Side, OnLate::Drop, OnLate::Correct]),
             correct_for: HOUR,
@@ -102,7 +120,7 @@ impl Scenario {
         }
     }
 
-    pub fn config(&self, token: String, order: Order) -> TaskConfig {
+    pub fn config(&self, token: String, order: Order, until: Option<i64>) -> TaskConfig {
         TaskConfig {
             pipeline: "p".into(),
             partition: 0,
@@ -122,7 +140,7 @@ impl Scenario {
             lateness: self.lateness,
             on_late: self.on_late,
             idle: self.idle,
-            until: None,
+            until,
             ahead: Some(AHEAD),
             on_reject: OnReject::Collect,
             on_duplicate: self.on_duplicate,
@@ -139,7 +157,7 @@ impl Scenario {
     }
 }
 
-fn rows(dice: &mut Dice, bounded: bool) -> Vec<Row> {
+fn rows(dice: &mut Dice, bounded: bool, streams: usize) -> Vec<Row> {
     let n = 1 + dice.below(14);
     let sensors = 1 + dice.below(3);
     let disorder = dice.pick(&[0, 0, 2, 8, 40]);
@@ -171,6 +189,7 @@ fn rows(dice: &mut Dice, bounded: bool) -> Vec<Row> {
             time,
             value: (!dice.one_in(8)).then(|| dice.below(9) as i64 - 2),
             bad: dice.one_in(16),
+            stream: dice.below(streams as u64) as usize,
         });
     }
     if disorder == 0 {

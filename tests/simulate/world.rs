@@ -12,7 +12,7 @@ use wattline::ledger::Ledger;
 use wattline::pipeline::task::{Effect, Event, Outcome, Task};
 use wattline::schema::{Readings, RowIds, SensorKeys, Step};
 use wattline::sink::Owned;
-use wattline::source::{Order, Prepare, SourceBatch};
+use wattline::source::{Aligned, Order, Prepare, SourceBatch};
 
 /// A defect put in on purpose.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -88,6 +88,7 @@ struct Attempt {
     /// Rows read up to here, and the end of the read; `None`: no read under way.
     reading: Option<Reading>,
     paused: bool,
+    until: Option<i64>,
     end: Option<End>,
 }
 
@@ -99,7 +100,7 @@ struct Reading {
 
 impl World {
     pub fn new(s: Scenario, dice: Dice, broken: Broken) -> World {
-        let prepare = Task::prepare(&s.config(String::new(), Order::Scanned));
+        let prepare = Task::prepare(&s.config(String::new(), Order::Scanned, None));
         let stores = (0..s.sinks).map(|_| Store::default()).collect();
         World {
             s,
@@ -117,7 +118,7 @@ impl World {
     }
 
     /// One owner's life, with `length` rows in the source.
-    pub fn attempt(&mut self, length: usize, number: u64) -> Result<End> {
+    pub fn attempt(&mut self, length: usize, number: u64, until: Option<i64>) -> Result<End> {
         self.now += 1 + self.dice.below(20) as i64 * 60_000_000;
         self.home.epoch += 1;
         let owned = self.owned()?;
@@ -131,7 +132,7 @@ impl World {
             true => Order::Optimistic,
             false => Order::Scanned,
         };
-        let config = self.s.config(format!("t{number}"), order);
+        let config = self.s.config(format!("t{number}"), order, until);
         let mut a = Attempt {
             task: Task::new(config).map_err(|e| e.to_string())?,
             epoch: self.home.epoch,
@@ -142,6 +143,7 @@ impl World {
             rolls: vec![Vec::new(); self.s.sinks],
             reading: None,
             paused: false,
+            until,
             end: None,
         };
         for store in &mut self.stores {
@@ -378,14 +380,28 @@ impl World {
         let now = self.now;
         if r.at >= r.end {
             a.reading = None;
-            a.told.push(Told::EndOfRead);
+            let until = a.until;
+            a.told.push(Told::EndOfRead { until });
             return self.feed(a, Event::EndOfRead { now }, length);
         }
-        let (from, to) = (r.at, (r.at + 1 + self.dice.below(6) as usize).min(r.end));
+        let from = r.at;
+        let mut to = (from + 1 + self.dice.below(6) as usize).min(r.end);
+        let mut of = None;
+        if self.s.streams > 1 {
+            // A batch is of one stream, and may hold nothing but news of the others.
+            let own = self.s.rows[from].stream;
+            let run = self.s.rows[from..to].iter().take_while(|x| x.stream == own);
+            to = match self.dice.one_in(8) {
+                true => from,
+                false => from + run.count(),
+            };
+            let behind = std::array::from_fn(|i| i < self.s.streams && self.dice.one_in(4));
+            of = Some((own, behind));
+        }
         r.at = to;
         let rest = self.s.rows[to..r.end].iter().map(|x| x.time).min();
         let low = match r.order {
-            Order::Optimistic => self.s.rows[to - 1].time,
+            Order::Optimistic => self.s.rows[to.max(1) - 1].time,
             Order::Scanned => rest.unwrap_or(i64::MAX),
         };
         let low = self.s.bounded.then_some(low);
@@ -399,8 +415,26 @@ impl World {
             }],
             ..ReadPlan::default()
         });
-        let batch = self.batch(from, to, low, read)?;
-        a.told.push(Told::Rows { from, to, low, now });
+        let mut batch = self.batch(from, to, low, read)?;
+        if let Some((own, behind)) = of {
+            let name = |i: usize| Arc::<str>::from(format!("t/{i}"));
+            let names = (0..3).filter(|i| behind[*i]).map(name);
+            batch.ends = Some(Aligned {
+                stream: name(own),
+                behind: names.collect(),
+            });
+            batch.after.extend((0..self.s.streams).map(|i| Position {
+                stream: name(i).to_string(),
+                ..Position::default()
+            }));
+        }
+        a.told.push(Told::Rows {
+            from,
+            to,
+            low,
+            now,
+            of,
+        });
         self.feed(
             a,
             Event::Batch {
@@ -565,9 +599,11 @@ fn readings(rows: &[Row], from: usize) -> Readings {
     let names = NAMES.get_or_init(|| ["s0", "s1", "s2"].map(Arc::from).into());
     Readings {
         measures: measures(),
-        sensors: match rows.iter().all(|r| r.sensor == rows[0].sensor) {
-            true => SensorKeys::Constant(names[rows[0].sensor].clone()),
-            false => SensorKeys::Coded {
+        sensors: match rows.first() {
+            Some(one) if rows.iter().all(|r| r.sensor == one.sensor) => {
+                SensorKeys::Constant(names[one.sensor].clone())
+            }
+            _ => SensorKeys::Coded {
                 codes: rows.iter().map(|r| r.sensor as u32).collect(),
                 names: names.clone(),
             },
