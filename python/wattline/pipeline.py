@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any, Literal, Unpack
 
 from . import _native, display
@@ -18,6 +19,9 @@ from .state import Finding, Findings, State
 
 __all__ = ["Pipeline"]
 
+#: ``"now"``, or a time with its zone.
+Until = Literal["now"] | str | datetime
+
 
 class Pipeline:
     """A definition of a run: where readings come from, which windows, where they go. Frozen and picklable.
@@ -30,6 +34,12 @@ class Pipeline:
     ``flush_rows`` say when effects are committed; ``take_over`` takes the pipeline from an owner that hangs;
     ``stream_name`` makes standard input repeatable; ``may_grow`` holds back every unfinished last line, not only
     those that cannot be read yet.
+
+    A topic (``wl.Kafka(...)`` or ``kafka://...``): ``state="keyed"`` gives each partition its own head, so that
+    runs of one ``group`` share them (``instance``: a fixed name in it); ``"shared"`` gives all of them one, for topics
+    written without keys. The first run begins at ``since`` (``earliest``, ``now``, a time). ``source=[files..., topic]``
+    with ``cut`` takes readings before that instant from the files and the others from the topic. ``dlq`` names a
+    topic for messages that cannot be read.
     """
 
     __slots__ = ("_data", "_running", "_spec")
@@ -77,11 +87,12 @@ class Pipeline:
         """
         return Findings(Finding(*found) for found in _native.check(self._spec, self._data))
 
-    def run(self, *, until: Literal["now"] | None = None, progress: bool | None = None) -> Report:
+    def run(self, *, until: Until | None = None, progress: bool | None = None) -> Report:
         """Runs to the end of the source, commits as it goes, and gives a ``Report`` whose books balance.
 
         The next run goes on where this one ended; running the same file again changes nothing. ``until="now"`` ends
-        an unbounded source at what there is, and leaves its open windows open. ``progress``: by default on terminals
+        an unbounded source at what there is, and leaves its open windows open; a time with its zone (a ``datetime`` or
+        ISO text) asserts the watermark too: windows that end by then are final. ``progress``: by default on terminals
         and in notebooks.
 
         Ctrl-C, SIGTERM (in the main thread) and ``stop()`` end it at a decided flush and raise ``Interrupted`` with
@@ -92,17 +103,17 @@ class Pipeline:
         self._running.append(control)
         try:
             with chained(control), shown(progress, control) as tick:
-                return _native.run(self._spec, self._data, until == "now", control, tick)
+                return _native.run(self._spec, self._data, _text(until), control, tick)
         finally:
             self._running.remove(control)
 
-    def follow(self, *, until: Literal["now"] | None = None) -> Iterator[Report]:
+    def follow(self, *, until: Until | None = None) -> Iterator[Report]:
         """Runs, and gives a report after each decided flush and one at the end. Leaving the loop stops the run."""
         control = Control()
         self._running.append(control)
         try:
             with chained(control):
-                run = _native.Follow(self._spec, self._data, until == "now", control)
+                run = _native.Follow(self._spec, self._data, _text(until), control)
                 try:
                     yield from run
                 finally:
@@ -137,6 +148,10 @@ class Pipeline:
 
     def _repr_html_(self) -> str:
         return "<pre>" + "\n".join(display.escaped(line) for line in repr(self).split("\n")) + "</pre>"
+
+
+def _text(until: Until | None) -> str | None:
+    return until.isoformat() if isinstance(until, datetime) else until
 
 
 def _again(checked: str, data: Any) -> Pipeline:

@@ -56,6 +56,11 @@ class Report:
         return float(self._summary["seconds"])
 
     @property
+    def partitions(self) -> list[dict[str, Any]]:
+        """Each partition: newest flush, offset, end, lag (messages), watermark (µs UTC), open windows."""
+        return list(self._summary["partitions"])
+
+    @property
     def flushes(self) -> int:
         """Flushes decided in this run."""
         return int(self._summary["flushes"])
@@ -68,6 +73,7 @@ class Report:
         s = self._summary
         facts = [("source", s["source"]), ("took", display.duration(self.seconds)), ("flushes", f"{s['flushes']:,}")]
         facts += [("written", f"{k['rows']:,} rows to {k['sink']}") for k in s["sinks"] if k["sink"] != "memory:"]
+        facts += [("partition", _partition(part)) for part in self.partitions if part["offset"] is not None]
         facts += [("note", note) for note in s["notes"]]
         if s["undecided"]:
             facts.append(("undecided", f"flush {s['undecided']['n']}: the next run settles it"))
@@ -90,3 +96,8 @@ class Report:
 
     def __reduce__(self) -> tuple[type[Report], tuple[str, Table]]:
         return Report, (json.dumps(self._summary), self.rejects)
+
+
+def _partition(part: dict[str, Any]) -> str:
+    lag = "" if part["lag"] is None else f", {part['lag']:,} messages behind"
+    return f"{part['partition']}: offset {part['offset']:,}{lag}"

@@ -42,8 +42,9 @@ class Findings(tuple[Finding, ...]):
 class State(Mapping[str, Any]):
     """What the home of a pipeline holds.
 
-    As tables: ``head`` (the newest decided flush), ``positions`` (how far each stream was counted), ``watermarks``,
-    ``open_windows``. Also a mapping of the same facts as plain values, for JSON: ``state["head"]["n"]``.
+    As tables: ``head`` (the newest decided flush, a row a partition that has one), ``positions`` (how far each stream
+    was counted), ``watermarks``, ``partitions``, ``sensors``, ``open_windows``. Also a mapping of the same facts as
+    plain values, for JSON: ``state["head"]["n"]``; of several heads: ``state["heads"]``.
     """
 
     def __init__(self, held: str, tables: Sequence[Table], spec: str) -> None:
@@ -58,6 +59,20 @@ class State(Mapping[str, Any]):
         The source says what the measures are, so it must be there; raises what ``Pipeline.check`` would find.
         """
         return _native.open_windows(self._spec)
+
+    @property
+    def partitions(self) -> Table:
+        """Each partition of a topic: epoch, flush, offset, end, lag (messages), watermark. Looks again.
+
+        ``end`` and ``lag`` are null where the broker cannot be asked; ``newest`` is the greatest end of interval of a
+        partition that shares its head with others.
+        """
+        return _native.partitions(self._spec)
+
+    @property
+    def sensors(self) -> Table:
+        """The last reading of each sensor of a stream, the one longest silent first. Looks again into the home."""
+        return _native.sensors(self._spec)
 
     def __getitem__(self, name: str) -> Any:
         return self._held[name]
@@ -76,8 +91,9 @@ class State(Mapping[str, Any]):
     def _facts(self) -> list[tuple[str, str]]:
         held = self._held
         facts = [("pipeline", held["pipeline"]), ("epoch", held["epoch"])]
-        if held["head"]:
-            facts += [("newest flush", held["head"]["n"]), ("time zone data", held["tzdata"])]
+        if held["heads"]:
+            newest = ", ".join(_newest(head) for head in held["heads"])
+            facts += [("newest flush", newest), ("time zone data", held["tzdata"])]
             facts += [("read up to", _position(position)) for position in held["positions"]]
         if held["watermark"] is not None:
             facts.append(("watermark", _instant(held["watermark"])))
@@ -89,7 +105,7 @@ class State(Mapping[str, Any]):
 
     def __repr__(self) -> str:
         books = f"\n{self.ledger!r}" if self.ledger else ""
-        facts = [*self._facts(), ("tables", "head, positions, watermarks, open_windows")]
+        facts = [*self._facts(), ("tables", "head, positions, watermarks, partitions, sensors, open_windows")]
         return display.pairs_text("State", facts) + books
 
     def _repr_html_(self) -> str:
@@ -97,8 +113,15 @@ class State(Mapping[str, Any]):
         return display.html(["state", ""], self._facts(), [False] * 2) + books
 
 
+def _newest(head: Mapping[str, Any]) -> str:
+    number = str(head["head"]["n"])
+    return f"{number} of partition {head['partition']}" if head["partition"] else number
+
+
 def _position(position: Mapping[str, Any]) -> str:
     where = position["path"] or position["stream"]
+    if position["path"] is None and "/" in where:
+        return f"{where}: offset {position['at']:,}"
     return f"{where}: byte {position['at']:,}, row {position['row']:,}"
 
 

@@ -9,6 +9,7 @@ use crate::csv::{LocalPolicy, ReadOptions, SchemaChoice};
 use crate::schema::{Aggregate, Measure, MeasureKind, Overrides, Schema, StepSpec};
 use crate::sink::{self, Memory, MemoryStore, Sink, Tables, What};
 use crate::source::{ArrowOptions, ArrowSource, FileOptions, FileSource, Order, Simulated, Source};
+use crate::time::parse::{Layout, Parsed};
 use crate::time::{Grain, Zone};
 use crate::window::{Plan, StepKnown, WindowSpec, default_aggregates};
 use crate::{Error, Kind, Result};
@@ -44,6 +45,31 @@ pub enum Until {
     End,
     /// To what there is at the start of the run.
     Now,
+    /// The same, and then the watermark is asserted to this instant, µs UTC.
+    At(i64),
+}
+
+impl Until {
+    /// `now`, or a time with its zone, ISO 8601.
+    pub fn parse(text: &str) -> Result<Until> {
+        match text {
+            "now" => Ok(Until::Now),
+            _ => instant("until", text).map(Until::At),
+        }
+    }
+}
+
+/// A time with its zone, µs UTC.
+pub(super) fn instant(option: &str, text: &str) -> Result<i64> {
+    match Layout::new(None).stamp(text.as_bytes()) {
+        Ok(Parsed::Utc(micros)) => Ok(micros),
+        _ => Err(Error::new(
+            Kind::Usage,
+            format!(
+                "{option}: {text:?} is no time with its zone; write one such as 2026-01-31T00:00:00Z"
+            ),
+        )),
+    }
 }
 
 /// Everything a run is made of, but the sinks.
@@ -107,7 +133,7 @@ pub(super) fn parts(
         Some(bytes) if source.bounded() && bytes <= OPTIMISTIC => Order::Optimistic,
         _ => Order::Scanned,
     };
-    let config = config(spec, source.as_ref(), plan, order)?;
+    let config = config(spec, source.as_ref(), plan, order, until)?;
     Ok(Parts {
         spec: spec.clone(),
         source,
@@ -120,7 +146,22 @@ pub(super) fn parts(
     })
 }
 
-fn config(spec: &Spec, source: &dyn Source, plan: Arc<Plan>, order: Order) -> Result<TaskConfig> {
+fn config(
+    spec: &Spec,
+    source: &dyn Source,
+    plan: Arc<Plan>,
+    order: Order,
+    until: Until,
+) -> Result<TaskConfig> {
+    if source.bounded() && matches!(until, Until::At(_)) {
+        return Err(Error::new(
+            Kind::Usage,
+            format!(
+                "until a time says how far the watermark of a stream is, and {} ends by itself; leave until out",
+                source.describe()
+            ),
+        ));
+    }
     let takes = |what| spec.sinks.iter().any(|s| s.what == what);
     Ok(TaskConfig {
         pipeline: spec.name.clone(),
@@ -137,7 +178,10 @@ fn config(spec: &Spec, source: &dyn Source, plan: Arc<Plan>, order: Order) -> Re
         lateness: duration("lateness", &spec.lateness)?,
         on_late: spec.on_late,
         idle: optional("idle", spec.idle.as_deref())?,
-        until: None,
+        until: match until {
+            Until::At(at) => Some(at),
+            Until::End | Until::Now => None,
+        },
         ahead: if source.bounded() {
             None
         } else {
@@ -208,7 +252,7 @@ fn source(
         [url] if url.starts_with("sim://") => Ok(Arc::new(Simulated::parse(
             url,
             match until {
-                Until::Now => Some(super::run::clock()),
+                Until::Now | Until::At(_) => Some(super::run::clock()),
                 Until::End => None,
             },
         )?)),
@@ -240,10 +284,14 @@ fn source(
     }
 }
 
+/// Where the log of the source ends, by partition.
+pub(super) fn ends(spec: &Spec) -> Result<Vec<(u32, u64)>> {
+    source(spec, None, Until::Now, true)?.ends()
+}
+
 /// Options of topics are refused where no topic is read.
 fn no_topic(spec: &Spec) -> Result<()> {
-    let topic = spec.source.list().iter().any(|s| s.starts_with("kafka://"));
-    match spec.of_topics().filter(|_| !topic) {
+    match spec.of_topics().filter(|_| spec.topic().is_none()) {
         None => Ok(()),
         Some(option) => Err(Error::new(
             Kind::Usage,

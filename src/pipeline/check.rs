@@ -1,8 +1,10 @@
 //! Check: what would run, and what is wrong, before row one. Reads the source's head and the
 //! stored head; writes nothing.
 
+use super::books::offset_of;
 use super::build::{self, Handed, Until};
 use super::spec::Spec;
+use crate::flush::Head;
 use crate::sink::Home;
 use crate::{Kind, Result};
 
@@ -59,6 +61,7 @@ pub fn check(spec: &Spec, handed: Option<Handed>) -> Result<Vec<Finding>> {
                 "times carry no zone: they are taken as wall clock, typed UTC".into(),
             );
         }
+        found.log(parts);
         found.info(
             "windows",
             format!("{} in {}", parts.tables.grains.join(" "), parts.tables.tz),
@@ -82,7 +85,9 @@ pub fn check(spec: &Spec, handed: Option<Handed>) -> Result<Vec<Finding>> {
             }
         }
         if let Some(parts) = &parts {
-            found.head(stores.home.as_mut(), parts);
+            for partition in 0..parts.source.partitions() {
+                found.head(stores.home.as_mut(), parts, partition);
+            }
         }
     }
     Ok(found.list)
@@ -116,13 +121,54 @@ impl Findings {
             .ok()
     }
 
-    fn head(&mut self, home: &mut dyn Home, parts: &build::Parts) {
-        match home.look(&parts.config.pipeline, parts.config.partition) {
+    /// A topic: how it is parted, what it forgets, what the clock says.
+    fn log(&mut self, parts: &build::Parts) {
+        let Some(log) = &parts.config.identity else {
+            return;
+        };
+        let heads = match parts.source.partitions() {
+            1 if log.partitions > 1 => "one head together",
+            _ => "a head each",
+        };
+        self.info(
+            "source",
+            format!(
+                "topic id {} of cluster {}, partitions: {}, {heads}",
+                log.topic, log.cluster, log.partitions
+            ),
+        );
+        match parts.source.concerns() {
+            Ok(concerns) => concerns.into_iter().for_each(|c| self.warning("source", c)),
+            Err(error) => self.push(Level::Error, "source", error.message),
+        }
+    }
+
+    /// What was counted of a partition and is not there any more, or is about to go.
+    fn begins(&mut self, head: &Head, parts: &build::Parts) {
+        let Ok(ends) = parts.source.ends() else {
+            return;
+        };
+        for (partition, end) in ends {
+            let at = head.positions.iter().filter_map(offset_of);
+            if let Some((_, at)) = at.into_iter().find(|(p, _)| *p == partition) {
+                let lag = end.saturating_sub(at);
+                self.info(
+                    "state",
+                    format!("partition {partition}: counted up to offset {at} of {end}, {lag} messages to go"),
+                );
+            }
+        }
+    }
+
+    fn head(&mut self, home: &mut dyn Home, parts: &build::Parts, partition: u32) {
+        match home.look(&parts.config.pipeline, partition) {
+            Ok(None) if partition > 0 => {}
             Ok(None) => self.info(
                 "state",
                 "nothing is counted yet: the run begins at the beginning".into(),
             ),
             Ok(Some(owned)) => match owned.head {
+                None if partition > 0 => {}
                 None => self.info(
                     "state",
                     "nothing is counted yet: the run begins at the beginning".into(),
@@ -136,6 +182,7 @@ impl Findings {
                         ),
                     );
                     self.keep("state", parts.agreement().with(&head));
+                    self.begins(&head, parts);
                 }
             },
             Err(error) if error.kind == Kind::NotFound => self.info(

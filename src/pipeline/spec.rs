@@ -357,6 +357,12 @@ impl Spec {
         Ok(())
     }
 
+    /// The URL of the topic that is read, if one is.
+    pub(super) fn topic(&self) -> Option<String> {
+        let named = self.source.list();
+        named.into_iter().find(|s| s.starts_with("kafka://"))
+    }
+
     /// The first option that is set and has a meaning for topics only.
     pub(super) fn of_topics(&self) -> Option<&'static str> {
         let set = [

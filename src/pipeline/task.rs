@@ -82,6 +82,11 @@ use arrow_array::RecordBatch;
 use build::Built;
 use live::Live;
 
+/// The last reading of each sensor of a stream, as a home holds them.
+pub fn sensors(owned: &Owned) -> Result<Vec<(std::sync::Arc<str>, i64)>> {
+    live::sensors(owned)
+}
+
 /// The windows that are open in what a home holds, a batch a grain.
 pub fn open_windows(config: &TaskConfig, owned: &Owned) -> Result<Vec<RecordBatch>> {
     let rows = Live::restore(config, owned, 0)?

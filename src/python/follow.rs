@@ -1,6 +1,6 @@
 //! `Follow`: a run on a thread of its own, one report after each decided flush.
 
-use super::pipeline::{PyControl, ended, failed, handed, report_object, until};
+use super::pipeline::{PyControl, ended, failed, handed, report_object, until_of};
 use super::{block, error};
 use crate::pipeline::{self, Control, Report, Spec};
 use crate::{Result, runtime};
@@ -68,17 +68,18 @@ impl Follow {
         py: Python<'_>,
         spec: &str,
         data: Option<&Bound<'_, PyAny>>,
-        now: bool,
+        until: Option<&str>,
         control: &Bound<'_, PyControl>,
     ) -> PyResult<Self> {
         let spec = Spec::from_json(spec).map_err(|e| error::exception(py, &e))?;
         let (data, control) = (handed(data)?, control.get().0.clone());
+        let until = until_of(py, until)?;
         let flushes = control.follow();
         let (sender, end) = channel();
         let wire = control.clone();
         let started = runtime::spawn("follow", move || {
             // Nobody may be waiting any more.
-            let _ = sender.send(pipeline::run(&spec, data, until(now), &wire));
+            let _ = sender.send(pipeline::run(&spec, data, until, &wire));
         });
         started.map_err(|e| error::exception(py, &e))?;
         Ok(Follow {

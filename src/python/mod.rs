@@ -49,6 +49,8 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(state::check, m)?)?;
     m.add_function(wrap_pyfunction!(state::state, m)?)?;
     m.add_function(wrap_pyfunction!(state::open_windows, m)?)?;
+    m.add_function(wrap_pyfunction!(state::partitions, m)?)?;
+    m.add_function(wrap_pyfunction!(state::sensors, m)?)?;
     m.add_function(wrap_pyfunction!(spec::checked_spec, m)?)?;
     m.add_function(wrap_pyfunction!(spec::spec_from_toml, m)?)?;
     m.add_function(wrap_pyfunction!(spec::spec_to_toml, m)?)?;

@@ -112,20 +112,25 @@ pub(super) fn run(
     py: Python<'_>,
     spec: &str,
     data: Option<&Bound<'_, PyAny>>,
-    now: bool,
+    until: Option<&str>,
     control: &Bound<'_, PyControl>,
     tick: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<Py<PyAny>> {
     let (spec, data, control) = (spec_of(py, spec)?, handed(data)?, control.get().0.clone());
     let wire = control.clone();
-    let work = move || pipeline::run(&spec, data, until(now), &wire);
+    let until = until_of(py, until)?;
+    let work = move || pipeline::run(&spec, data, until, &wire);
     let waited = block::wait(py, Some(&control), tick, work)?;
     let report = waited.result.map_err(|e| failed(py, &e, &control))?;
     ended(py, &report, waited.signal)
 }
 
-pub(super) fn until(now: bool) -> Until {
-    if now { Until::Now } else { Until::End }
+/// How far a run goes: to the end, or as the text says.
+pub(super) fn until_of(py: Python<'_>, text: Option<&str>) -> PyResult<Until> {
+    let until = text.map(Until::parse).transpose();
+    until
+        .map(Option::unwrap_or_default)
+        .map_err(|e| error::exception(py, &e))
 }
 
 /// Tables by grain, late readings, report.

@@ -46,17 +46,45 @@ pub(super) fn open_windows(py: Python<'_>, spec: &str) -> PyResult<Table> {
     Ok(Table::new(columns, batches))
 }
 
+/// Each partition of a pipeline's source.
+#[pyfunction]
+pub(super) fn partitions(py: Python<'_>, spec: &str) -> PyResult<Table> {
+    let spec = spec_of(py, spec)?;
+    one_table(py, move || pipeline::partitions(&spec))
+}
+
+/// The last reading of each sensor.
+#[pyfunction]
+pub(super) fn sensors(py: Python<'_>, spec: &str) -> PyResult<Table> {
+    let spec = spec_of(py, spec)?;
+    one_table(py, move || pipeline::sensors(&spec))
+}
+
+fn one_table(
+    py: Python<'_>,
+    made: impl FnOnce() -> crate::Result<RecordBatch> + Send + 'static,
+) -> PyResult<Table> {
+    let rows = block::block(py, made)?;
+    Ok(Table::new(rows.schema(), vec![rows]))
+}
+
 fn state_json(state: &pipeline::State) -> serde_json::Value {
-    let head = state.head.as_ref();
+    let any = state.heads.first();
+    let heads = state.heads.iter().map(|h| {
+        serde_json::json!({
+            "partition": h.partition, "head": h.id, "watermark": h.watermark, "positions": h.positions,
+        })
+    });
     serde_json::json!({
-        "pipeline": head.map(|h| &h.pipeline),
+        "pipeline": any.map(|h| &h.pipeline),
         "epoch": state.epoch,
-        "head": head.map(|h| h.id),
-        "watermark": head.and_then(|h| h.watermark),
-        "positions": head.map(|h| &h.positions),
-        "read_under_way": head.map(|h| h.read.is_some()),
-        "totals": head.map(|h| &h.totals),
-        "tzdata": head.map(|h| &h.tzdata),
+        "head": state.head().map(|h| h.id),
+        "heads": heads.collect::<Vec<_>>(),
+        "watermark": state.watermark(),
+        "positions": any.map(|_| state.positions()),
+        "read_under_way": any.map(|_| state.heads.iter().any(|h| h.read.is_some())),
+        "totals": state.totals(),
+        "tzdata": any.map(|h| &h.tzdata),
         "records": state.records,
         "unapplied": state.unapplied,
     })

@@ -218,6 +218,10 @@ pub trait Source: Send + Sync {
     fn identity(&self) -> Result<Option<Identity>> {
         Ok(None)
     }
+    /// What to look at before a run, a sentence each: settings of a log that forgets too soon, clocks that differ.
+    fn concerns(&self) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
     /// The next offset to be written, by topic partition, now: for lag.
     fn ends(&self) -> Result<Vec<(u32, u64)>> {
         Ok(Vec::new())

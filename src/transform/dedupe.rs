@@ -123,6 +123,11 @@ impl Dedupe {
         self.sensors.read(readings, ordered)
     }
 
+    /// The greatest time of each sensor.
+    pub fn last_readings(&self) -> Vec<(std::sync::Arc<str>, i64)> {
+        self.sensors.last()
+    }
+
     /// A bounded read ended: its readings are those of an earlier read from now on.
     pub fn end_read(&mut self) {
         self.sensors.end_read();

@@ -16,6 +16,10 @@ from .output import FAILED, Format, FormatOption, OutOption, emit, guarded
 Sources = Annotated[list[str], typer.Argument(help="Files, globs, - or sim://...; or one pipeline.toml.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 Now = Annotated[bool, typer.Option("--now", help="End an unbounded source at what there is now.")]
+Until = Annotated[
+    str | None,
+    typer.Option("--until", help="now, or a time with its zone: the same, and windows that end by then are final."),
+]
 
 
 @guarded
@@ -54,9 +58,9 @@ def windows_command(
 
 
 @guarded
-def _run(sources: list[str], now: bool, quiet: bool, json_: bool, options: dict[str, Any]) -> None:
+def _run(sources: list[str], until: str | None, quiet: bool, json_: bool, options: dict[str, Any]) -> None:
     made = pipeline(sources, options)
-    report = made.run(until="now" if now else None, progress=False if quiet else None)
+    report = made.run(until=until, progress=False if quiet else None)
     typer.echo(json.dumps(report.summary()) if json_ else repr(report))
 
 
@@ -64,6 +68,7 @@ def _run(sources: list[str], now: bool, quiet: bool, json_: bool, options: dict[
 def run_command(
     sources: Sources,
     now: Now = False,
+    until: Until = None,
     quiet: Quiet = False,
     json_: Annotated[bool, typer.Option("--json", help="Print the report as one JSON object.")] = False,
     **options: Any,
@@ -80,7 +85,7 @@ def run_command(
     wattline run pipeline.toml
     wattline run 'sim://?sensors=3' --grain 1min --sink live.db
     """
-    _run(sources, now, quiet, json_, options)
+    _run(sources, until or ("now" if now else None), quiet, json_, options)
 
 
 @guarded

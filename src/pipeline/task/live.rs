@@ -8,7 +8,7 @@ use crate::flush::{Flush, FlushId, Head, Positions};
 use crate::ledger::Ledger;
 use crate::sink::Owned;
 use crate::source::FileName;
-use crate::transform::{Dedupe, Held};
+use crate::transform::{Dedupe, Held, OnConflict, OnDuplicate};
 use crate::window::Open;
 use crate::{Error, Kind, Result};
 use std::sync::Arc;
@@ -179,6 +179,18 @@ impl Live {
     pub fn waiting(&self) -> usize {
         self.gather.bytes
     }
+}
+
+/// The last reading of each sensor that records know of.
+pub(super) fn sensors(owned: &Owned) -> Result<Vec<(Arc<str>, i64)>> {
+    let mut dedupe = Dedupe::new(OnDuplicate::Once, OnConflict::Keep);
+    let from = owned.head.as_ref().map_or(0, |h| h.fold.n);
+    for record in owned.records.iter().filter(|r| r.id.n >= from) {
+        let mut parts = Parts(&record.state.bytes);
+        parts.next()?;
+        dedupe.restore(parts.next()?)?;
+    }
+    Ok(dedupe.last_readings())
 }
 
 /// The parts of a state, each with its length before it.

@@ -126,6 +126,13 @@ impl Sensors {
         }
     }
 
+    /// The greatest time of each sensor that has one.
+    pub(super) fn last(&self) -> Vec<(Arc<str>, i64)> {
+        let each = self.names.iter().zip(&self.now);
+        let had = each.filter(|(_, now)| **now != NEVER);
+        had.map(|(name, now)| (name.clone(), *now)).collect()
+    }
+
     /// The read ended: what it read is an earlier read from now on.
     pub(super) fn end_read(&mut self) {
         for (before, now) in self.before.iter_mut().zip(&self.now) {
