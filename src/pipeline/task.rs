@@ -403,6 +403,7 @@ impl Task {
             self.clock.heard = self.clock.now;
             self.clock.mark = live.closed_to;
             live.streams.unheard(self.clock.now);
+            return Ok(());
         }
         let silence = self.clock.now.saturating_sub(self.clock.heard);
         let Some(idle) = c.idle.filter(|_| !c.bounded) else {

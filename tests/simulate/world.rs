@@ -391,11 +391,12 @@ impl World {
             // A batch is of one stream, and may hold nothing but news of the others.
             let own = self.s.rows[from].stream;
             let run = self.s.rows[from..to].iter().take_while(|x| x.stream == own);
-            to = match self.dice.one_in(8) {
+            to = match self.trouble && self.dice.one_in(8) {
                 true => from,
                 false => from + run.count(),
             };
-            let behind = std::array::from_fn(|i| i < self.s.streams && self.dice.one_in(4));
+            let behind =
+                std::array::from_fn(|i| i < self.s.streams && self.trouble && self.dice.one_in(4));
             of = Some((own, behind));
         }
         r.at = to;
