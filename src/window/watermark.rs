@@ -39,7 +39,8 @@ fn end_of(readings: &Readings, row: usize) -> i64 {
 /// Which rows of a batch are late, per grain, in order of arrival: with W = greatest end before
 /// the row − lateness, a row is late where W ≥ end of its window + `allow`. `allow` is 0, or
 /// `correct_for` to ask which rows come too late even for a correction. Rows that `keep.rows`
-/// leaves out move nothing. Returns masks for [`Keep::on_time`] (`None`: no row is late there) and the
+/// leaves out move nothing. `beside`: the greatest end of rows that came before each but are left out of `readings`,
+/// and move the watermark all the same; empty: there are none. Returns masks for [`Keep::on_time`] (`None`: no row is late there) and the
 /// watermark after the batch.
 pub fn late_masks(
     plan: &Plan,
@@ -48,6 +49,7 @@ pub fn late_masks(
     stats: &BatchStats,
     start: Watermark,
     allow: i64,
+    beside: &[i64],
 ) -> (Vec<Option<BooleanBuffer>>, Watermark) {
     let after = Watermark {
         max_end: start.max_end.max(stats.max_end.min(start.cap)),
@@ -56,12 +58,14 @@ pub fn late_masks(
     let none = vec![None; plan.grains.len()];
     let slack = start.lateness.saturating_add(allow);
     let behind = start.max_end.saturating_sub(stats.min_time);
-    if readings.is_empty()
-        || (stats.max_lag <= slack && (start.max_end == i64::MIN || behind <= slack))
-    {
+    let ordered = stats.max_lag <= slack && (start.max_end == i64::MIN || behind <= slack);
+    if readings.is_empty() || (ordered && beside.is_empty()) {
         return (none, after);
     }
-    let before = greatest_before(readings, keep, start);
+    let mut before = greatest_before(readings, keep, start);
+    for (before, beside) in before.iter_mut().zip(beside) {
+        *before = (*before).max((*beside).min(start.cap));
+    }
     let masks = plan.grains.iter().map(|grain| {
         let mut cursor = grain.calendar.cursor();
         let on_time = |row: usize| {

@@ -262,6 +262,9 @@ impl Live {
         self.book_rest(c, &out, |books, n| books.dropped += n);
         self.list_conflicts(c, &out)?;
         let stay = !conflicts;
+        if self.own.is_some() {
+            self.beside = ends_beside(&readings, conflicts);
+        }
         let duplicates = found.duplicates.as_ref().map(|d| {
             let bits: Vec<bool> = stay.set_indices().map(|i| d.value(i)).collect();
             BooleanBuffer::from(bits)
@@ -297,11 +300,12 @@ impl Live {
         found: Found,
     ) -> Result<()> {
         let mark = self.mark(c);
+        let beside = std::mem::take(&mut self.beside);
         let start = Keep {
             duplicates: found.duplicates.clone(),
             ..Keep::default()
         };
-        let (on_time, _) = late_masks(&c.plan, &readings, &start, delta.stats(), mark, 0);
+        let (on_time, _) = late_masks(&c.plan, &readings, &start, delta.stats(), mark, 0, &beside);
         let late = on_time.iter().any(Option::is_some);
         let delta = if late || found.duplicates.is_some() {
             c.plan.accumulate(
@@ -316,7 +320,15 @@ impl Live {
         };
         let mut missed = Missed::new(late, &on_time, &found, &readings);
         if late && let (OnLate::Correct, Some(allow)) = (c.on_late, c.plan.correct_for()) {
-            let (reach, _) = late_masks(&c.plan, &readings, &start, delta.stats(), mark, allow);
+            let (reach, _) = late_masks(
+                &c.plan,
+                &readings,
+                &start,
+                delta.stats(),
+                mark,
+                allow,
+                &beside,
+            );
             self.correct(c, &readings, &mut missed, &reach)?;
         }
         self.book(c, &delta, &missed);
@@ -439,6 +451,19 @@ impl Live {
         let file = self.files.get(readings.file as usize);
         file.cloned().unwrap_or_default()
     }
+}
+
+/// For each row that stays the greatest end of the rows before it that do not.
+fn ends_beside(readings: &Readings, out: &BooleanBuffer) -> Vec<i64> {
+    let mut greatest = i64::MIN;
+    let mut beside = Vec::with_capacity(readings.len());
+    for i in 0..readings.len() {
+        match out.value(i) {
+            true => greatest = greatest.max(end(readings, i)),
+            false => beside.push(greatest),
+        }
+    }
+    beside
 }
 
 /// Rows that windows did not take, by grain.

@@ -43,6 +43,9 @@ pub(super) struct Live {
     pub streams: Streams,
     /// Which of them the batch under way is of.
     pub own: Option<Arc<str>>,
+    /// Of the batch under way: the greatest end of left-out rows before each row. Of one stream it says nothing
+    /// new: what a row left out contradicts came with the same time.
+    pub beside: Vec<i64>,
 }
 
 /// When the whole state is saved again.
@@ -107,6 +110,7 @@ impl Live {
             folds: Folds::default(),
             streams: Streams::restore(&positions, now),
             own: None,
+            beside: Vec::new(),
         };
         live.replay(c, &owned.records)?;
         Ok(live)

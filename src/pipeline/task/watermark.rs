@@ -26,11 +26,12 @@ impl Live {
             ends,
         } = batch;
         let mut after = after;
+        let before = self.closed_to;
         let own = ends.as_ref().map(|ends| ends.stream.clone());
         if let Some(ends) = ends {
             self.align(c, &ends, now);
         }
-        self.gather.changed |= self.gather.positions != after || counters != Default::default();
+        self.gather.changed |= counters != Default::default();
         self.gather.changed |= !readings.is_empty() || !rejects.is_empty();
         self.gather.counters.add(&counters);
         if c.wants.rejects {
@@ -43,9 +44,11 @@ impl Live {
                 .iter_mut()
                 .for_each(|p| p.time = self.streams.end(&p.stream));
         }
+        self.gather.changed |= self.gather.positions != after;
         self.gather.positions = after;
         self.gather.read = read;
         self.advance(c, low);
+        self.gather.changed |= self.closed_to != before;
         if c.on_late != OnLate::Correct {
             self.close(c)?;
         }
