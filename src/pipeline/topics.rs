@@ -1,8 +1,7 @@
 //! A `kafka://` source of a spec.
 
 use super::build::Until;
-use super::policy::State;
-use super::spec::{Spec, duration};
+use super::spec::Spec;
 use crate::Result;
 use crate::csv::{ReadOptions, SchemaChoice};
 use crate::schema::Overrides;
@@ -19,6 +18,8 @@ pub(super) fn source(
     read: ReadOptions,
     until: Until,
 ) -> Result<Arc<dyn Source>> {
+    use super::policy::State;
+    use super::spec::duration;
     use crate::source::kafka::{Bound, TopicOptions, TopicSource};
     Ok(Arc::new(TopicSource::new(
         url,
