@@ -27,9 +27,13 @@ def rejected(rejects: Rejects) -> Html | None:
     rows = [list(row[:7]) for row in rejects.rows]
     reasons = Counter(_reason(str(row[6])) for row in rows)
     said = tag("p", f"{words.several(rejects.total, 'record')} could not be read and stand in no window. ", _advice())
-    why = table("Why", ["reason", "records"], [[reason, f"{n:,}"] for reason, n in reasons.most_common(12)])
+    why = table(
+        "Why", ["reason", "records"], [[reason, f"{n:,}"] for reason, n in reasons.most_common(12)], class_="wrap"
+    )
     header = ["file", "line", "column", "record", "reason"]
-    listed = table(f"The first {min(len(rows), LISTED)}", header, [_short(row) for row in rows[:LISTED]], left=5)
+    listed = table(
+        f"The first {min(len(rows), LISTED)}", header, [_short(row) for row in rows[:LISTED]], left=5, class_="wrap"
+    )
     inside = (why, details(f"The first {min(len(rows), LISTED)} of {rejects.total:,}", listed)) if rows else ()
     return section("Rejected records", said, *inside, wide=True)
 
@@ -56,7 +60,9 @@ def ledger(books: Ledger | None) -> Html | None:
         return section(
             "Ledger", tag("p", "The ledger is kept in the pipeline's home, which is another store."), wide=True
         )
-    pairs = table("What was read", ["count", "equation"], [[n, v] for n, v in books._equations()], left=2)
+    pairs = table(
+        "What was read", ["count", "equation"], [[n, v] for n, v in books._equations()], left=2, class_="wrap"
+    )
     names, rows, _ = books._rows()
     said = tag("p", "Every reading is in exactly one of these columns, for each grain; the books balance.")
     return section("Ledger", said, pairs, table("Readings by grain", names, rows), wide=True)

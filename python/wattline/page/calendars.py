@@ -113,11 +113,17 @@ def _weeks(shares: dict[int, float | None], name: str, first: int, end: int) -> 
         f"{len(boxes)} {text}" for (_, class_, text), boxes in zip(CLASSES, paths.values(), strict=True) if class_
     ]
     down = [Tick(1 - (row + 0.5) / 7, text) for row, text in ((0, "Mon"), (3, "Thu"), (6, "Sun"))]
-    across = days(Scale(monday, monday + weeks * 7))
+    across = days(Scale(monday, monday + weeks * 7)) if weeks > 10 else _mondays(monday, weeks)
     title = f"Completeness {name}".strip()
     size = "weeks" if weeks > 8 else "weeks few-weeks"
     drawn = plot(*layers, title=title, says="Days: " + ", ".join(counted), x=across, y=down, size=size, rules=False)
     return tag("div", tag("h4", name) if name else None, drawn)
+
+
+def _mondays(monday: int, weeks: int) -> list[Tick]:
+    """A tick at each week, where there are few."""
+    names = [words.day(date.fromordinal(monday + 7 * i).isoformat()).rsplit(" ", 1)[0] for i in range(weeks)]
+    return [Tick(i / weeks, name, i % 2 == 1) for i, name in enumerate(names)]
 
 
 def worst_days(daily: Series, count: int = 10) -> Sequence[tuple[str, float, int]]:

@@ -17,8 +17,9 @@ _LENGTH = {"1h": 1.0, "1d": 24.0}
 
 
 class Gap(NamedTuple):
-    """Windows one after the other in which readings are missing: the first and last label, and how many readings."""
+    """Windows one after the other in which readings are missing: sensor, first and last label, how many readings."""
 
+    sensor: str
     first: str
     last: str
     windows: int
@@ -94,14 +95,12 @@ def figures(sensor: Sensor, parts: Sequence[Figures] = ()) -> Figures:
         missing=missing,
         peak=(peak[0], peak[1]) if peak[1] is not None else None,
         base=quantile(levels, 1 - BASE_SHARE),
-        gaps=sorted((g for p in parts for g in p.gaps), key=_size)
-        if parts
-        else gaps(finest, sensor.first, sensor.last),
+        gaps=sorted((g for p in parts for g in p.gaps), key=_size) if parts else gaps(sensor, finest),
     )
 
 
 def _size(gap: Gap) -> tuple[int, str]:
-    return -gap.missing, gap.first
+    return -gap.missing, gap.first + gap.sensor
 
 
 def _whole(parts: Sequence[Figures]) -> tuple[int | None, int | None]:
@@ -148,12 +147,12 @@ def _counted(series: Series, first: datetime | None, last: datetime | None) -> t
     return sum(e or 0 for e in series.expected) - outside, max(sum(m or 0 for m in series.missing) - outside, 0)
 
 
-def gaps(series: Series, first: datetime | None, last: datetime | None) -> list[Gap]:
+def gaps(sensor: Sensor, series: Series) -> list[Gap]:
     """Runs of windows with missing readings, the worst first."""
     step = step_hours(series)
     if step is None:
         return []
-    before, after = _outside(series, first, last)
+    before, after = _outside(series, sensor.first, sensor.last)
     missing = [m or 0 for m in series.missing]
     missing[0] = max(missing[0] - before, 0)
     missing[-1] = max(missing[-1] - after, 0)
@@ -164,7 +163,7 @@ def gaps(series: Series, first: datetime | None, last: datetime | None) -> list[
             run.append(place)
         elif run:
             lost = sum(missing[i] for i in run)
-            found.append(Gap(series.labels[run[0]], series.labels[run[-1]], len(run), lost, lost * step))
+            found.append(Gap(sensor.name, series.labels[run[0]], series.labels[run[-1]], len(run), lost, lost * step))
             run = []
     return sorted(found, key=_size)
 

@@ -120,10 +120,20 @@ def completeness(sensor: Sensor, found: Figures) -> Html | None:
     if daily is None or found.complete is None:
         return None
     rows: list[Sequence[object]] = [
-        [words.hour(g.first), words.hour(g.last), f"{g.missing:,}", words.span(g.hours)] for g in found.gaps[:10]
+        [
+            *([g.sensor] if sensor.summed else []),
+            words.hour(g.first),
+            words.hour(g.last),
+            f"{g.missing:,}",
+            words.span(g.hours),
+        ]
+        for g in found.gaps[:10]
     ]
     header = ["first window", "last window", "readings missing", "their time"]
-    worst = exact(f"Worst gaps, {min(10, len(rows))} of {len(found.gaps):,}", header, rows, left=2, most=10)
+    header = ["sensor", *header] if sensor.summed else header
+    worst = exact(
+        f"Worst gaps, {min(10, len(rows))} of {len(found.gaps):,}", header, rows, left=len(header) - 2, most=10
+    )
     bad = [[words.day(d), words.percent(s), f"{lost:,}"] for d, s, lost in calendars.worst_days(daily)]
     days = exact("Worst days", ["day", "complete", "readings missing"], bad, most=10)
     none = None if found.gaps else tag("p", "No reading is missing between the first and the last.")

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import json
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ..endpoint import Parquet
+from ..endpoint import Parquet, Sqlite
 from ..errors import NotFound, UsageError
 from ..ledger import Ledger
 from ..pipeline import Pipeline
@@ -88,21 +89,35 @@ def _of_sqlite(path: Path) -> Held:
         named = next((t for t in tables if t[1] == "windows"), None)
         if named is None:
             raise NotFound(f"{path}: holds no table of windows")
-        heads = [
-            json.loads(h)
-            for (h,) in store.execute("select head from wattline_head where pipeline = ?", named[2:3])
-            if h
-        ]
+        asked = "select head from wattline_head where pipeline = ?"
+        heads = [json.loads(head) for (head,) in store.execute(asked, named[2:3]) if head]
         rejects = next((t[0] for t in tables if t[1] == "rejects" and t[2] == named[2]), None)
         return Held(
             f"{path} (pipeline {named[2]})",
             named[3],
             _windows(store, named[0]),
-            Ledger(heads[0]["totals"]) if heads else None,
+            _ledger(path, named[2], heads),
             json.loads(heads[0]["spec_json"])["schema"] if heads else None,
             _rejects(store, rejects) if rejects else (),
             _several(tables),
         )
+
+
+def _ledger(path: Path, pipeline: str, heads: Sequence[Mapping[str, Any]]) -> Ledger | None:
+    """The books of one partition as the core reads them; those of several added."""
+    if len(heads) == 1 and heads[0]["partition"] == 0:
+        return Pipeline(pipeline, source="-", grains="1h", sinks=Sqlite(path)).state().ledger
+    return Ledger(functools.reduce(_added, (head["totals"] for head in heads))) if heads else None
+
+
+def _added(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    out = dict(one)
+    for key, value in other.items():
+        if isinstance(value, Mapping):
+            out[key] = _added(one.get(key) or {}, value)
+        elif isinstance(value, int):
+            out[key] = (one.get(key) or 0) + value
+    return out
 
 
 def _several(tables: Sequence[Sequence[str]]) -> list[str]:
