@@ -7,11 +7,11 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Literal
+from typing import Any
 
 from .errors import Interrupted, UsageError, WattlineError
 from .page.moving import Newest, picture
-from .pipeline import Pipeline
+from .pipeline import Pipeline, Until
 from .report import Report
 
 __all__ = ["Live", "live"]
@@ -25,9 +25,7 @@ class Live:
     Where ipywidgets is installed a button stops it too.
     """
 
-    def __init__(
-        self, pipeline: Pipeline, show: Show, *, last: int, every: float, until: Literal["now"] | None
-    ) -> None:
+    def __init__(self, pipeline: Pipeline, show: Show, *, last: int, every: float, until: Until | None) -> None:
         self._pipeline, self._show, self._every, self._until = pipeline, show, every, until
         self._newest = Newest(pipeline, last)
         self._report: Report | None = None
@@ -100,14 +98,14 @@ def live(
     *,
     last: int = 60,
     every: float = 0.5,
-    until: Literal["now"] | None = None,
+    until: Until | None = None,
     show: Show | None = None,
 ) -> Live:
     """Runs a pipeline in the background and shows it in a notebook cell: counters, a chart and a table of its newest
     windows, refreshed at flushes, at most once in ``every`` seconds.
 
     Returns at once with a ``Live``: its ``stop()``, or the button where ipywidgets is installed, ends the run at a
-    decided flush. ``last``: so many windows of the finest grain for each sensor are drawn. ``until="now"``: as in
+    decided flush. ``last``: so many windows of the finest grain for each sensor are drawn. ``until``: as in
     ``Pipeline.run``. ``show``: is handed each refresh as HTML, instead of the cell.
 
     Raises ``UsageError`` where there is neither IPython nor ``show``.

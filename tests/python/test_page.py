@@ -79,6 +79,28 @@ def test_finer_windows_alone_are_folded(uci: Path, tmp_path: Path) -> None:
     assert held["readings"] == due["readings"]
 
 
+def test_the_books_of_several_partitions_are_added(uci: Path, tmp_path: Path) -> None:
+    store = store_of(uci, tmp_path / "a.db")
+    assert ">40,000<" in wl.report_page(store).html
+    with sqlite3.connect(store) as home:
+        home.execute(
+            "insert into wattline_head select pipeline, 1, epoch, token, owner, since, n,"
+            " replace(head, '\"partition\":0', '\"partition\":1') from wattline_head"
+        )
+    html = wl.report_page(store).html
+    assert ">80,000<" in html and ">40,000<" not in html.split("<h3>Ledger")[1]
+
+
+def test_rejects_that_a_sink_holds_are_shown(uci: Path, tmp_path: Path) -> None:
+    lines = uci.read_text().split("\n")
+    path = tmp_path / "bad.txt"
+    path.write_text("\n".join([*lines[:3000], "1/13/2007;00:00:00;<b>;1;1;1;1;1;1", *lines[3000:4000]]) + "\n")
+    sinks = [wl.Sink(wl.Sqlite(tmp_path / "r.db")), wl.Sink(wl.Sqlite(tmp_path / "r.db"), "rejects")]
+    wl.Pipeline("home", source=path, schema="household", grains=["1h", "1d"], on_reject="collect", sinks=sinks).run()
+    html = wl.report_page(tmp_path / "r.db").html
+    assert "1 record could not be read" in html and "&lt;b&gt;" in html and "<b>;" not in html
+
+
 def test_hostile_names_and_records_are_escaped(tmp_path: Path) -> None:
     lines = ["sensor,time,power"]
     quoted = '"' + NASTY.replace('"', '""') + '"'
