@@ -3,7 +3,7 @@
 //! ```text
 //! lines    = preamble + header + blank + continuation + records     (text sources)
 //! records  = accepted + rejected
-//! readings = accepted × values a line                               (values a line = 1 here)
+//! readings = accepted + melted          (values a record beyond its first: wide files, lines of a day)
 //! messages = decoded + tombstones + dead + repeated                 (topics)
 //! per grain: readings = windowed + late + null + dropped + duplicate + pending
 //! ```
@@ -47,7 +47,7 @@ pub struct Ledger {
     pub lines: u64,
     pub preamble: u64,
     pub header: u64,
-    /// Blank and comment lines.
+    /// Blank and comment lines, and lines of the footer.
     pub blank: u64,
     /// Lines inside quoted fields.
     pub continuation: u64,
@@ -55,6 +55,9 @@ pub struct Ledger {
     pub accepted: u64,
     pub rejected: u64,
     pub readings: u64,
+    /// Readings beyond one a record. In a flush below 0 where records were counted before their readings.
+    #[serde(default)]
+    pub melted: i64,
     /// Same sensor and time, other values.
     pub conflicts: u64,
     /// Messages of a topic.
@@ -89,6 +92,7 @@ impl Ledger {
         self.accepted += other.accepted;
         self.rejected += other.rejected;
         self.readings += other.readings;
+        self.melted += other.melted;
         self.conflicts += other.conflicts;
         self.messages += other.messages;
         self.decoded += other.decoded;
@@ -113,7 +117,11 @@ impl Ledger {
                 self.records,
                 self.accepted + self.rejected,
             ),
-            ("readings = accepted", self.readings, self.accepted),
+            (
+                "readings = accepted + melted",
+                self.readings,
+                self.accepted.wrapping_add_signed(self.melted),
+            ),
             (
                 "messages = decoded + tombstones + dead + repeated",
                 self.messages,

@@ -34,7 +34,8 @@ class Ledger(Mapping[str, Any]):
     def _equations(self) -> list[tuple[str, str]]:
         c = self._counters
         lines = ("preamble", "header", "blank", "continuation", "records")
-        shown = [("records", _sum(c, ("accepted", "rejected"))), ("readings", f"{c['readings']:,}")]
+        readings = _sum(c, ("accepted", "melted")) if c["melted"] else f"{c['readings']:,}"
+        shown = [("records", _sum(c, ("accepted", "rejected"))), ("readings", readings)]
         if c["messages"]:
             shown.insert(0, ("messages", _sum(c, ("decoded", "tombstones", "dead", "repeated"))))
         elif c["lines"]:

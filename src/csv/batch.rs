@@ -47,7 +47,7 @@ pub(crate) fn finish(
         arrays.push(array(column, output.what, rows)?);
     }
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
-    RecordBatch::try_new_with_options(plan.arrow.clone(), arrays, &options).map_err(broken)
+    RecordBatch::try_new_with_options(plan.decoded.clone(), arrays, &options).map_err(broken)
 }
 
 fn broken(error: arrow_schema::ArrowError) -> Error {

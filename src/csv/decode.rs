@@ -53,6 +53,7 @@ pub(crate) enum Why {
     NotText,
     NotEpoch,
     Empty,
+    Beyond,
     Time(TimeFault),
 }
 

@@ -190,13 +190,14 @@ fn named(schema: &Schema, head: &[u8], cut: &Cut) -> std::result::Result<Found, 
         column: String::new(),
         seen: Vec::new(),
     };
-    for line in lines(schema, head, cut) {
-        let names: Vec<Arc<str>> = line
-            .fields
-            .iter()
-            .map(|f| Arc::from(String::from_utf8_lossy(f).trim()))
-            .collect();
+    let all: Vec<Line> = lines(schema, head, cut).collect();
+    for header in all.windows(schema.dialect.header_lines.max(1)) {
+        let [line, ..] = header else { continue };
+        let last = header.last().unwrap_or(line);
+        let rows: Vec<Vec<String>> = header.iter().map(|l| texts(&l.fields)).collect();
+        let names: Vec<Arc<str>> = joined_names(&rows).into_iter().map(Arc::from).collect();
         let mut at = places(schema, &names);
+        places_in_rows(schema, &rows, &mut at);
         mend_pair(schema, &mut at);
         let lacking = needed(schema).find(|i| at[*i].is_none() && !excused(schema, &at, *i));
         let score = at.iter().flatten().count();
@@ -208,8 +209,8 @@ fn named(schema: &Schema, head: &[u8], cut: &Cut) -> std::result::Result<Found, 
                     at,
                     fields: names,
                     preamble: count(&head[..line.start], cut.newline),
-                    header: count(&head[line.start..line.end], cut.newline),
-                    body: line.end,
+                    header: count(&head[line.start..last.end], cut.newline),
+                    body: last.end,
                 });
             }
             Some(i) if score > best.score => {
@@ -224,6 +225,52 @@ fn named(schema: &Schema, head: &[u8], cut: &Cut) -> std::result::Result<Found, 
         }
     }
     Err(best)
+}
+
+fn texts(fields: &[Vec<u8>]) -> Vec<String> {
+    let text = |f: &Vec<u8>| String::from_utf8_lossy(f).trim().to_string();
+    fields.iter().map(text).collect()
+}
+
+/// The names of columns over the lines of a header: what stands in each, joined by a space. A cell
+/// that is empty above others belongs to the one before it, as in merged cells.
+pub(crate) fn joined_names(rows: &[Vec<String>]) -> Vec<String> {
+    let [above @ .., below] = rows else {
+        return Vec::new();
+    };
+    let mut names = vec![String::new(); rows.iter().map(Vec::len).max().unwrap_or(0)];
+    for row in above {
+        let mut merged = "";
+        for (at, name) in names.iter_mut().enumerate() {
+            let own = row.get(at).map_or("", String::as_str);
+            merged = if own.is_empty() { merged } else { own };
+            add(name, merged);
+        }
+    }
+    for (name, own) in names.iter_mut().zip(below) {
+        add(name, own);
+    }
+    names
+}
+
+fn add(name: &mut String, part: &str) {
+    if !name.is_empty() && !part.is_empty() {
+        name.push(' ');
+    }
+    name.push_str(part);
+}
+
+/// A column may also be named as one line of the header alone names it.
+fn places_in_rows(schema: &Schema, rows: &[Vec<String>], at: &mut [Option<usize>]) {
+    if rows.len() < 2 {
+        return;
+    }
+    for (column, at) in schema.columns.iter().zip(at).filter(|(_, at)| at.is_none()) {
+        *at = rows.iter().find_map(|row| {
+            let mut found = (0..row.len()).filter(|i| column.answers_to(&row[*i]));
+            found.next().filter(|_| found.next().is_none())
+        });
+    }
 }
 
 /// The field of each column, by name.

@@ -21,6 +21,7 @@ mod dialect;
 mod header;
 mod lane;
 mod local;
+mod melt;
 mod memory;
 mod number;
 mod piece;

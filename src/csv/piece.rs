@@ -51,6 +51,10 @@ pub(crate) struct Decoded {
     /// Numbers of the rejected records, increasing.
     pub rejected: Vec<u64>,
     pub counters: Ledger,
+    /// Lines of the footer: they have a number among the records, and are none.
+    pub passed: u64,
+    /// Which accepted record each row is of, where a record gives several.
+    pub of: Option<Vec<u32>>,
     /// A time had no instant, or two.
     pub ambiguous: bool,
 }
@@ -62,6 +66,8 @@ struct Work<'a> {
     rejects: Vec<Reject>,
     rejected: Vec<u64>,
     counters: Ledger,
+    /// Lines of the footer among the records so far.
+    passed: u64,
     ambiguous: bool,
 }
 
@@ -127,6 +133,7 @@ impl<'a> Work<'a> {
             rejects: Vec::new(),
             rejected: Vec::new(),
             counters: Ledger::default(),
+            passed: 0,
             ambiguous: false,
         }
     }
@@ -175,8 +182,16 @@ impl<'a> Work<'a> {
         if !bad.is_empty() {
             faults.extend(self.take_out(bytes, cutter, at, bad));
         }
+        let passed = match faults.is_empty() {
+            true => 0,
+            false => self.pass_footer(&mut faults),
+        };
         if !faults.is_empty() {
             self.reject(bytes, at, faults)?;
+        }
+        if passed > 0 {
+            self.passed += passed;
+            self.rejected.sort_unstable();
         }
         let c = &mut self.counters;
         let lines = match cutter.continued {
@@ -184,8 +199,8 @@ impl<'a> Work<'a> {
             false => cutter.records + cutter.blank,
         } as u64;
         c.lines += lines;
-        c.blank += cutter.blank as u64;
-        c.records += cutter.records as u64;
+        c.blank += cutter.blank as u64 + passed;
+        c.records += cutter.records as u64 - passed;
         c.continuation += lines - (cutter.records + cutter.blank) as u64;
         Ok(held)
     }
@@ -223,9 +238,14 @@ impl<'a> Work<'a> {
     /// Decodes the columns of a block.
     fn fields(&mut self, bytes: &[u8], cutter: &Cutter) -> Vec<Bad> {
         let mut bad = Vec::new();
-        let rows = Rows::new(bytes, cutter, &self.job.plan);
-        for (column, output) in self.columns.iter_mut().zip(&self.job.plan.outputs) {
-            column.decode(rows, &self.job.plan, output, &mut bad);
+        let plan = &self.job.plan;
+        let rows = Rows::new(bytes, cutter, plan);
+        let base = self.columns.first().map_or(0, |c| c.len());
+        for (column, output) in self.columns.iter_mut().zip(&plan.outputs) {
+            column.decode(rows, plan, output, &mut bad);
+        }
+        if let Some(melting) = &plan.melting {
+            melting.beyond(&self.columns, base, |at| plan.outputs[at].field, &mut bad);
         }
         bad
     }
@@ -281,12 +301,28 @@ impl<'a> Work<'a> {
         rejects
     }
 
+    /// Takes out what is a line of the footer and no record; gives how many.
+    fn pass_footer(&mut self, faults: &mut Vec<Reject>) -> u64 {
+        let marks = &self.job.plan.footer;
+        let is_footer = |raw: &str| marks.iter().any(|m| raw.trim_start().starts_with(&**m));
+        let before = faults.len();
+        let rejected = &mut self.rejected;
+        faults.retain(|fault| {
+            let footer = is_footer(&fault.raw);
+            if footer {
+                rejected.push(fault.row);
+            }
+            !footer
+        });
+        (before - faults.len()) as u64
+    }
+
     fn made(&self, byte: u64, record: u32, column: &str, raw: &[u8], reason: String) -> Reject {
         Reject {
             file: self.job.name.clone(),
             line: 0,
             byte,
-            row: self.counters.records + u64::from(record),
+            row: self.counters.records + self.passed + u64::from(record),
             column: column.to_string(),
             raw: String::from_utf8_lossy(raw).into_owned(),
             reason,
@@ -370,10 +406,21 @@ impl<'a> Work<'a> {
         let rows = self.columns.first().map_or(0, |c| c.len());
         self.counters.bytes = end.saturating_sub(from);
         self.counters.accepted = rows as u64;
-        self.counters.readings = rows as u64;
+        let mut batch = batch::finish(&self.job.plan, self.columns, rows, &self.job.zeros)?;
+        let mut of = None;
+        if let Some(melting) = &self.job.plan.melting {
+            let offset = usize::from(self.job.plan.sensor.is_some());
+            let (long, records) = melting.melt(&batch, offset)?;
+            (batch, of) = (long, Some(records));
+        }
+        let readings = batch.num_rows();
+        self.counters.readings = readings as u64;
+        self.counters.melted = readings as i64 - rows as i64;
         Ok(Decoded {
             end,
-            batch: batch::finish(&self.job.plan, self.columns, rows, &self.job.zeros)?,
+            batch,
+            passed: self.passed,
+            of,
             rejects: self.rejects,
             rejected: self.rejected,
             counters: self.counters,
@@ -406,6 +453,7 @@ impl Why {
             Why::NotText => "not UTF-8",
             Why::NotEpoch => "not a count of seconds or milliseconds",
             Why::Empty => return "empty where a value is needed".to_string(),
+            Why::Beyond => "a value behind the end of its day",
             Why::Time(TimeFault::Text(error)) => error.reason(),
             Why::Time(TimeFault::Local(error)) => error.reason(),
             Why::Time(TimeFault::Null) => "a local time without an instant (policy null)",

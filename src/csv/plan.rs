@@ -2,12 +2,15 @@
 //! which column of the table, and how each is read.
 
 use super::header::{self, Found};
+use super::melt::{self, Melting};
 use super::number::Marks;
 use super::scan::Cut;
 use super::stamp::Clock;
-use crate::schema::{Canonical, Column, ColumnType, Overrides, Role, Schema, Stamp, StepSpec};
+use crate::schema::{
+    Canonical, Column, ColumnType, Melt, MeltInto, Overrides, Role, Schema, Stamp, StepSpec,
+};
 use crate::time::parse::Layout;
-use crate::time::{Converter, OnRepeated, Zone, duration};
+use crate::time::{Converter, DAY, OnMissing, OnRepeated, Zone, duration};
 use crate::{Error, Kind, Result};
 use arrow_array::RecordBatch;
 use arrow_schema::{DataType, Field, Schema as ArrowSchema, SchemaRef, TimeUnit};
@@ -56,6 +59,11 @@ pub(crate) struct Output {
 #[derive(Clone, Debug)]
 pub struct CsvPlan {
     pub(crate) arrow: SchemaRef,
+    /// The columns of a record; those of the table, where a record is one row.
+    pub(crate) decoded: SchemaRef,
+    pub(crate) melting: Option<Melting>,
+    /// Beginnings of lines that are no records.
+    pub(crate) footer: Arc<[String]>,
     pub(crate) cut: Cut,
     pub(crate) width: usize,
     pub(crate) marks: Marks,
@@ -75,6 +83,8 @@ pub struct CsvPlan {
     step: Option<i64>,
     back: i64,
     ends: Option<Ends>,
+    /// The time is a day, and means its first instant.
+    whole_days: bool,
 }
 
 /// End stamps whose steps stand in the rows, or go by sensor.
@@ -133,6 +143,62 @@ impl CsvPlan {
     /// empty though a header is declared.
     pub fn compile(schema: &Schema, head: &[u8]) -> Result<CsvPlan> {
         let head = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
+        match &schema.melt {
+            None => CsvPlan::of(schema, head),
+            Some(melt) => {
+                let (wide, names) = melt::spread(schema, melt, head)?;
+                CsvPlan::of(&wide, head)?.melted(schema, melt, &names)
+            }
+        }
+    }
+
+    /// The plan of a file whose records give several rows, from that of its fields.
+    fn melted(mut self, schema: &Schema, melt: &Melt, names: &[String]) -> Result<CsvPlan> {
+        let long = schema.long();
+        let first = self.outputs.len() - names.len();
+        let time = |o: &Output| o.back;
+        let day = self.outputs.iter().position(time).unwrap_or(0);
+        let into = match (melt.into, self.step) {
+            (MeltInto::Sensor, _) => melt::sensors(names),
+            (MeltInto::Time, step) => melt::Into::Steps {
+                step: step.unwrap_or(DAY),
+                day,
+                zone: self.zone.clone(),
+            },
+        };
+        self.whole_days = melt.into == MeltInto::Time;
+        // The table's columns are those of a plan with one value.
+        let value = self.outputs.get(first).cloned();
+        let mut one = self.clone();
+        one.outputs.truncate(first);
+        one.outputs.extend(value.map(|o| Output {
+            name: melt.value.name.as_str().into(),
+            ..o
+        }));
+        let mut fields: Vec<Field> = arrow_schema(&long, &one)?
+            .fields()
+            .iter()
+            .map(|f| f.as_ref().clone())
+            .collect();
+        if melt.into == MeltInto::Sensor {
+            let value = fields.len().saturating_sub(1);
+            fields.insert(value, coded_sensor());
+        }
+        let metadata = arrow_schema(&long, &one)?.metadata().clone();
+        self.arrow = Arc::new(ArrowSchema::new(fields).with_metadata(metadata));
+        self.melting = Some(Melting {
+            long: self.arrow.clone(),
+            first,
+            values: names.len(),
+            into,
+        });
+        self.ends = ends(&long, &self, self.step)?;
+        let of_role = long.columns.iter().filter(|c| c.role == Role::Sensor);
+        let names: Vec<String> = of_role.map(|c| c.name.clone()).collect();
+        Ok(self.with_sensors(&names))
+    }
+
+    fn of(schema: &Schema, head: &[u8]) -> Result<CsvPlan> {
         let found = header::find(schema, head)?;
         let step = match &schema.step {
             StepSpec::Fixed(text) => Some(duration::parse(text)?),
@@ -140,6 +206,10 @@ impl CsvPlan {
         };
         let mut plan = CsvPlan {
             arrow: Arc::new(ArrowSchema::empty()),
+            decoded: Arc::new(ArrowSchema::empty()),
+            melting: None,
+            whole_days: false,
+            footer: schema.dialect.footer.clone().into(),
             cut: found.cut,
             width: found.width,
             marks: Marks {
@@ -164,6 +234,7 @@ impl CsvPlan {
             ends: None,
         };
         plan.arrow = Arc::new(arrow_schema(schema, &plan)?);
+        plan.decoded = plan.arrow.clone();
         plan.ends = ends(schema, &plan, step)?;
         let of_role = schema.columns.iter().filter(|c| c.role == Role::Sensor);
         let names: Vec<String> = of_role.map(|c| c.name.clone()).collect();
@@ -177,6 +248,11 @@ impl CsvPlan {
             .filter_map(|n| self.arrow.index_of(n).ok())
             .collect();
         self
+    }
+
+    /// Whether a record gives several rows.
+    pub(crate) fn melts(&self) -> bool {
+        self.melting.is_some()
     }
 
     /// The byte between fields.
@@ -213,11 +289,20 @@ impl CsvPlan {
         let field = self.arrow.field_with_name(&plan.outputs[0].name).cloned();
         let field = field.map_err(|e| Error::new(Kind::Internal, "no time field").because(e))?;
         plan.arrow = Arc::new(ArrowSchema::new(vec![field]));
+        plan.decoded = plan.arrow.clone();
+        plan.melting = None;
         Ok(plan)
     }
 
     /// Local times to instants; `None` where the wall clock is taken for UTC.
     pub(crate) fn converter(&self, local: super::LocalPolicy) -> Option<Converter> {
+        let local = match self.whole_days {
+            true => super::LocalPolicy {
+                on_repeated: OnRepeated::Earliest,
+                on_missing: OnMissing::Shift,
+            },
+            false => local,
+        };
         let of = |zone| Converter::new(zone, local.on_repeated, local.on_missing, self.step);
         self.zone.clone().map(of)
     }
@@ -238,7 +323,7 @@ impl CsvPlan {
     /// The clock of a column.
     pub(crate) fn clock(&self, output: &Output, local: super::LocalPolicy) -> Clock {
         Clock::new(self.layout, self.converter(local), self.back_of(output))
-            .ordered(local.on_repeated == OnRepeated::Infer)
+            .ordered(local.on_repeated == OnRepeated::Infer && !self.whole_days)
     }
 
     /// The name of a field, for rejects.
@@ -337,8 +422,7 @@ fn what(column: &Column, is_time: bool) -> What {
 fn arrow_schema(schema: &Schema, plan: &CsvPlan) -> Result<ArrowSchema> {
     let mut fields = Vec::new();
     if plan.sensor.is_some() {
-        let kind = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
-        fields.push(field("sensor_id", kind, false, Role::Sensor, None));
+        fields.push(coded_sensor());
     }
     for output in &plan.outputs {
         let column = schema.columns.iter().find(|c| *c.name == *output.name);
@@ -362,6 +446,11 @@ fn arrow_schema(schema: &Schema, plan: &CsvPlan) -> Result<ArrowSchema> {
         metadata.insert("wattline:tz".to_string(), "assumed".to_string());
     }
     Ok(ArrowSchema::new(fields).with_metadata(metadata))
+}
+
+fn coded_sensor() -> Field {
+    let kind = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
+    field("sensor_id", kind, false, Role::Sensor, None)
 }
 
 fn field(name: &str, kind: DataType, nullable: bool, role: Role, unit: Option<String>) -> Field {

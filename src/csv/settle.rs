@@ -10,7 +10,6 @@ use crate::ledger::Ledger;
 use crate::reject::{OnReject, Reject};
 use crate::schema::RowIds;
 use crate::{Error, Kind, Result};
-use arrow_buffer::ScalarBuffer;
 
 /// A piece decoded from a presumed start.
 pub(crate) struct Piece {
@@ -120,7 +119,7 @@ impl Front {
         self.at = Start {
             byte: decoded.end,
             line: first.line + counters.lines,
-            row: first.row + counters.records,
+            row: first.row + counters.records + decoded.passed,
         };
         self.rejected += counters.rejected;
         self.judge(job, &decoded.rejects, decoded.ambiguous)?;
@@ -188,10 +187,20 @@ fn refused(reject: &Reject, ambiguous: bool) -> Error {
 
 /// Row numbers of the accepted records.
 fn rows(decoded: &Decoded, first: u64) -> RowIds {
-    if decoded.rejected.is_empty() {
+    if decoded.rejected.is_empty() && decoded.of.is_none() {
         return RowIds::Dense(first);
     }
     let mut rejected = decoded.rejected.iter().copied().peekable();
-    let accepted = (0..decoded.counters.records).filter(|row| rejected.next_if_eq(row).is_none());
-    RowIds::Listed(ScalarBuffer::from_iter(accepted.map(|row| first + row)))
+    let numbered = 0..decoded.counters.records + decoded.passed;
+    let accepted = numbered.filter(|row| rejected.next_if_eq(row).is_none());
+    let accepted = accepted.map(|row| first + row);
+    RowIds::Listed(match &decoded.of {
+        None => accepted.collect(),
+        Some(of) => {
+            let records: Vec<u64> = accepted.collect();
+            of.iter()
+                .filter_map(|i| records.get(*i as usize).copied())
+                .collect()
+        }
+    })
 }

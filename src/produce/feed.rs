@@ -180,6 +180,12 @@ fn file(options: &Options, spec: InputSpec, choice: &SchemaChoice) -> Result<Fil
     let head = input::head(&spec, HEAD)?;
     refuse(&head)?;
     let schema = resolve(choice, &head)?;
+    if schema.melt.is_some() {
+        return Err(Error::new(
+            Kind::Usage,
+            "a record of this schema (melt) gives several readings, and a load counts by records; read it with wl.read_csv and send the table",
+        ));
+    }
     let csv = CsvPlan::compile(&schema, &head.bytes)?;
     let canonical = Canonical::new(&schema, &csv.schema(), &Overrides::default())?;
     let canonical = canonical.named(spec.name.clone()).trusted();

@@ -85,6 +85,7 @@ impl Schema {
                 column.measure = Some(MeasureKind::Gauge);
             }
         }
+        self.complete_melt();
         if self.time.columns.is_empty() {
             let times = self.columns.iter().filter(|c| c.role == Role::Time);
             self.time.columns = times.map(|c| c.name.clone()).collect();
@@ -115,6 +116,10 @@ impl Schema {
         self.check_sensor()?;
         self.check_step()?;
         self.check_quality()?;
+        self.check_melt()?;
+        if let Some(melt) = &self.melt {
+            check_column(&melt.value)?;
+        }
         check_dialect(&self.dialect)?;
         if let Some(tz) = &self.tz {
             Zone::parse(tz).map_err(|e| wrong(e.message))?;
@@ -333,6 +338,16 @@ fn check_dialect(dialect: &Dialect) -> Result<()> {
     if dialect.thousands == decimal || quoteless {
         return Err(wrong(
             "the decimal mark is also the delimiter or the thousands mark; change one of them",
+        ));
+    }
+    if dialect.header_lines == 0 {
+        return Err(wrong(
+            "header_lines counts the lines of a header; say header = false where there is none",
+        ));
+    }
+    if dialect.footer.iter().any(|f| f.trim().is_empty()) {
+        return Err(wrong(
+            "a footer is known by the text that its lines begin with; an empty one would be every line",
         ));
     }
     match &dialect.encoding {

@@ -1,5 +1,6 @@
 //! The declaration of a dataset: columns, roles, kinds, units, step and stamp.
 
+use super::melt::Melt;
 use crate::time::DateOrder;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -163,6 +164,12 @@ pub struct Dialect {
     pub comment: Option<char>,
     /// Lines before the header.
     pub preamble: usize,
+    /// Lines of the header; the names of a column in them are joined by a space.
+    #[serde(skip_serializing_if = "is_one")]
+    pub header_lines: usize,
+    /// Beginnings of lines that are no records where they could not be read as such: totals, signatures.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub footer: Vec<String>,
     /// The decimal mark, `.` or `,`.
     pub decimal: char,
     /// The thousands mark, removed from numbers.
@@ -179,11 +186,17 @@ impl Default for Dialect {
             header: None,
             comment: None,
             preamble: 0,
+            header_lines: 1,
+            footer: Vec::new(),
             decimal: '.',
             thousands: None,
             encoding: None,
         }
     }
+}
+
+fn is_one(lines: &usize) -> bool {
+    *lines == 1
 }
 
 /// A mark that may be none, as a text of one sign or an empty one: TOML has no null.
@@ -262,6 +275,9 @@ pub struct Schema {
     pub step: StepSpec,
     /// The quality column.
     pub quality: Option<QualityMap>,
+    /// Several values of one measure in a record: sensors as columns, or the steps of a day.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub melt: Option<Melt>,
     /// Field texts that mean "no value", beside the empty field.
     pub nulls: Vec<String>,
 }

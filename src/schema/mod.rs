@@ -9,6 +9,7 @@ mod check;
 mod columns;
 mod instants;
 mod keys;
+mod melt;
 mod names;
 mod passes;
 mod presets;
@@ -23,6 +24,7 @@ pub use columns::{
     StepSpec, TimeSpec,
 };
 pub(crate) use keys::sensor_keys;
+pub use melt::{Melt, MeltInto};
 pub use names::plain_name;
 pub(crate) use names::{named_like_key, words};
 pub use passes::Passes;

@@ -135,7 +135,10 @@ impl ArrowSource {
 
 /// Gives the conversion of local times, where it is needed; with it the converter of those that go
 /// by the order of rows.
-pub(super) fn zoned(canonical: Canonical, options: &ArrowOptions) -> Result<(Canonical, Option<Converter>)> {
+pub(super) fn zoned(
+    canonical: Canonical,
+    options: &ArrowOptions,
+) -> Result<(Canonical, Option<Converter>)> {
     let Some(tz) = canonical
         .schema()
         .tz

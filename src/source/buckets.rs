@@ -44,10 +44,11 @@ pub(super) struct Spill {
     rest: Ledger,
     rejects: Vec<Reject>,
     after: Positions,
+    melted: bool,
 }
 
 impl Spill {
-    pub(super) fn new(plan: ReadPlan, dir: Option<PathBuf>) -> Self {
+    pub(super) fn new(plan: ReadPlan, dir: Option<PathBuf>, melted: bool) -> Self {
         let buckets = plan.edges.len() + 1;
         Spill {
             plan,
@@ -59,6 +60,7 @@ impl Spill {
             rest: Ledger::default(),
             rejects: Vec::new(),
             after: Positions::new(),
+            melted,
         }
     }
 
@@ -66,14 +68,18 @@ impl Spill {
         let batch = piece.batch;
         let rows = batch.readings.len() as u64;
         self.rest.add(&batch.counters);
-        // Rows are counted when they come back.
-        for counter in [
+        // Rows are counted when they come back, and their records too, where each is one row.
+        let alone = [
             &mut self.rest.lines,
             &mut self.rest.records,
             &mut self.rest.accepted,
-            &mut self.rest.readings,
-        ] {
+        ];
+        for counter in alone.into_iter().filter(|_| !self.melted) {
             *counter = counter.saturating_sub(rows);
+        }
+        self.rest.readings = self.rest.readings.saturating_sub(rows);
+        if self.melted {
+            self.rest.melted -= rows as i64;
         }
         if self.plan.done == 0 && self.plan.row == 0 {
             self.rejects.extend(batch.rejects);
@@ -143,6 +149,7 @@ impl Spill {
             measures: setup.measures.clone(),
             prepare: setup.prepare.clone(),
             begun: (self.plan.done, self.plan.row),
+            melted: self.melted,
         };
         let fresh = self.plan.done == 0 && self.plan.row == 0;
         Ok(Buckets {
@@ -190,6 +197,7 @@ struct Shared {
     prepare: Prepare,
     /// Bucket and row where this read goes on.
     begun: (u64, u64),
+    melted: bool,
 }
 
 /// Buckets being read.
@@ -304,13 +312,15 @@ impl Shared {
     fn batch(&self, readings: Readings, low: i64, prepare: bool) -> Result<SourceBatch> {
         let n = readings.len() as u64;
         let prepare = prepare && n > 0;
+        let records = if self.melted { 0 } else { n };
         Ok(SourceBatch {
             delta: prepare.then(|| (self.prepare)(&readings)).transpose()?,
             counters: Ledger {
-                lines: n,
-                records: n,
-                accepted: n,
+                lines: records,
+                records,
+                accepted: records,
                 readings: n,
+                melted: (n - records) as i64,
                 ..Ledger::default()
             },
             readings,

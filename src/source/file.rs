@@ -369,7 +369,7 @@ fn plan(spec: InputSpec, choice: &SchemaChoice, options: &FileOptions) -> Result
     if let Some(sensor) = &options.overrides.sensor {
         csv = csv.with_sensors(sensor);
     }
-    let canonical = Canonical::new(&schema, &csv.schema(), &options.overrides)?;
+    let canonical = Canonical::new(&schema.long(), &csv.schema(), &options.overrides)?;
     let canonical = canonical.named(spec.name.clone()).trusted();
     let packed = head.packing != Packing::Plain;
     Ok(Planned {
@@ -498,12 +498,13 @@ impl Source for FileSource {
                 .unwrap_or_else(|| self.unnamed.clone()),
         );
         let content = FileContent::new(reads, from.clone(), options);
-        let setup = Setup::new(
+        let mut setup = Setup::new(
             self.measures(),
             prepare,
             self.options.spill_dir.clone(),
             self.options.waiting_rows,
         );
+        setup.melted = self.files.iter().any(|f| f.csv.melts());
         let content: Arc<dyn Content> = if once && order == Order::Scanned {
             let live: Box<dyn Steps<_>> = content.pieces(None)?;
             Arc::new(Tape::new(

@@ -257,6 +257,18 @@ impl Walk {
     }
 }
 
+/// Takes readings that cannot be any out of the books, and gives a reject a record: one record may hold several.
+fn out_of(counters: &mut Ledger, mut rejects: Vec<Reject>) -> Vec<Reject> {
+    let readings = rejects.len() as u64;
+    rejects.dedup_by_key(|r| r.row);
+    let records = rejects.len() as u64;
+    counters.accepted -= records;
+    counters.rejected += records;
+    counters.readings -= readings;
+    counters.melted -= readings as i64 - records as i64;
+    rejects
+}
+
 fn decoded(read: &FileRead, options: &ReadOptions, prepare: Option<Prepare>) -> Map<Made> {
     let (canonical, index) = (read.file.canonical.clone(), read.index);
     let rejecting = Rejecting::new(options.on_reject, options.max_rejects);
@@ -270,10 +282,7 @@ fn decoded(read: &FileRead, options: &ReadOptions, prepare: Option<Prepare>) -> 
             ..
         } = chunk;
         let (readings, more) = canonical.readings(&batch, rows, index)?;
-        let n = more.len() as u64;
-        counters.accepted -= n;
-        counters.readings -= n;
-        counters.rejected += n;
+        let more = out_of(&mut counters, more);
         rejects.extend(rejecting.judge(more)?);
         let span = span(&readings.time);
         let delta = prepare.as_ref().map(|p| p(&readings)).transpose()?;

@@ -26,6 +26,8 @@ pub(super) struct Setup {
     pub waiting: u64,
     /// Rows in a bucket.
     pub bucket: u64,
+    /// A record gives several rows: records are counted where they are read, rows where they come back.
+    pub melted: bool,
 }
 
 impl Setup {
@@ -42,6 +44,7 @@ impl Setup {
             spill_dir,
             waiting: waiting as u64,
             bucket: (waiting as u64 / 2).max(1),
+            melted: false,
         }
     }
 }
@@ -193,7 +196,7 @@ impl Ordered {
 fn spill(content: &dyn Content, plan: ReadPlan, setup: &Setup) -> Result<State> {
     Ok(State::Spill {
         pieces: content.pieces(None)?,
-        spill: Box::new(Spill::new(plan, setup.spill_dir.clone())),
+        spill: Box::new(Spill::new(plan, setup.spill_dir.clone(), setup.melted)),
     })
 }
 

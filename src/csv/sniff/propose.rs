@@ -137,6 +137,7 @@ impl<'a> Proposal<'a> {
         dialect.quote = quote;
         dialect.comment = self.sample.comment;
         dialect.preamble = self.sample.preamble;
+        dialect.header_lines = self.sample.heads.len().max(1);
         dialect.encoding = match self.head.encoding {
             Encoding::Utf8 => None,
             other => Some(other.name().to_string()),
@@ -200,6 +201,10 @@ impl<'a> Proposal<'a> {
             None => header_of(self.sample),
         };
         self.found("header", if header { "yes" } else { "no" }, why);
+        if header && self.sample.heads.len() > 1 {
+            let why = "the second record holds words where numbers or times stand below";
+            self.found("header lines", "2", why);
+        }
         let fields = self.fields(header);
         let epoch = roles::time_of(&fields);
         let (time, epoch) = epoch.unwrap_or_default();
@@ -251,7 +256,10 @@ impl<'a> Proposal<'a> {
         let serves = header && told.len() == names.len();
         self.schema.name = "sniffed".to_string();
         self.schema.dialect.header = Some(serves);
-        self.schema.dialect.preamble += usize::from(header && !serves);
+        if header && !serves {
+            self.schema.dialect.preamble += sample.heads.len().max(1);
+            self.schema.dialect.header_lines = 1;
+        }
         if header && !serves {
             let why = "its names are doubled, empty or one short; columns are taken by their place";
             self.found("header", "passed over", why);

@@ -67,11 +67,16 @@ fn with_dialect(mut schema: Schema, head: &Head, sample: &Sample) -> Schema {
     schema
 }
 
+/// All names that the header holds, line by line too.
+fn names<'a>(sample: &'a Sample) -> impl Iterator<Item = &'a String> {
+    sample.first.iter().chain(sample.heads.iter().flatten())
+}
+
 /// Whether the first record names a column of the schema.
 fn named(schema: &Schema, sample: &Sample) -> bool {
     let wanted =
         |name: &String| !name.is_empty() && schema.columns.iter().any(|c| c.answers_to(name));
-    sample.first.iter().any(wanted)
+    names(sample).any(wanted)
 }
 
 fn wanted(schema: &Schema) -> impl Iterator<Item = &Column> {
@@ -92,7 +97,7 @@ fn complete(schema: &Schema, head: &Head, sample: &Sample, header: bool) -> Resu
         };
     }
     let missing: Vec<&str> = wanted(schema)
-        .filter(|c| !sample.first.iter().any(|name| c.answers_to(name)))
+        .filter(|c| !names(sample).any(|name| c.answers_to(name)))
         .map(|c| c.name.as_str())
         .collect();
     if missing.is_empty() {

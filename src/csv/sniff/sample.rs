@@ -1,8 +1,9 @@
 //! The sample: the records of a head, cut and laid out by column.
 
 use super::Hints;
-use super::types::reads_as_something;
+use super::types::{is_data, is_null, reads_as_something};
 use crate::csv::dialect::{Cut, DELIMITERS, Record, Records, best_cut, quote_of};
+use crate::csv::header::joined_names;
 use crate::input::Head;
 use crate::schema::Dialect;
 use crate::{Error, Kind, Result};
@@ -19,8 +20,10 @@ pub(super) struct Sample<'a> {
     pub comment: Option<char>,
     /// Lines before the first record.
     pub preamble: usize,
-    /// Fields of the first record, which may be a header.
+    /// Fields of the first record, which may be a header; of several lines of it, joined.
     pub first: Vec<String>,
+    /// Fields of each line of a header of several.
+    pub heads: Vec<Vec<String>>,
     /// The records after it, whole ones only.
     pub rows: Vec<Record<'a>>,
     /// The first record, as data.
@@ -35,6 +38,7 @@ pub(super) struct Told {
     quote: Option<Option<char>>,
     comment: Option<char>,
     preamble: Option<usize>,
+    header_lines: Option<usize>,
 }
 
 impl Told {
@@ -54,6 +58,7 @@ impl Told {
             quote: (dialect.quote != default.quote).then_some(dialect.quote),
             comment: dialect.comment,
             preamble: Some(dialect.preamble).filter(|lines| *lines > 0),
+            header_lines: Some(dialect.header_lines),
         }
     }
 }
@@ -79,6 +84,7 @@ impl<'a> Sample<'a> {
         }
         let found = match (told.preamble, comment) {
             (None, None) => cut.preamble,
+            (None, Some(mark)) if byte(mark) != text.first().copied() => cut.preamble,
             _ => 0,
         };
         let body = after_lines(text, found);
@@ -104,9 +110,29 @@ impl<'a> Sample<'a> {
             ));
         }
         let text_of = |f: &Cow<[u8]>| String::from_utf8_lossy(f).trim().to_string();
+        let texts = |r: &Record| r.fields.iter().map(text_of).collect::<Vec<String>>();
+        let mut rows: Vec<Record> = records.take(rows).collect();
+        let lines = match told.header_lines {
+            Some(lines) => lines,
+            None => 1 + usize::from(named_twice(&first_record, &rows, cut.width)),
+        };
+        let more = lines.saturating_sub(1).min(rows.len());
+        let more: Vec<Record> = rows.drain(..more).collect();
+        let heads: Vec<Vec<String>> = match lines {
+            0 | 1 => Vec::new(),
+            _ => std::iter::once(&first_record)
+                .chain(&more)
+                .map(texts)
+                .collect(),
+        };
+        let first = match heads.as_slice() {
+            [] => texts(&first_record),
+            heads => joined_names(heads),
+        };
         Ok(Sample {
-            first: first_record.fields.iter().map(text_of).collect(),
-            rows: records.take(rows).collect(),
+            first,
+            heads,
+            rows,
             first_record,
             cut,
             comment,
@@ -150,6 +176,43 @@ impl<'a> Sample<'a> {
         last.all(|f| f.trim_ascii().is_empty())
     }
 }
+
+/// Whether the second record is a second line of the header (units, or names under groups): no field of
+/// either is data, and where the records below hold data it has a word.
+fn named_twice(first: &Record, rows: &[Record], width: usize) -> bool {
+    let [second, below @ ..] = rows else {
+        return false;
+    };
+    let below: Vec<&Record> = below
+        .iter()
+        .filter(|r| r.fields.len() == width)
+        .take(FEW)
+        .collect();
+    if below.len() < 3 || second.fields.len() != width || first.fields.len() > width {
+        return false;
+    }
+    let empty = |f: &Cow<[u8]>| f.trim_ascii().is_empty();
+    let word = |f: &Cow<[u8]>| !empty(f) && !is_data(f.trim_ascii()) && !is_null(f.trim_ascii());
+    if [first, second]
+        .iter()
+        .any(|r| r.fields.iter().any(|f| is_data(f.trim_ascii())))
+    {
+        return false;
+    }
+    let data = |at: usize| {
+        let field = |r: &&&Record| r.fields.get(at).is_some_and(|f| is_data(f.trim_ascii()));
+        below.iter().filter(field).count() * 2 > below.len()
+    };
+    let typed: Vec<usize> = (0..width).filter(|at| data(*at)).collect();
+    let under = |at: &usize| second.fields.get(*at);
+    let words = typed.iter().filter_map(under).filter(|f| word(f)).count();
+    let blank = typed.iter().filter_map(under).filter(|f| empty(f)).count();
+    // Units stand under numbers, and often not under the time.
+    typed.len() > 1 && words + blank == typed.len() && blank < 2
+}
+
+/// Records below a header that are looked at.
+const FEW: usize = 20;
 
 /// The text up to its last line end, unless it is the whole file: a cut record proves nothing.
 fn whole_records(head: &Head) -> &[u8] {
