@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import select
 import shutil
 import subprocess
 import tempfile
@@ -12,6 +13,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+#: Seconds without a word after which a browser hangs.
+SILENCE = 120
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = (
     "--headless=new",
@@ -70,6 +73,7 @@ class Browser:
 
     def _message(self) -> dict[str, Any]:
         while b"\0" not in self._rest:
+            assert select.select([self._from], [], [], SILENCE)[0], "the browser does not answer"
             got = os.read(self._from, 1 << 20)
             assert got, "the browser went away"
             self._rest += got

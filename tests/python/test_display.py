@@ -39,3 +39,11 @@ def test_wide_tables_say_what_they_left_out() -> None:
 
 def test_durations() -> None:
     assert [display.duration(s) for s in (0.0123, 2.5, 75)] == ["12 ms", "2.50 s", "1 min 15 s"]
+
+
+def test_a_narrow_terminal_gets_fewer_columns(monkeypatch) -> None:
+    wide = wl.Table(pa.table({f"column number {i}": [i] for i in range(9)}))
+    monkeypatch.setattr("sys.stdout", type("Terminal", (), {"isatty": lambda self: True})())
+    monkeypatch.setenv("COLUMNS", "60")
+    first = repr(wide).split("\n")[1]
+    assert "… 6 more" in first and len(first) < 80

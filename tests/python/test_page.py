@@ -225,3 +225,10 @@ def test_a_zone_with_clock_changes() -> None:
     due = wl.windows(table, "1d", tz="Europe/Paris")["1d"].select("expected").rows()
     assert held["expected"] == sum(row[0] for row in due)
     assert "local in Europe/Paris" in page.html
+
+
+def test_it_says_in_short_what_stands_out(real: wl.Page) -> None:
+    told = real.html.split('<ul class="short">')[1].split("</ul>")[0]
+    assert "Jan 2007 (1.15 MWh) used most" in told
+    assert "13 gaps" in told and "2.6 days from 28 Apr 2007 00:00" in told and "98.6 % of them" in told
+    assert "higher than on working days" in told and "Every record could be read" in told

@@ -52,7 +52,8 @@ def _curve(series: Series, measure: Measure) -> Html | None:
     shown = {"x": [words.day(series.labels[i]) for _, i in rows], "y": [v for _, v in points], "u": measure.unit}
     title = measure.name.replace("_", " ")
     says = f"From {words.number(min(span))} to {words.number(max(span))} {measure.unit}".rstrip()
-    across = [tick for place, tick in enumerate(days(x)) if place % 2 == 0]
+    found = [tick for tick in days(x) if not tick.minor]
+    across = found[:: -(-len(found) // 5) or 1]
     drawn = plot(*layers, title=title, says=says, x=across, y=ticks, unit=measure.unit, size="low", points=shown)
     return chart(title, drawn)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.resources import files
 
-from . import books, energies, others, sections, words
+from . import books, energies, others, sections, short, words
 from .facts import Facts, Sensor
 from .figures import Figures, figures
 from .html import Html, joined, raw, table, tag
@@ -91,7 +91,8 @@ def _sensor(facts: Facts, place: int, sensor: Sensor, found: Figures, many: bool
     ]
     title = tag("h2", sensor.name) if many else tag("h2", "Overview", class_="quiet")
     inside = tag("div", *(p for p in parts if p is not None), class_="sections")
-    return tag("article", title, sections.head(facts, sensor, found), inside, id=f"s{place}", class_="sensor")
+    told = short.in_short(facts, sensor, found)
+    return tag("article", title, sections.head(facts, sensor, found), told, inside, id=f"s{place}", class_="sensor")
 
 
 def _all_sensors(facts: Facts, found: Sequence[tuple[Sensor, Figures]]) -> Html | None:
