@@ -59,6 +59,25 @@ class Schema:
 
     ``Schema(columns=[{"name": "power", "type": "float", "measure": "power", "unit": "kW"}, ...], tz=..., step=...)``
     declares one; ``wl.sniff`` proposes one; ``Schema.preset("household")`` names one. Unknown keys are refused.
+
+    Each column has ``name`` (and ``names`` it may have in a header), ``type`` (``integer``, ``float``, ``boolean``,
+    ``text``, ``date``, ``time``, ``timestamp``, ``epoch_seconds``, ``epoch_millis``), ``role`` (``sensor``, ``time``,
+    ``measure``, ``quality``, ``attribute``, ``ignore``), ``measure`` (``power``, ``energy``, ``register``, ``gauge``),
+    ``unit``, ``digits``, ``min``, ``max``. Beside them: ``sensor_id`` where no column says it, ``time``
+    (``{"columns": [...], "order": "dmy"}``), ``tz``, ``stamp``, ``step`` (a duration, ``{"column": ...}`` in seconds,
+    ``{"by_sensor": {...}}``), ``nulls``.
+
+    ``quality``: ``{"column": "q", "values": {"A": "ok", "E": "estimated", "F": "bad"}}``; ``bad`` rows count in no
+    window, ``estimated`` ones are counted beside, other texts are rejects.
+
+    ``dialect``: ``delimiter``, ``quote``, ``header``, ``header_lines`` (names over several lines are joined by a
+    space), ``preamble`` (lines before the header), ``comment`` (a sign lines begin with), ``footer`` (beginnings of
+    lines that are no records: ``["Total"]``), ``decimal``, ``thousands``, ``encoding``.
+
+    ``melt``: several values of one measure in a record become rows. ``{"into": "sensor", "value": {"name": "energy",
+    "type": "float", "measure": "energy", "unit": "kWh"}}``: each column is a sensor, named by the header. ``"into":
+    "time"``: a line a day, each column a ``step`` of it from the day's first instant in ``tz`` (23 or 25 hours where
+    the clock changes; columns behind the day's end are empty). ``columns``: those to take; by default all not declared.
     """
 
     def __new__(cls, **declaration: Any) -> Schema: ...

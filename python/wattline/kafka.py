@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict, Unpack
 from urllib.parse import quote
 
 from . import _native
 from ._native import Control, Reader, Schema, Table
 from .endpoint import Frozen
-from .options import Data, plain, split
+from .options import Data, known, plain, split
 from .progress import shown
 from .reading import OnReject, Path
 from .report import Report
@@ -21,6 +21,17 @@ __all__ = ["Kafka", "produce", "read_kafka", "scan_kafka"]
 
 #: An offset in every partition, offsets by partition, ``"earliest"``, ``"now"``, or a time with its zone.
 Bound = int | Mapping[int, int] | str | datetime
+
+
+class RangeOptions(TypedDict, total=False):
+    """What ``read_kafka`` and ``scan_kafka`` are told."""
+
+    schema: Schema | Path | None
+    since: Bound | None
+    until: Bound | None
+    limit: int | None
+    on_reject: OnReject
+    max_rejects: int | None
 
 
 class Kafka(Frozen):
@@ -157,16 +168,7 @@ def produce(
         return _native.produce(_url_of(endpoint), options, data, control, tick)
 
 
-def read_kafka(
-    endpoint: str | Kafka,
-    *,
-    schema: Schema | Path | None = None,
-    since: Bound | None = None,
-    until: Bound | None = None,
-    limit: int | None = None,
-    on_reject: OnReject = "raise",
-    max_rejects: int | None = None,
-) -> Table:
+def read_kafka(endpoint: str | Kafka, **options: Unpack[RangeOptions]) -> Table:
     """Reads a range of a topic into a ``Table``: no consumer group, nothing committed, only committed messages.
 
     The table has the readings' columns, then ``topic``, ``partition``, ``offset`` and ``timestamp`` (record time).
@@ -178,41 +180,27 @@ def read_kafka(
     ``wl.read_csv``. Raises ``DataLost`` where retention has passed ``since``, ``NotFound``, ``EndpointError``,
     ``SchemaError``, ``RejectLimit``.
     """
-    options = _range(since, until, limit, on_reject, max_rejects)
+    told = _range(options, "read_kafka")
     control = Control()
     with chained(control):
-        return _native.read_kafka(_url_of(endpoint), options, schema, control)
+        return _native.read_kafka(_url_of(endpoint), told, options.get("schema"), control)
 
 
-def scan_kafka(
-    endpoint: str | Kafka,
-    *,
-    schema: Schema | Path | None = None,
-    since: Bound | None = None,
-    until: Bound | None = None,
-    limit: int | None = None,
-    on_reject: OnReject = "raise",
-    max_rejects: int | None = None,
-) -> Reader:
+def scan_kafka(endpoint: str | Kafka, **options: Unpack[RangeOptions]) -> Reader:
     """Reads a range of a topic piece by piece, in bounded memory; the arguments and rows of ``read_kafka``.
 
     The end of the range is fixed when it is opened. The ``Reader`` gives its rows once.
     """
-    return _native.scan_kafka(_url_of(endpoint), _range(since, until, limit, on_reject, max_rejects), schema)
+    return _native.scan_kafka(_url_of(endpoint), _range(options, "scan_kafka"), options.get("schema"))
 
 
-def _range(since: Bound | None, until: Bound | None, limit: int | None, on_reject: str, most: int | None) -> str:
-    told = {
-        "since": _bound(since),
-        "until": _bound(until),
-        "limit": limit,
-        "on_reject": on_reject,
-        "max_rejects": most,
-    }
+def _range(options: RangeOptions, call: str) -> str:
+    known(options, RangeOptions, call)
+    told = {key: _bound(value) for key, value in options.items() if key != "schema"}
     return json.dumps({key: value for key, value in told.items() if value is not None})
 
 
-def _bound(bound: Bound | None) -> Any:
+def _bound(bound: Any) -> Any:
     if isinstance(bound, datetime):
         return bound.isoformat()
     return dict(bound) if isinstance(bound, Mapping) else bound

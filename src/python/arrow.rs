@@ -50,7 +50,7 @@ fn plain(error: &Error) -> ArrowError {
 pub(super) fn imported(data: &Bound<'_, PyAny>) -> PyResult<(SchemaRef, Batches)> {
     let reader = data
         .extract::<AnyRecordBatch>()
-        .and_then(|batches| Ok(batches.into_reader()?))
+        .and_then(AnyRecordBatch::into_reader)
         .map_err(|e| no_table(data, e))?;
     let schema = reader.schema();
     Ok((
@@ -96,6 +96,11 @@ fn broken(error: &ArrowError) -> Error {
         Kind::Endpoint,
         format!("the Arrow stream that was handed over failed: {told}; look into what makes it"),
     )
+}
+
+/// Names of the columns.
+pub(super) fn names(schema: &SchemaRef) -> Vec<String> {
+    schema.fields().iter().map(|f| f.name().clone()).collect()
 }
 
 /// Nulls of each column.

@@ -2,7 +2,6 @@
 
 use super::pipeline::{PyControl, ended, handed};
 use super::reader::{Pieces, Reader};
-use super::reading::rejects_table;
 use super::sniff::choice;
 use super::table::Table;
 use super::{block, error};
@@ -97,8 +96,7 @@ fn read_kafka(
         return Err(signal);
     }
     let (batches, rejects) = waited.result.map_err(|e| error::exception(py, &e))?;
-    let rejects = Py::new(py, rejects_table(py, &rejects)?)?;
-    Ok(Table::new(columns, batches).with_rejects(rejects))
+    Table::new(columns, batches).with_rejects(py, &rejects)
 }
 
 /// Opens a range of a topic to be read piece by piece.

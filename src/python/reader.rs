@@ -11,7 +11,7 @@ use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use pyo3::prelude::*;
 use pyo3::types::PyCapsule;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Rows that come piece by piece, from wherever.
 pub(super) trait Pieces: Send {
@@ -79,7 +79,11 @@ impl Reader {
 }
 
 fn next_of(scan: &Mutex<dyn Pieces>) -> Result<Option<RecordBatch>> {
-    scan.lock().unwrap_or_else(PoisonError::into_inner).piece()
+    held(scan).piece()
+}
+
+fn held<'a>(scan: &'a Mutex<dyn Pieces + 'static>) -> MutexGuard<'a, dyn Pieces + 'static> {
+    scan.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[pymethods]
@@ -96,11 +100,7 @@ impl Reader {
     /// Names of the columns.
     #[getter]
     fn column_names(&self) -> Vec<String> {
-        self.columns
-            .fields()
-            .iter()
-            .map(|f| f.name().clone())
-            .collect()
+        arrow::names(&self.columns)
     }
 
     /// The declaration the rows are read by.
@@ -112,12 +112,7 @@ impl Reader {
     /// Records that could not be read, as far as the reading has come; each is given once.
     fn take_rejects(&self, py: Python<'_>) -> PyResult<Table> {
         let scan = self.scan.clone();
-        let rejects = block::block(py, move || {
-            Ok(scan
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take_rejects())
-        })?;
+        let rejects = block::block(py, move || Ok(held(&scan).take_rejects()))?;
         rejects_table(py, &rejects)
     }
 

@@ -94,8 +94,7 @@ pub(super) fn read_csv(
     let dataset = opened(py, paths, schema, columns, options)?;
     let names = dataset.columns();
     let read = block::stoppable(py, &stop, move || dataset.read())?;
-    let rejects = Py::new(py, rejects_table(py, &read.rejects)?)?;
-    Ok(Table::new(names, read.batches).with_rejects(rejects))
+    Table::new(names, read.batches).with_rejects(py, &read.rejects)
 }
 
 /// Reads the mended records of a mend file.
@@ -112,8 +111,7 @@ pub(super) fn replay(
         let name = mended.display().to_string();
         dataset.replay(&std::fs::read(&mended).map_err(|e| input::read_error(&name, e))?)
     })?;
-    let rejects = Py::new(py, rejects_table(py, &read.rejects)?)?;
-    Ok(Table::new(names, read.batches).with_rejects(rejects))
+    Table::new(names, read.batches).with_rejects(py, &read.rejects)
 }
 
 /// Rejects as a table.

@@ -1,10 +1,11 @@
 //! `Table`: batches in memory, shared with any Arrow library without a copy.
 
-use super::reading::schema_in;
+use super::reading::{rejects_table, schema_in};
 use super::rows::rows;
 use super::schema::Schema;
 use super::{arrow, block, error};
 use crate::codec::{self, text};
+use crate::reject::Reject;
 use crate::{Error, Kind};
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
@@ -33,9 +34,9 @@ impl Table {
     }
 
     /// The same with the records that could not be read.
-    pub(super) fn with_rejects(mut self, rejects: Py<Table>) -> Self {
-        self.rejects = Some(rejects);
-        self
+    pub(super) fn with_rejects(mut self, py: Python<'_>, rejects: &[Reject]) -> PyResult<Self> {
+        self.rejects = Some(Py::new(py, rejects_table(py, rejects)?)?);
+        Ok(self)
     }
 
     fn lacks(&self, py: Python<'_>, name: &str) -> PyErr {
@@ -83,11 +84,7 @@ impl Table {
     /// Names of the columns.
     #[getter]
     fn column_names(&self) -> Vec<String> {
-        self.columns
-            .fields()
-            .iter()
-            .map(|f| f.name().clone())
-            .collect()
+        arrow::names(&self.columns)
     }
 
     /// The declaration the rows were read by, if any.
