@@ -130,6 +130,12 @@ pub enum Decision {
         /// The instant, µs UTC.
         at: i64,
     },
+    /// A person moved the positions.
+    Seek,
+    /// A person dropped everything that was stored; what follows counts from the beginning.
+    Reset,
+    /// Partitions were added to the topic, and the sensors shared out anew.
+    Repartition,
     /// A bounded read ended; windows that its end has reached became final.
     EndOfRead {
         /// Event time at its end, µs UTC.

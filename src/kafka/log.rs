@@ -7,12 +7,16 @@ use std::time::{Duration, Instant};
 /// Messages taken at a time.
 const BATCH: usize = 10_000;
 
-/// A log by key, and how its user calls it in messages.
-#[derive(Clone, Debug)]
+/// A log by key, and how its user calls it in messages. Copies share their clients.
+#[derive(Clone)]
 pub struct Log {
     /// The endpoint of its topic.
     pub config: Config,
     words: Words,
+    /// Sees all there is.
+    all: Client,
+    /// Sees what is committed.
+    committed: Client,
 }
 
 /// What a log is for.
@@ -45,17 +49,25 @@ impl Log {
     /// The log in the topic `name`, if that is there. Errors: `Usage` where its partitions do not fit.
     pub fn find(config: &Config, name: &str, words: Words) -> Result<Option<Log>> {
         let config = config.with_topic(name);
-        match Client::new(&config, Isolation::Uncommitted)?.describe() {
-            Ok(facts) => Log::of(config, facts.partitions.len(), words).map(Some),
+        let client = Client::new(&config, Isolation::Uncommitted)?;
+        match client.describe() {
+            Ok(facts) => Log::of(client, facts.partitions.len(), words).map(Some),
             Err(error) if error.kind == Kind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    fn of(config: Config, has: usize, words: Words) -> Result<Log> {
+    fn of(all: Client, has: usize, words: Words) -> Result<Log> {
+        let config = all.config().clone();
         let wants = words.partitions.max(1) as usize;
         if has == wants || (wants > 1 && has > wants) {
-            return Ok(Log { config, words });
+            let committed = Client::new(&config, Isolation::Committed)?;
+            return Ok(Log {
+                config,
+                words,
+                all,
+                committed,
+            });
         }
         let many = match wants {
             1 => "one".into(),
@@ -83,8 +95,14 @@ impl Log {
             settings: settings.map(|(k, v)| (k.into(), v.into())).into(),
         };
         let config = config.with_topic(name);
-        let facts = Client::new(&config, Isolation::Uncommitted)?.make(&topic)?;
-        Log::of(config, facts.partitions.len(), words)
+        let client = Client::new(&config, Isolation::Uncommitted)?;
+        let facts = client.make(&topic)?;
+        Log::of(client, facts.partitions.len(), words)
+    }
+
+    /// For what is asked of the cluster.
+    pub fn client(&self) -> &Client {
+        &self.all
     }
 
     /// Hands the messages of a partition to `each`, oldest first. Errors: `Timeout` where a transaction that was
@@ -97,15 +115,15 @@ impl Log {
         each: &mut dyn FnMut(&Message<'_>) -> Result<()>,
     ) -> Result<()> {
         let (end, sees) = match upto {
-            Upto::End => (Isolation::Uncommitted, Isolation::Committed),
-            Upto::Stable => (Isolation::Committed, Isolation::Committed),
-            Upto::Everything => (Isolation::Uncommitted, Isolation::Uncommitted),
+            Upto::End => (&self.all, &self.committed),
+            Upto::Stable => (&self.committed, &self.committed),
+            Upto::Everything => (&self.all, &self.all),
         };
-        let (low, high) = Client::new(&self.config, end)?.watermarks(partition)?;
+        let (low, high) = end.watermarks(partition)?;
         if low >= high {
             return Ok(());
         }
-        let mut consumer = Consumer::new(&self.config, sees)?;
+        let mut consumer = Consumer::on(sees)?;
         consumer.assign(&[(partition, Start::Beginning)])?;
         let (until, mut next) = (Instant::now() + wait, low);
         while next < high {

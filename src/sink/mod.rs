@@ -413,6 +413,11 @@ fn place(sink: &SinkSpec) -> Option<(String, String)> {
         Endpoint::Memory => return None,
         Endpoint::Sqlite(at) => (real(&at.path), table()),
         Endpoint::Parquet(at) => (real(&at.path), sink.table.clone().unwrap_or_default()),
+        Endpoint::Kafka(at) => {
+            let topic = at.topic.clone().or_else(|| sink.table.clone());
+            let usual = || rows::table_name(sink.what).to_string();
+            (at.brokers.clone(), topic.unwrap_or_else(usual))
+        }
         other => (other.to_string(), table()),
     })
 }

@@ -192,6 +192,46 @@ impl Open {
         }
     }
 
+    /// The sensors that were ever seen.
+    pub fn sensors(&self) -> impl Iterator<Item = &str> {
+        self.names.iter().map(|name| &**name)
+    }
+
+    /// The windows of the sensors that `keeps` wants, apart; nothing of it is saved yet.
+    pub fn part(&mut self, plan: &Plan, keeps: &dyn Fn(&str) -> bool) -> Open {
+        self.fit(plan);
+        self.settle(plan);
+        let mut part = Open::new();
+        part.fit(plan);
+        part.closed_to = self.closed_to;
+        let names = self.names.iter();
+        let ids: Vec<Option<u32>> = names
+            .map(|name| keeps(name).then(|| part.intern(name)))
+            .collect();
+        let id = |sensor: usize| ids.get(sensor).copied().flatten();
+        for (grain, state) in self.grains.iter().enumerate() {
+            let into = &mut part.grains[grain];
+            let tracks = state.tracks.iter().enumerate();
+            for (sensor, track) in tracks.filter(|(_, t)| t.next != NONE) {
+                if let Some(sensor) = id(sensor) {
+                    let own = into.track(sensor);
+                    (own.first, own.next, own.step) = (track.first, track.next, track.step);
+                }
+            }
+            let mut rows: Vec<u32> = state.index.values().copied().collect();
+            rows.sort_unstable();
+            for row in rows {
+                if let Some(sensor) = id(state.rows.key(row).0 as usize) {
+                    let copy = into.rows.copy(&plan.cells, &state.rows, row);
+                    into.rows.set(copy, head::SENSOR, u64::from(sensor));
+                    into.rows.mark(copy, 0, flag::CHANGED | flag::SAVED);
+                    into.enter(plan, grain, copy);
+                }
+            }
+        }
+        part
+    }
+
     /// The id of a sensor, given at first sight.
     pub(crate) fn intern(&mut self, name: &Arc<str>) -> u32 {
         if let Some(id) = self.ids.get(name) {

@@ -16,7 +16,7 @@ GRAINS = ["15min", "1h", "1d", "1mo"]
 def pipeline(folder: Path, home: str, take_over: bool = False) -> wl.Pipeline:
     """SQLite and Parquet together, each taking windows, readings and rejects; HOME decides.
 
-    HOME `postgres` (or `cassandra`) decides for all three; `sqlite+postgres`: SQLite decides for all three.
+    HOME `postgres` (or `cassandra`, `kafka`) decides for all three; `sqlite+postgres`: SQLite decides for all three.
     """
     sqlite, parquet = wl.Sqlite(folder / "out.db"), folder / "parquet"
     sinks = {
@@ -30,6 +30,11 @@ def pipeline(folder: Path, home: str, take_over: bool = False) -> wl.Pipeline:
     if "cassandra" in home:
         keyspace = f"{os.environ['WATTLINE_TEST_CASSANDRA']}/{os.environ['WATTLINE_TEST_KEYSPACE']}"
         sinks["cassandra"] = [wl.Sink(keyspace, what) for what in ("windows", "readings", "rejects")]
+    if "kafka" in home:
+        server, name = os.environ["WATTLINE_TEST_KAFKA"], os.environ["WATTLINE_TEST_TOPIC"]
+        taking = ("windows", "readings", "rejects")
+        options = f"state_topic={name}-state&partitions=2&transaction.timeout.ms=15000"
+        sinks["kafka"] = [wl.Sink(f"{server}/{name}-{what}?{options}", what) for what in taking]
     first = home.split("+")[0]
     others = [sink for name, taking in sinks.items() if name != first for sink in taking]
     return wl.Pipeline(

@@ -3,10 +3,13 @@
 It shares no code with wattline: plain Python, decimal arithmetic, one dictionary.
 """
 
+import json
+import logging
 import os
 import random
 import sqlite3
-from collections import defaultdict
+import uuid
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -132,6 +135,48 @@ def cassandra_windows(folder: Path, grain: str) -> list[tuple]:
     return [row for row in rows if row[2] > 0]
 
 
+def messages(what: str) -> list[dict]:
+    """What readers of committed messages find in a topic under test."""
+    from confluent_kafka import Consumer, TopicPartition
+
+    server = os.environ["WATTLINE_TEST_KAFKA"].removeprefix("kafka://")
+    settings = {"bootstrap.servers": server, "group.id": uuid.uuid4().hex, "enable.partition.eof": True}
+    reader = Consumer({**settings, "isolation.level": "read_committed", "logger": logging.getLogger("kafka")})
+    reader.assign([TopicPartition(f"{os.environ['WATTLINE_TEST_TOPIC']}-{what}", p, 0) for p in range(2)])
+    found, ended = [], 0
+    while ended < 2:
+        for message in reader.consume(10_000, timeout=1):
+            if message.error():
+                ended += 1
+            else:
+                found.append(json.loads(message.value()))
+    reader.close()
+    return found
+
+
+def kafka_windows(folder: Path, grain: str) -> list[tuple]:
+    """The last message of each window holds; one that stands twice is given twice."""
+    rows = [row for row in messages("windows") if row["grain"] == grain and row["readings"] > 0]
+    last = {(row["sensor_id"], row["window_start"]): row for row in rows}
+    whole = [json.dumps(row, sort_keys=True) for row in rows]
+    twice = [json.loads(text) for text, times in Counter(whole).items() for _ in range(times - 1)]
+    return [
+        (row["sensor_id"], datetime.fromisoformat(row["window_start"]), *(row[name] for name in COLUMNS[2:]))
+        for row in [*last.values(), *twice]
+    ]
+
+
+def kafka_complaints(sent: "Sent", due: list[tuple]) -> list[str]:
+    held = sorted((r["sensor_id"], datetime.fromisoformat(r["time"]), r["load"]) for r in messages("readings"))
+    rejects = len(messages("rejects"))
+    wrong = [] if held == due else [f"kafka readings: {len(held)} rows, {len(due)} were sent"]
+    return wrong + ([] if rejects == sent.rejects else [f"kafka rejects: {rejects}, {sent.rejects} were sent"])
+
+
+def with_kafka() -> bool:
+    return "WATTLINE_TEST_TOPIC" in os.environ
+
+
 def with_postgres() -> bool:
     return "WATTLINE_TEST_SCHEMA" in os.environ
 
@@ -146,6 +191,7 @@ def complaints(sent: Sent, folder: Path, grains: list[str]) -> list[str]:
     stores = [("sqlite", sqlite_windows), ("parquet", parquet_windows)]
     stores += [("postgres", postgres_windows)] if with_postgres() else []
     stores += [("cassandra", cassandra_windows)] if with_cassandra() else []
+    stores += [("kafka", kafka_windows)] if with_kafka() else []
     for grain in grains:
         due = sent.windows(grain)
         for store, read in stores:
@@ -177,6 +223,7 @@ def raw_complaints(sent: Sent, folder: Path) -> list[str]:
         wrong.append(f"rejects: {rejects}, {sent.rejects} were sent")
     wrong += server_complaints("postgres", asked, sent, due) if with_postgres() else []
     wrong += server_complaints("cassandra", cassandra_asked, sent, due) if with_cassandra() else []
+    wrong += kafka_complaints(sent, due) if with_kafka() else []
     return wrong
 
 

@@ -1,12 +1,11 @@
 //! The home: owners, decisions, records.
 
-use super::KafkaSink;
 use super::lane::{Lane, Once, Role, Step};
 use super::owner::{self, Signs};
-use super::rows::RowWriter;
 use super::state::{Kept, Seen, Stored, Writer};
+use super::{KafkaSink, Messages};
 use crate::flush::{Flush, FlushId, Head};
-use crate::kafka::Upto;
+use crate::kafka::{Producer, Upto};
 use crate::sink::alive::{died_here, now_ms};
 use crate::sink::{
     Claim, Decided, Home, Owned, What, effects_only, fenced, next_step, not_owned, rows,
@@ -160,7 +159,7 @@ impl Lane {
 
     fn decide(
         &mut self,
-        writer: Option<&RowWriter>,
+        writer: Option<&Messages>,
         d: &Deciding<'_>,
         limit: Duration,
     ) -> Result<Decided> {
@@ -193,7 +192,7 @@ impl Lane {
     }
 
     /// Puts the decision into the open transaction.
-    fn deciding(&mut self, writer: Option<&RowWriter>, d: &Deciding<'_>) -> Result<Step> {
+    fn deciding(&mut self, writer: Option<&Messages>, d: &Deciding<'_>) -> Result<Step> {
         let applied = self.shown.applied();
         let checks = !faults::broken("no_epoch");
         if let Err(refused) = next_step(&self.topic, applied.as_ref(), d.flush)
@@ -233,6 +232,33 @@ impl Lane {
         own.head = Some(d.head.clone());
         let kept = (parts(&d.record), d.effects.as_ref().map_or(0, parts));
         own.kept.insert(d.head.id.n, kept);
+        Ok(())
+    }
+
+    /// Takes away effects up to `upto` and records before the last fold.
+    fn prune(&mut self, producer: &mut Producer, upto: FlushId) -> Result<()> {
+        let topic = producer.topic(&self.log.log.config.topic)?;
+        let (place, part) = (self.home_place(), self.log.part);
+        let Some(own) = &mut self.own else {
+            return Err(not_owned(&self.pipeline));
+        };
+        let fold = own.head.as_ref().map_or(0, |h| h.fold.n);
+        let mut writer = Writer {
+            producer,
+            topic,
+            place,
+            at: (&self.pipeline, self.partition),
+            part,
+        };
+        for (n, (record, effects)) in &mut own.kept {
+            if *n <= upto.n {
+                writer.forget("effects", *n, std::mem::take(effects))?;
+            }
+            if *n < fold && *effects == 0 {
+                writer.forget("record", *n, std::mem::take(record))?;
+            }
+        }
+        own.kept.retain(|_, parts| *parts != (0, 0));
         Ok(())
     }
 
@@ -335,34 +361,18 @@ impl Home for KafkaSink {
 
     /// What is taken away was shown by every sink, whoever says so: it needs no transaction.
     fn prune(&mut self, partition: u32, upto: FlushId) -> Result<()> {
-        let Some(lane) = self.lanes.get(&partition) else {
+        let log = self.log()?;
+        let mut producer = match self.plain.take() {
+            Some(producer) => producer,
+            None => self.plain(&log)?,
+        };
+        let wait = self.config.timeout;
+        let Some(lane) = self.lanes.get_mut(&partition) else {
             return Err(not_owned(&format!("partition {partition}")));
         };
-        let own = lane.own.as_ref().ok_or_else(|| not_owned(&lane.pipeline))?;
-        let fold = own.head.as_ref().map_or(0, |h| h.fold.n);
-        let mut kept = own.kept.clone();
-        let mut producer = self.plain(&lane.log)?;
-        let topic = producer.topic(&lane.log.log.config.topic)?;
-        let mut writer = Writer {
-            producer: &mut producer,
-            topic,
-            place: lane.home_place(),
-            at: lane.at(),
-            part: lane.log.part,
-        };
-        for (n, (record, effects)) in &mut kept {
-            if *n <= upto.n {
-                writer.forget("effects", *n, std::mem::take(effects))?;
-            }
-            if *n < fold && *effects == 0 {
-                writer.forget("record", *n, std::mem::take(record))?;
-            }
-        }
-        producer.flush(self.config.timeout)?;
-        kept.retain(|_, parts| *parts != (0, 0));
-        if let Some(own) = self.lanes.get_mut(&partition).and_then(|l| l.own.as_mut()) {
-            own.kept = kept;
-        }
+        let pruned = lane.prune(&mut producer, upto);
+        pruned.and_then(|()| producer.flush(wait))?;
+        self.plain = Some(producer);
         Ok(())
     }
 

@@ -1,8 +1,7 @@
 //! One partition of a pipeline in a topic: its producer, what the topic shows, one transaction at a time.
 
-use super::rows::RowWriter;
 use super::state::{self, Seen, Shown, Writer};
-use super::{KafkaSink, StateLog};
+use super::{KafkaSink, Messages, StateLog};
 use crate::flush::Flush;
 use crate::kafka::{Config, Producer, Settled, Upto};
 use crate::{Error, Kind, Result, faults};
@@ -187,7 +186,7 @@ impl Lane {
     }
 
     /// Puts the rows of a flush into the open transaction.
-    pub fn rows(&mut self, writer: &RowWriter, flush: &Flush) -> Result<()> {
+    pub fn rows(&mut self, writer: &Messages, flush: &Flush) -> Result<()> {
         let open = self.opened()?;
         writer.send(&mut open.producer, open.rows, flush)
     }

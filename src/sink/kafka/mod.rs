@@ -21,6 +21,7 @@
 
 mod home;
 mod lane;
+mod letters;
 mod owner;
 mod rows;
 mod state;
@@ -30,6 +31,7 @@ use crate::flush::Flush;
 use crate::kafka::{Client, Config, Isolation, Log, NewTopic, Producer};
 use crate::{Error, Kind, Result, faults};
 use lane::{Lane, Role};
+use letters::LetterWriter;
 use owner::Signs;
 use rows::RowWriter;
 use state::Belongs;
@@ -67,6 +69,7 @@ pub(super) fn open(spec: &SinkSpec, at: &Kafka) -> Result<Box<dyn Home>> {
         config,
         ready: None,
         log: None,
+        plain: None,
         signs: None,
         lanes: BTreeMap::new(),
     }))
@@ -81,6 +84,8 @@ struct KafkaSink {
     place: String,
     ready: Option<Ready>,
     log: Option<StateLog>,
+    /// A producer without transactions.
+    plain: Option<Producer>,
     /// Signs of life of what this home owns.
     signs: Option<Signs>,
     lanes: BTreeMap<u32, Lane>,
@@ -89,7 +94,22 @@ struct KafkaSink {
 /// What `prepare` worked out.
 struct Ready {
     pipeline: String,
-    writer: RowWriter,
+    writer: Messages,
+}
+
+/// How a flush becomes messages.
+enum Messages {
+    Rows(Box<RowWriter>),
+    Letters(Box<LetterWriter>),
+}
+
+impl Messages {
+    fn send(&self, producer: &mut Producer, topic: usize, flush: &Flush) -> Result<()> {
+        match self {
+            Messages::Rows(rows) => rows.send(producer, topic, flush),
+            Messages::Letters(letters) => letters.send(producer, topic, flush),
+        }
+    }
 }
 
 /// The state topic and how large its messages may be.
@@ -129,6 +149,16 @@ impl KafkaSink {
             self.log = found.map(StateLog::of).transpose()?;
         }
         Ok(self.log.clone())
+    }
+
+    fn messages(&self, tables: &Tables) -> Result<Messages> {
+        let rows = RowWriter::new(&self.spec, tables)?;
+        let Some(topic) = &self.at.letters_of else {
+            return Ok(Messages::Rows(Box::new(rows)));
+        };
+        letters::only_rejects(self.spec.what)?;
+        let source = self.config.with_topic(topic);
+        Ok(Messages::Letters(Box::new(LetterWriter::new(source, rows))))
     }
 
     fn ready(&self) -> Result<&Ready> {
@@ -229,7 +259,7 @@ impl StateLog {
     }
 
     fn of(log: Log) -> Result<StateLog> {
-        let settings = Client::new(&log.config, Isolation::Committed)?.settings()?;
+        let settings = log.client().settings()?;
         let most = settings
             .get("max.message.bytes")
             .and_then(|v| v.parse().ok());
@@ -249,7 +279,7 @@ impl Sink for KafkaSink {
     }
 
     fn inspect(&mut self, tables: &Tables) -> Result<()> {
-        RowWriter::new(&self.spec, tables)?;
+        self.messages(tables)?;
         self.topic(false)?;
         match self.find_log()? {
             Some(log) => self.whose(&log, tables, false),
@@ -258,7 +288,7 @@ impl Sink for KafkaSink {
     }
 
     fn prepare(&mut self, tables: &Tables) -> Result<()> {
-        let writer = RowWriter::new(&self.spec, tables)?;
+        let writer = self.messages(tables)?;
         let log = self.log()?;
         self.topic(true)?;
         self.whose(&log, tables, true)?;

@@ -25,6 +25,9 @@ pub struct Kafka {
     /// The compacted topic of heads, records and what each topic shows. One name for all pipelines of a cluster.
     #[serde(default = "state_topic")]
     pub state_topic: String,
+    /// Rejects of this topic are sent as the messages they were: a dead letter queue. Both on one cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub letters_of: Option<String>,
     /// Partitions of a topic that is made; by default the broker's own number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub partitions: Option<i32>,
@@ -55,6 +58,7 @@ impl Kafka {
             settings: BTreeMap::new(),
             secrets: BTreeMap::new(),
             state_topic: state_topic(),
+            letters_of: None,
             partitions: None,
             lease: lease(),
             retry_for: retry_for(),
@@ -92,6 +96,7 @@ impl Kafka {
         };
         match name.as_str() {
             "state_topic" => self.state_topic = value,
+            "letters_of" => self.letters_of = Some(value),
             "lease" => self.lease = number(&value)?,
             "retry_for" => self.retry_for = number(&value)?,
             "partitions" => self.partitions = Some(number(&value)? as i32),

@@ -41,6 +41,20 @@ impl Dedupe {
         bytes
     }
 
+    /// Takes in what `other` remembers of the sensors that `keeps` wants.
+    pub fn take_part(&mut self, other: &Dedupe, keeps: &dyn Fn(&str) -> bool) -> Result<()> {
+        let names = &other.sensors.names;
+        let wanted: Vec<bool> = names.iter().map(|name| keeps(name)).collect();
+        let wants = |s: u32| wanted.get(s as usize).copied().unwrap_or(false);
+        let known = |s: &u32| wants(*s) && other.sensors.now[*s as usize] != NEVER;
+        let sensors: Vec<u32> = (0..names.len() as u32).filter(known).collect();
+        let seen = other.seen.iter().map(|(k, h)| (k.0, k.1, *h));
+        let more = other.others.iter();
+        let more = more.flat_map(|(k, hashes)| hashes.iter().map(|h| (k.0, k.1, *h)));
+        let readings: Vec<_> = seen.chain(more).filter(|r| wants(r.0)).collect();
+        self.restore(&other.write(&sensors, &readings))
+    }
+
     fn after_save(&mut self) {
         self.sensors.saved();
         self.fresh.clear();
