@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, Literal, Unpack
 
 from . import _native, display
 from ._native import Control
+from .errors import UsageError
 from .options import Data, PipelineOptions, known, spec, split
 from .progress import shown
 from .reading import Path
+from .repair import exported, repaired
 from .report import Report
 from .signals import chained
 from .state import Finding, Findings, State
@@ -121,13 +123,38 @@ class Pipeline:
         finally:
             self._running.remove(control)
 
-    def state(self) -> State:
+    def state(
+        self,
+        *,
+        seek: Mapping[int, int] | None = None,
+        reset: bool = False,
+        export: Path | None = None,
+        yes: bool | str = False,
+    ) -> State:
         """What the home holds: head, positions, watermarks, open windows, as tables; counters.
 
-        Raises ``NotFound`` before the first run.
+        For repairs, first: ``export`` writes all of it to a JSON file; ``seek={partition: offset}`` moves where a
+        topic is read on (what is passed over is not counted, what is read again counts again unless it is a duplicate
+        within ``dedupe_for``); ``reset`` drops everything, so that the next run counts from the beginning and writes
+        its windows over those that are there. Both want ``yes=True``, or the pipeline's name, and are refused while
+        a run owns the pipeline. Raises ``NotFound`` before the first run.
         """
+        if export is not None:
+            exported(self._spec, export)
+        if seek and reset:
+            raise UsageError("seek and reset exclude each other; reset begins at the beginning")
+        if seek or reset:
+            repaired(self._spec, {"seek": seek} if seek else "reset", yes)
         held, tables = _native.state(self._spec)
         return State(held, tables, self._spec)
+
+    def repartition(self, *, yes: bool | str = False) -> list[str]:
+        """Moves open windows to where their sensors' messages go since partitions were added to the topic.
+
+        Count the topic to its end before partitions are added (a multiple of those there were), call this, then run
+        on. Gives a line a partition. Broken off, it goes on where it was.
+        """
+        return repaired(self._spec, "repartition", yes)
 
     def stop(self) -> None:
         """Asks the runs of this object to end at the next decided flush. For other threads and signal handlers."""

@@ -4,8 +4,9 @@ use super::{Client, Config, Consumer, Isolation, Message, NewTopic, Polled, Star
 use crate::{Error, Kind, Result};
 use std::time::{Duration, Instant};
 
-/// Messages taken at a time.
+/// Messages taken at a time, and how long they are gathered.
 const BATCH: usize = 10_000;
+const POLL: Duration = Duration::from_millis(10);
 
 /// A log by key, and how its user calls it in messages. Copies share their clients.
 #[derive(Clone)]
@@ -45,11 +46,16 @@ pub enum Upto {
     Everything,
 }
 
+/// The end of a log is a marker of a transaction, which no reader sees: only a request that comes back empty says so,
+/// and the broker keeps that for half a second unless told otherwise.
+fn quick(config: &Config, name: &str) -> Config {
+    config.with_topic(name).or("fetch.wait.max.ms", 5)
+}
+
 impl Log {
     /// The log in the topic `name`, if that is there. Errors: `Usage` where its partitions do not fit.
     pub fn find(config: &Config, name: &str, words: Words) -> Result<Option<Log>> {
-        let config = config.with_topic(name);
-        let client = Client::new(&config, Isolation::Uncommitted)?;
+        let client = Client::new(&quick(config, name), Isolation::Uncommitted)?;
         match client.describe() {
             Ok(facts) => Log::of(client, facts.partitions.len(), words).map(Some),
             Err(error) if error.kind == Kind::NotFound => Ok(None),
@@ -94,8 +100,7 @@ impl Log {
             replication: -1,
             settings: settings.map(|(k, v)| (k.into(), v.into())).into(),
         };
-        let config = config.with_topic(name);
-        let client = Client::new(&config, Isolation::Uncommitted)?;
+        let client = Client::new(&quick(config, name), Isolation::Uncommitted)?;
         let facts = client.make(&topic)?;
         Log::of(client, facts.partitions.len(), words)
     }
@@ -130,7 +135,7 @@ impl Log {
             if Instant::now() > until {
                 return Err(self.hanging(&consumer, wait));
             }
-            let polled: Polled = consumer.poll(BATCH, Duration::from_millis(100))?;
+            let polled: Polled = consumer.poll(BATCH, POLL)?;
             for message in polled.messages.iter() {
                 next = message.offset + 1;
                 each(&message)?;

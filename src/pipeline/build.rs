@@ -1,6 +1,7 @@
 //! Build: a spec and what was handed over become the parts of a run. Opens the source, compiles
 //! the windows, opens the sinks; reads no row and writes none.
 
+use super::letters;
 use super::policy::OnLate;
 use super::spec::{AggregatesSpec, SchemaSpec, Spec, duration};
 use super::stores::Stores;
@@ -162,7 +163,8 @@ fn config(
             ),
         ));
     }
-    let takes = |what| spec.sinks.iter().any(|s| s.what == what);
+    let sinks = letters::sinks(spec)?;
+    let takes = |what| sinks.iter().any(|s| s.what == what);
     Ok(TaskConfig {
         pipeline: spec.name.clone(),
         partition: 0,
@@ -196,7 +198,8 @@ fn config(
             bytes: FLUSH_BYTES,
             interval: duration("flush_interval", &spec.flush_interval)?,
         },
-        sinks: spec.sinks.len(),
+        sinks: sinks.len(),
+        budget: letters::budget(spec, ReadOptions::default().max_rejects)?,
         wants: Wants {
             readings: takes(What::Readings),
             late: takes(What::Late),
@@ -448,7 +451,8 @@ fn token() -> String {
 
 /// Opens the sinks of a spec. The first is the home.
 pub(super) fn stores(spec: &Spec) -> Result<Stores> {
-    let Some((first, rest)) = spec.sinks.split_first() else {
+    let sinks = letters::sinks(spec)?;
+    let Some((first, rest)) = sinks.split_first().filter(|_| !spec.sinks.is_empty()) else {
         return Err(Error::new(
             Kind::Usage,
             "the pipeline has no sink; name one, for example sqlite:///data/out.db",
@@ -460,7 +464,7 @@ pub(super) fn stores(spec: &Spec) -> Result<Stores> {
             "a pipeline that writes to a store needs a name; it owns the position there",
         ));
     }
-    sink::distinct(&spec.sinks)?;
+    sink::distinct(&sinks)?;
     let home = sink::open_home(first)?;
     let followers: Vec<Box<dyn Sink>> = rest.iter().map(sink::open).collect::<Result<_>>()?;
     if spec.on_late == OnLate::Correct {

@@ -9,6 +9,8 @@
 //! | `run`, `lane`, `reader`, `stores` | the loop over partitions and its threads; carry effects out |
 //! | `share` | a place in a group that gives partitions out; the ends of the log |
 //! | `agree`, `books` | whether a head belongs to this run; what was decided, for the report |
+//! | `letters` | the dead letter topic of a spec, one more sink |
+//! | `repair`, `places` | what a person does to a stored pipeline: seek, reset, repartition, export |
 //! | `topics` | a `kafka://` source of a spec |
 //! | `memory` | what large buffers took goes back to the system |
 //! | [`control`] | stop flag in, progress out |
@@ -23,9 +25,12 @@ mod build;
 mod check;
 pub mod control;
 mod lane;
+mod letters;
 mod memory;
+mod places;
 pub mod policy;
 mod reader;
+mod repair;
 pub mod report;
 mod run;
 mod share;
@@ -39,6 +44,7 @@ mod topics;
 pub use build::{Handed, Until, schema_file};
 pub use check::{Finding, Level, check};
 pub use control::Control;
+pub use repair::{Repair, export, repair};
 pub use report::{Outcome, Report};
 pub use simulated::simulated;
 #[cfg(feature = "kafka")]

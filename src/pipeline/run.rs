@@ -529,7 +529,8 @@ impl<'a> Run<'a> {
     }
 }
 
-fn owner() -> String {
+/// Host and process, for messages.
+pub(super) fn owner() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     format!(
         "process {} on {}",

@@ -299,7 +299,7 @@ impl Spec {
             .collect())
     }
 
-    fn checked(self) -> Result<Spec> {
+    fn checked(mut self) -> Result<Spec> {
         let mut seen = Vec::new();
         for grain in &self.grains {
             if seen.contains(&grain) {
@@ -329,6 +329,7 @@ impl Spec {
             ));
         }
         self.check_shares()?;
+        self.check_letters()?;
         if let Some(tz) = &self.tz {
             Zone::parse(tz)?;
         }
@@ -353,6 +354,24 @@ impl Spec {
                 Kind::Usage,
                 "instance names this run within a group; give the group too, or leave instance out",
             ));
+        }
+        Ok(())
+    }
+
+    /// Dead letters are kept: `raise`, the default, is `collect` then.
+    fn check_letters(&mut self) -> Result<()> {
+        if matches!(self.dlq, None | Some(Dlq::Usual(false))) {
+            return Ok(());
+        }
+        match self.on_reject {
+            OnReject::Raise => self.on_reject = OnReject::Collect,
+            OnReject::Collect => {}
+            OnReject::Skip => {
+                return Err(Error::new(
+                    Kind::Usage,
+                    "dlq keeps the messages that on_reject = skip drops; leave one of them out",
+                ));
+            }
         }
         Ok(())
     }

@@ -42,7 +42,7 @@ pub fn state(spec: &Spec) -> Result<State> {
 }
 
 /// Each partition that the home knows.
-fn look(spec: &Spec) -> Result<Vec<Owned>> {
+pub(super) fn look(spec: &Spec) -> Result<Vec<Owned>> {
     let mut stores = build::stores(spec)?;
     let several = spec.state == Heads::Keyed && spec.topic().is_some();
     let mut most = if several { PROBED } else { 1 };

@@ -66,6 +66,7 @@ mod events;
 mod gather;
 mod held;
 mod live;
+pub mod repair;
 mod streams;
 pub mod tables;
 mod watermark;
@@ -120,6 +121,9 @@ pub struct Task {
     resumed: bool,
     /// A flush was sent in this run.
     sent: bool,
+    /// Rejects sent in this run, and the flush that went over the budget.
+    rejects: u64,
+    over: Option<u64>,
     clock: Clock,
 }
 
@@ -175,6 +179,8 @@ impl Task {
             paused: false,
             resumed: false,
             sent: false,
+            rejects: 0,
+            over: None,
             clock: Clock::default(),
         })
     }
@@ -347,6 +353,7 @@ impl Task {
         let part = if self.sent { 1 } else { FIRST };
         let full =
             live.gather.rows >= limits.rows / part || live.gather.bytes >= limits.bytes / part;
+        let full = full || self.over_budget(live.gather.rejects.len());
         let old = self.clock.now.saturating_sub(self.clock.flushed) >= limits.interval;
         let twice = live.gather.bytes >= limits.bytes.saturating_mul(2)
             || live.gather.rows >= limits.rows.saturating_mul(2);
@@ -374,6 +381,10 @@ impl Task {
         let built = live.build(&self.config, self.clock.now)?;
         self.clock.flushed = self.clock.now;
         self.sent = true;
+        self.rejects += built.0.rejects.len() as u64;
+        if self.over.is_none() && self.over_budget(0) {
+            self.over = Some(built.0.id.n);
+        }
         self.flight = Some(built.clone());
         out.push(Effect::Decide {
             flush: built.0,
@@ -521,7 +532,31 @@ impl Task {
         reached.taken = reached.taken.max(id.n);
         reached.shown = reached.shown.max(shown.unwrap_or_default());
         self.prune(out);
+        if self
+            .over
+            .is_some_and(|n| self.sinks.iter().all(|s| s.taken >= n))
+        {
+            return Err(self.spent());
+        }
         self.go_on(out)
+    }
+
+    /// Whether so many more rejects are more than this run may have.
+    fn over_budget(&self, more: usize) -> bool {
+        let all = self.rejects + more as u64;
+        self.config.budget.is_some_and(|most| all > most)
+    }
+
+    /// The page is safe; now the run fails.
+    fn spent(&self) -> Error {
+        Error::new(
+            Kind::RejectLimit,
+            format!(
+                "{} messages could not be read, more than max_rejects ({}); they are in the dead letter topic, and what was read before stands; look at them, then run again",
+                self.rejects,
+                self.config.budget.unwrap_or(0)
+            ),
+        )
     }
 
     /// What all sinks show need not be kept.

@@ -28,7 +28,11 @@ pub(super) fn source(
             overrides,
             local: read.local,
             on_reject: read.on_reject,
-            max_rejects: read.max_rejects,
+            // With dead letters the task counts them, and ends the run when they are safe.
+            max_rejects: match super::letters::budget(spec, read.max_rejects)? {
+                Some(_) => u64::MAX,
+                None => read.max_rejects,
+            },
             shared: spec.state == State::Shared,
             since: spec.since.clone().map(Bound::Text),
             until_now: until != Until::End,

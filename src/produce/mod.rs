@@ -27,8 +27,10 @@
 //! | `pack` | a table as messages |
 //! | `progress` | what is committed already |
 //! | `load` | one load: transactions, retries |
+//! | [`letters`] | dead letters: read, sent back |
 
 mod feed;
+pub mod letters;
 mod load;
 mod options;
 mod pack;

@@ -6,7 +6,7 @@
 //! | [`block`] | waits without the GIL and looks for signals |
 //! | [`arrow`] | Arrow PyCapsules in and out |
 //! | `table`, `rows`, `concat` | tables, their rows as Python values, several as one |
-//! | `schema`, `sniff`, `reading`, `reader`, `source`, `kafka` | declarations; whole files; rows piece by piece; the simulator; topics |
+//! | `schema`, `sniff`, `reading`, `reader`, `source`, `kafka`, `letters` | declarations; whole files; rows piece by piece; the simulator; topics; dead letters |
 //! | `spec`, `pipeline`, `follow`, `state` | definitions; runs; runs under way; what a home holds |
 //!
 //! Signatures with defaults, docstrings for users and displays are in `python/wattline`.
@@ -18,6 +18,8 @@ mod error;
 mod follow;
 #[cfg(feature = "kafka")]
 mod kafka;
+#[cfg(feature = "kafka")]
+mod letters;
 mod pipeline;
 mod reader;
 mod reading;
@@ -49,6 +51,8 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(state::check, m)?)?;
     m.add_function(wrap_pyfunction!(state::state, m)?)?;
     m.add_function(wrap_pyfunction!(state::open_windows, m)?)?;
+    m.add_function(wrap_pyfunction!(state::repair, m)?)?;
+    m.add_function(wrap_pyfunction!(state::export_state, m)?)?;
     m.add_function(wrap_pyfunction!(state::partitions, m)?)?;
     m.add_function(wrap_pyfunction!(state::sensors, m)?)?;
     m.add_function(wrap_pyfunction!(spec::checked_spec, m)?)?;
@@ -60,5 +64,7 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(source::write_uci, m)?)?;
     #[cfg(feature = "kafka")]
     kafka::add_to(m)?;
+    #[cfg(feature = "kafka")]
+    letters::add_to(m)?;
     Ok(())
 }

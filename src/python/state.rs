@@ -4,7 +4,7 @@ use super::block;
 use super::pipeline::handed;
 use super::spec::spec_of;
 use super::table::Table;
-use crate::pipeline;
+use crate::{Error, Kind, pipeline};
 use arrow_array::RecordBatch;
 use pyo3::prelude::*;
 
@@ -36,6 +36,28 @@ pub(super) fn state(py: Python<'_>, spec: &str) -> PyResult<(String, Vec<Table>)
     })?;
     let table = |batch: RecordBatch| Table::new(batch.schema(), vec![batch]);
     Ok((json, tables.map(table).into()))
+}
+
+/// Changes what a pipeline's home holds: `{"seek": {partition: offset}}`, `"reset"` or `"repartition"`; says what was done.
+#[pyfunction]
+pub(super) fn repair(py: Python<'_>, spec: &str, what: &str) -> PyResult<Vec<String>> {
+    let (spec, what) = (spec_of(py, spec)?, what.to_owned());
+    block::block(py, move || {
+        let what: pipeline::Repair = serde_json::from_str(&what).map_err(|e| {
+            Error::new(
+                Kind::Usage,
+                format!("what is to be done is not understood: {e}"),
+            )
+        })?;
+        pipeline::repair(&spec, &what)
+    })
+}
+
+/// Writes what a pipeline's home holds to a file.
+#[pyfunction]
+pub(super) fn export_state(py: Python<'_>, spec: &str, path: std::path::PathBuf) -> PyResult<()> {
+    let spec = spec_of(py, spec)?;
+    block::block(py, move || pipeline::export(&spec, &path))
 }
 
 /// The windows that are open in a pipeline's home.

@@ -146,6 +146,7 @@ impl Scenario {
             on_duplicate: self.on_duplicate,
             on_conflict: self.on_conflict,
             dedupe_for: self.dedupe_for,
+            budget: None,
             limits: self.limits,
             sinks: self.sinks,
             wants: Wants {

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from . import demo, pages, reading, running, topics
+from . import demo, pages, reading, repairing, running, topics
 
 app = typer.Typer(
     name="wattline",
@@ -39,6 +39,7 @@ def _about(
 
 reading.add_to(app)
 running.add_to(app)
+repairing.add_to(app)
 topics.add_to(app)
 pages.add_to(app)
 demo.add_to(app)

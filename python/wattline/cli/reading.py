@@ -158,8 +158,16 @@ def rejects_command(
     wattline rejects --replay mend.csv meter.csv -s meter.toml
     wattline run meter.csv mend.csv --schema meter.toml --grain 1h --sink sqlite:///out.db
 
-    A run takes the export beside the file it came from, and commits its records exactly once.
+    A run takes the export beside the file it came from, and commits its records exactly once. Of a dead letter
+    topic, the messages are exported, and sent back where they came from:
+
+    \b
+    wattline rejects kafka://host:9092/power.dlq -o mend.csv
+    wattline rejects --replay mend.csv kafka://host:9092/power.dlq
     """
+    if any(source.startswith("kafka://") for source in sources):
+        topics.letters(sources, replay_file, format, out)
+        return
     if replay_file is not None:
         table = replay(replay_file, sources, schema=schema)
         emit(table, format, out)

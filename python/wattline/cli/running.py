@@ -12,6 +12,7 @@ from .. import windows
 from ..errors import UsageError
 from .flags import given, of_pipeline, of_windows, pipeline, with_flags
 from .output import FAILED, Format, FormatOption, OutOption, emit, guarded
+from .repairing import Export, Reset, Seek, Yes, changes
 
 Sources = Annotated[list[str], typer.Argument(help="Files, globs, - or sim://...; or one pipeline.toml.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
@@ -118,8 +119,12 @@ def check_command(sources: Sources, **options: Any) -> None:
 
 
 @guarded
-def _state(sources: list[str], json_: bool, options: dict[str, Any]) -> None:
-    held = pipeline(sources, options).state()
+def _state(
+    sources: list[str], json_: bool, told: tuple[list[str] | None, bool, Path | None, bool], options: dict[str, Any]
+) -> None:
+    seek, reset, export, yes = told
+    made = pipeline(sources, options)
+    held = made.state(export=export, **changes(made, seek, reset, yes))
     typer.echo(json.dumps(dict(held)) if json_ else repr(held))
 
 
@@ -127,16 +132,22 @@ def _state(sources: list[str], json_: bool, options: dict[str, Any]) -> None:
 def state_command(
     sources: Sources,
     json_: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    seek: Seek = None,
+    reset: Reset = False,
+    export: Export = None,
+    yes: Yes = False,
     **options: Any,
 ) -> None:
-    """Shows what a pipeline's home holds: epoch, newest flush, positions, counters.
+    """Shows what a pipeline's home holds: epoch, newest flush, positions, counters. Repairs it on request.
 
     Examples:
 
     \b
     wattline state pipeline.toml
+    wattline state pipeline.toml --export before.json --seek 0=1500
+    wattline state pipeline.toml --reset
     """
-    _state(sources, json_, options)
+    _state(sources, json_, (seek, reset, export, yes), options)
 
 
 def add_to(app: typer.Typer) -> None:

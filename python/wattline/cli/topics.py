@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from .._native import Table
+from ..errors import UsageError
 from ..kafka import produce, read_kafka
-from .output import guarded
+from ..letters import dead_letters, replay_letters
+from .output import Format, emit, guarded
 
 Bound = str | None
 
@@ -74,6 +77,19 @@ def produce_command(
         progress=False if quiet else None,
     )
     typer.echo(json.dumps(report.summary()) if json_ else repr(report))
+
+
+def letters(sources: list[str], replay_file: Path | None, format: Format, out: Path | None) -> None:
+    """Exports dead letters, or sends mended ones back."""
+    if len(sources) > 1:
+        raise UsageError("a dead letter topic stands alone")
+    if replay_file is None:
+        emit(dead_letters(sources[0]), format, out)
+        return
+    sent, before, gone = replay_letters(sources[0], replay_file)
+    said = f"{sent:,} messages sent back"
+    said += f", {before:,} were before" if before else ""
+    typer.echo(said + (f", {gone:,} are gone from the topic" if gone else ""), err=True)
 
 
 def add_to(app: typer.Typer) -> None:

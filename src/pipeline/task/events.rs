@@ -77,6 +77,8 @@ pub struct TaskConfig {
     pub dedupe_for: i64,
     /// When to flush.
     pub limits: Limits,
+    /// Dead letters: a run that has more than these fails when every sink has them.
+    pub budget: Option<u64>,
     /// Number of sinks, the home included; it is sink 0.
     pub sinks: usize,
     /// Which effects any sink takes; the others are not made.
