@@ -35,7 +35,7 @@ class Live:
         self._thread = threading.Thread(target=self._run, name=f"wattline live {pipeline.name}", daemon=True)
 
     def _start(self) -> Live:
-        atexit.register(self.stop)
+        atexit.register(self._end)
         self._thread.start()
         return self
 
@@ -53,13 +53,16 @@ class Live:
 
     def stop(self) -> Report | None:
         """Ends the run at a decided flush and waits for that; the next run goes on from there. Gives the report."""
+        self._end()
+        return self.report
+
+    def _end(self) -> None:
         self._stopping.set()
         while self._thread.is_alive():
             # A run that begins just now does not hear the first word.
             self._pipeline.stop()
             self._thread.join(0.05)
-        atexit.unregister(self.stop)
-        return self.report
+        atexit.unregister(self._end)
 
     def wait(self, timeout: float | None = None) -> Report | None:
         """Waits for the end of the run, or ``timeout`` seconds."""
