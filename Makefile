@@ -61,15 +61,18 @@ histories: | system ## a million random histories of the task against the model
 test-python: $(VENV)/.dev
 	$(PY) -m pytest $(SIDE_BY_SIDE) tests/python
 
-.PHONY: test-books test-docs reference test-notebooks notebooks
-test-books: $(VENV)/.dev ## docs and notebooks in one go
-	$(PY) -m pytest $(SIDE_BY_SIDE) tests/docs tests/notebooks
+.PHONY: test-books test-docs reference test-notebooks notebooks test-recipes
+test-books: $(VENV)/.dev ## docs, notebooks and recipes in one go
+	$(PY) -m pytest $(SIDE_BY_SIDE) tests/docs tests/notebooks tests/recipes
 
 test-docs: $(VENV)/.dev ## every block of docs/, on real servers
 	$(PY) -m pytest tests/docs
 
 test-notebooks: $(VENV)/.dev ## every notebook, from top to bottom
 	$(PY) -m pytest tests/notebooks
+
+test-recipes: $(VENV)/.dev ## every recipe, from init to the query at its end
+	$(PY) -m pytest tests/recipes
 
 notebooks: $(VENV)/.dev ## runs the notebooks and keeps what they show; with Kafka of `make services WITH=kafka`
 	KAFKA=$$($(PY) -m tests.services status | grep -o '127.0.0.1:[0-9]*' | head -1) $(PY) -m tests.notebooks.book notebooks/*.ipynb

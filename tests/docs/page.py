@@ -104,18 +104,18 @@ class Runner:
         import psycopg
 
         with psycopg.connect(os.environ["WATTLINE_TEST_POSTGRES"], autocommit=True) as link:
-            return "".join(_rows(link.execute(one)) for one in _statements(block.text))
+            return "".join(_rows(link.execute(one)) for one in statements(block.text))
 
     def cql(self, block: Block) -> str:
         from cassandra.cluster import Cluster
 
         addresses, _, port = os.environ["WATTLINE_TEST_CASSANDRA"].removeprefix("cassandra://").rpartition(":")
         with Cluster([addresses], port=int(port)) as cluster, cluster.connect() as session:
-            made = [session.execute(one) for one in _statements(block.text)]
+            made = [session.execute(one) for one in statements(block.text)]
             return "".join(_table(rows.column_names, [list(row) for row in rows]) for rows in made if rows.column_names)
 
 
-def _statements(text: str) -> list[str]:
+def statements(text: str) -> list[str]:
     return [one.strip() for one in text.split(";") if one.strip()]
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from . import demo, pages, reading, repairing, running, topics
+from . import demo, pages, reading, recipes, repairing, running, topics
 
 app = typer.Typer(
     name="wattline",
@@ -42,6 +42,7 @@ running.add_to(app)
 repairing.add_to(app)
 topics.add_to(app)
 pages.add_to(app)
+recipes.add_to(app)
 demo.add_to(app)
 
 
