@@ -1,39 +1,21 @@
-"""An Airflow of its own for these tests. The environment is set here, before airflow is imported for the first time."""
+"""An Airflow of its own for these tests, real servers, the DAGs as Airflow reads them."""
 
-import atexit
-import importlib.util
-import json
-import os
-import shutil
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
+from importlib.metadata import version
 from typing import Any
 
 import pytest
 
+from tests.airflow.place import DAGS, connection, lay
 from tests.services.keep import started
 
-ROOT = Path(__file__).resolve().parents[2]
-HOME = Path(tempfile.mkdtemp(prefix="wattline-airflow-"))
-PACKAGE = Path(importlib.util.find_spec("wattline").origin).parent  # type: ignore[union-attr, arg-type]
-DAGS = PACKAGE / "airflow" / "example_dags"
-
-atexit.register(shutil.rmtree, HOME, ignore_errors=True)
-os.environ.update(
-    AIRFLOW_HOME=str(HOME),
-    AIRFLOW__CORE__DAGS_FOLDER=str(DAGS),
-    AIRFLOW__CORE__LOAD_EXAMPLES="False",
-    AIRFLOW__CORE__UNIT_TEST_MODE="False",
-)
-
-
-def connection(name: str, kind: str, **fields: Any) -> None:
-    """A connection as people keep it, for tasks of this process and of those it starts."""
-    os.environ[f"AIRFLOW_CONN_{name.upper()}"] = json.dumps({"conn_type": kind, **fields})
+AIRFLOW_2 = version("apache-airflow").startswith("2.")
+#: The way in which `standalone` is driven here is that of Airflow 3.
+collect_ignore = ["test_scheduler.py"] if AIRFLOW_2 else []
 
 
 def pytest_sessionstart() -> None:
+    lay()
     from airflow.utils.db import initdb
 
     initdb()
@@ -48,17 +30,34 @@ def servers() -> Iterator[dict[str, Any]]:
         connection("kafka_default", "kafka", extra={"bootstrap.servers": held["kafka"].bootstrap})
         connection("postgres_default", "postgres", host="127.0.0.1", port=held["postgres"].port, **login)
         cassandra = held["cassandra"]
-        connection("cassandra_default", "cassandra", host=cassandra.addresses[0], port=cassandra.port, schema="lands")
+        connection(
+            "cassandra_default", "cassandra", host=cassandra.addresses[0], port=cassandra.port, schema="electrical"
+        )
         yield held
+
+
+@pytest.fixture(scope="session", autouse=True)
+def scheduler(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """The real scheduler, for the tests that ask for it; it starts while the others run."""
+    if not any("scheduler" in item.path.name for item in request.session.items):
+        yield None
+        return
+    from tests.airflow.scheduler import Scheduler
+
+    request.getfixturevalue("servers")
+    with Scheduler() as made:
+        yield made
 
 
 @pytest.fixture(scope="session")
 def bag() -> Any:
-    """The example DAGs, as Airflow reads them."""
-    try:
-        from airflow.dag_processing.dagbag import DagBag  # 3.x
-    except ImportError:
-        from airflow.models.dagbag import DagBag  # 2.x
+    """The DAGs, as Airflow reads them."""
+    if AIRFLOW_2:
+        from airflow.models.dagbag import DagBag
+    else:
+        from airflow.dag_processing.dagbag import DagBag
     found = DagBag(str(DAGS))
     assert not found.import_errors
+    if AIRFLOW_2:
+        found.sync_to_db()  # else it knows none of their assets
     return found

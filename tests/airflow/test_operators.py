@@ -1,18 +1,27 @@
 """Operators, hook, assets and sensors without a server: arguments, connections, errors, what is stored where."""
 
+import asyncio
 import inspect
 import json
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_type_hints
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, TaskDeferred
+from airflow.providers.common.compat.sdk import (
+    AirflowException,
+    AirflowFailException,
+    AirflowTaskTimeout,
+    TaskDeferred,
+    timeout,
+)
 
 import wattline as wl
-from tests.airflow.conftest import connection
+from tests.airflow.place import connection
 from wattline.airflow import (
     CheckOperator,
     PipelineOperator,
@@ -289,8 +298,6 @@ def test_a_sensor_waits_for_windows_to_be_final(readings: str, tmp_path: Path) -
 
 
 def test_a_trigger_stores_no_secret_and_gives_one_event(readings: str, tmp_path: Path) -> None:
-    import asyncio
-
     connection("lake", "wattline", host=str(tmp_path / "out.db"), login="me", password=SECRET)
     run(readings, "conn://lake").execute({})
     late = WindowSensor(task_id="wait", name="flat", home="conn://lake", end="2027-01-01T00:00:00+00:00")
@@ -310,10 +317,17 @@ def test_a_trigger_stores_no_secret_and_gives_one_event(readings: str, tmp_path:
         late.resume({}, gone)
 
 
-def test_on_kill_ends_the_run_at_a_decided_flush(readings: str, tmp_path: Path) -> None:
-    import threading
-    import time
+def test_a_timeout_of_airflow_ends_the_run(readings: str, tmp_path: Path) -> None:
+    home = str(tmp_path / "live.db")
+    operator = run("sim://?sensors=1&rate=60x&start=2026-01-01", home, flush_interval="100ms")
+    began = time.monotonic()
+    with pytest.raises(AirflowTaskTimeout), timeout(seconds=2):
+        operator.execute({})
+    assert time.monotonic() - began < 30
+    assert wl.Pipeline("flat", source=readings, sinks=home).state()["totals"]["readings"] > 0
 
+
+def test_on_kill_ends_the_run_at_a_decided_flush(readings: str, tmp_path: Path) -> None:
     operator = run("sim://?sensors=1&rate=60x&start=2026-01-01", str(tmp_path / "live.db"), flush_interval="100ms")
     threading.Timer(1.0, operator.on_kill).start()
     began = time.monotonic()

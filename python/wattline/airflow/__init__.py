@@ -11,11 +11,12 @@ if TYPE_CHECKING:
     from .hook import WattlineHook
     from .operators import CheckOperator, PipelineOperator
     from .produce import ProduceOperator
-    from .sensors import WindowSensor
+    from .sensors import LagSensor, WindowSensor
     from .triggers import StateTrigger
 
 _ROOM_OF = {
     "CheckOperator": "operators",
+    "LagSensor": "sensors",
     "PipelineOperator": "operators",
     "ProduceOperator": "produce",
     "StateTrigger": "triggers",
@@ -26,6 +27,7 @@ _ROOM_OF = {
 
 __all__ = [
     "CheckOperator",
+    "LagSensor",
     "PipelineOperator",
     "ProduceOperator",
     "StateTrigger",

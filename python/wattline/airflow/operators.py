@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from airflow.providers.common.compat.sdk import AirflowException
@@ -57,6 +58,7 @@ class _OfPipeline(WattlineOperator):
         chunk_bytes: int | None = None,
         waiting_rows: int | None = None,
         spill_dir: Path | None = None,
+        max_line_bytes: int | None = None,
         flush_interval: str | None = None,
         flush_rows: int | None = None,
         take_over: bool | None = None,
@@ -97,7 +99,8 @@ class PipelineOperator(_OfPipeline):
     """Runs a pipeline to the end of its source and goes on in the next run where this one ended.
 
     The arguments are those of ``wl.Pipeline``; ``toml``: a file that says them, whose values the arguments replace.
-    ``until``: ``"now"`` ends a topic at what there is. Endpoints may be connections of Airflow, ``conn://ID/...``, see
+    ``until``: ``"now"`` ends a topic at what there is; a time with its zone, say ``"{{ data_interval_end }}"``, also
+    makes the windows final that end by then. Endpoints may be connections of Airflow, ``conn://ID/...``, see
     ``WattlineHook``. Inlets and outlets are, where not given, the Assets of source and sinks; the events' extra holds
     ``rows``, ``readings`` and ``pipeline``.
 
@@ -120,11 +123,16 @@ class PipelineOperator(_OfPipeline):
         if self.options["take_over"] is None and _tries(context) > 1:
             self.options["take_over"] = True
         with self._under_way(hook):
-            report = self.pipeline(hook).run(until=self.until)
+            report = self.pipeline(hook).run(until=_until(self.until))
         log_lines(self.log, repr(report))
         summary = report.summary()
         record(context, self.outlets, summary)
         return summary
+
+
+def _until(until: Any) -> Any:
+    """``now``, or a time, which a template writes with a space."""
+    return datetime.fromisoformat(until) if isinstance(until, str) and until != "now" else until
 
 
 def _tries(context: Any) -> int:

@@ -1,4 +1,4 @@
-"""``WindowSensor``: waits for windows to be final."""
+"""``LagSensor`` and ``WindowSensor``: wait for a pipeline to have caught up, for windows to be final."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..kafka import Kafka
 from ..sink import Endpoint, Sink, sink_spec
 from .triggers import StateTrigger, met
 
-__all__ = ["WindowSensor"]
+__all__ = ["LagSensor", "WindowSensor"]
 
 
 class _StateSensor(BaseSensorOperator):
@@ -65,6 +65,21 @@ class _StateSensor(BaseSensorOperator):
         if "error" in event:
             raise AirflowException(event["error"])
         self.log.info("%s: %s", self.name, event)
+
+
+class LagSensor(_StateSensor):
+    """Waits until fewer than ``below`` messages of a topic are not yet counted by a pipeline.
+
+    ``name`` and ``home`` (its first sink) say which pipeline; ``source``: its topic, as the pipeline has it.
+    """
+
+    def __init__(self, *, below: int, source: str | Kafka, **kwargs: Any) -> None:
+        super().__init__(source=source, **kwargs)
+        self.below = below
+
+    def question(self) -> dict[str, Any]:
+        """The pipeline and the number."""
+        return {**super().question(), "below": self.below}
 
 
 class WindowSensor(_StateSensor):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -43,7 +43,7 @@ def met(question: dict[str, Any]) -> dict[str, Any] | None:
     """What was found, if it is what is waited for; ``None``: not yet, as before the pipeline's first run.
 
     ``question`` has the pipeline's ``name``, ``home`` and ``source``, and ``end`` (a time that every watermark must
-    have reached).
+    have reached) or ``below`` (more messages than wait).
     """
     hook = WattlineHook()
     with hook.named():
@@ -52,12 +52,21 @@ def met(question: dict[str, Any]) -> dict[str, Any] | None:
             state = Pipeline(question["name"], source=source, sinks=[home]).state()
         except NotFound:
             return None
+    if "below" in question:
+        return _caught_up(state, int(question["below"]))
     return _closed(state, datetime.fromisoformat(question["end"]))
 
 
-def _closed(state: State, end: datetime) -> dict[str, Any] | None:
-    held = state["watermark"]
-    if held is None:
+def _caught_up(state: State, below: int) -> dict[str, Any] | None:
+    lags = [lag for (lag,) in state.partitions.select("lag").rows()]
+    if not lags or None in lags or sum(lags) >= below:
         return None
-    watermark = datetime.fromtimestamp(held / 1e6, UTC)
-    return {"watermark": watermark.isoformat()} if watermark >= end else None
+    return {"lag": sum(lags)}
+
+
+def _closed(state: State, end: datetime) -> dict[str, Any] | None:
+    """A partition that has not had a reading holds nothing back."""
+    reached = [at for (at,) in state.watermarks.select("watermark").rows() if at is not None]
+    if not reached or min(reached) < end:
+        return None
+    return {"watermark": min(reached).isoformat()}

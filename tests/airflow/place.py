@@ -1,0 +1,54 @@
+"""The Airflow of these tests: its folder, DAGs, connections. Sets the environment, so it comes before any airflow."""
+
+import atexit
+import importlib.util
+import json
+import os
+import re
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+HOME = Path(tempfile.mkdtemp(prefix="wattline-airflow-"))
+#: The DAGs: the examples of the installed package, and those that the guide shows.
+DAGS = HOME / "dags"
+#: The folder of the connection ``fs_default``.
+DATA = HOME / "data"
+PAGES = [ROOT / "docs/airflow.md", ROOT / "docs/schedule.md"]
+
+atexit.register(shutil.rmtree, HOME, ignore_errors=True)
+os.environ.update(
+    AIRFLOW_HOME=str(HOME),
+    AIRFLOW__CORE__DAGS_FOLDER=str(DAGS),
+    AIRFLOW__CORE__LOAD_EXAMPLES="False",
+)
+
+
+def examples() -> list[Path]:
+    """The example DAGs of the installed package."""
+    package = Path(importlib.util.find_spec("wattline").origin).parent  # type: ignore[union-attr, arg-type]
+    return sorted((package / "airflow" / "example_dags").glob("*_dag.py"))
+
+
+def shown(kind: str) -> dict[str, str]:
+    """The files of one language that the guide shows, by name."""
+    found = [re.findall(rf"^```{kind} (\S+)\n(.*?)^```$", page.read_text(), re.M | re.S) for page in PAGES]
+    return {Path(name).name: text for each in found for name, text in each}
+
+
+def connection(name: str, kind: str, **fields: Any) -> None:
+    """A connection as people keep it, for tasks of this process and of those it starts."""
+    os.environ[f"AIRFLOW_CONN_{name.upper()}"] = json.dumps({"conn_type": kind, **fields})
+
+
+def lay() -> None:
+    """Puts the DAGs into their folder."""
+    DAGS.mkdir()
+    DATA.mkdir()
+    for path in examples():
+        shutil.copy(path, DAGS)
+    for name, text in shown("python").items():
+        (DAGS / name).write_text(text)
+    connection("fs_default", "fs", extra={"path": str(DATA)})
