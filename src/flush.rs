@@ -67,6 +67,22 @@ pub struct Position {
     pub time: Option<i64>,
 }
 
+impl Position {
+    /// Topic partition and next offset, where the stream is one of a topic: `topic/partition`.
+    pub fn offset(&self) -> Option<(u32, u64)> {
+        let (topic, partition) = self.stream.split_once('/')?;
+        if topic.is_empty() || self.proof.is_some() {
+            return None;
+        }
+        Some((partition.parse().ok()?, self.at))
+    }
+
+    /// Whether it was left by a topic: a partition of it, or an origin of its messages.
+    pub fn is_of_topic(&self) -> bool {
+        self.offset().is_some() || self.stream.starts_with("origin/")
+    }
+}
+
 /// Which log the positions of a topic belong to: offsets mean nothing in another one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {

@@ -180,7 +180,7 @@ impl Books {
     /// Decided offsets of the topic partitions of a lane.
     pub(super) fn offsets(&self) -> Vec<(u32, u64)> {
         let positions = self.lanes.values().flat_map(|lane| &lane.positions);
-        positions.filter_map(offset_of).collect()
+        positions.filter_map(Position::offset).collect()
     }
 }
 
@@ -190,7 +190,7 @@ impl Decided {
         let of_topic: Vec<(u32, &Position)> = self
             .positions
             .iter()
-            .filter_map(|p| offset_of(p).map(|(partition, _)| (partition, p)))
+            .filter_map(|p| p.offset().map(|(partition, _)| (partition, p)))
             .collect();
         let row = |partition: u32, position: Option<&Position>| {
             let offset = position.map(|p| p.at);
@@ -210,15 +210,6 @@ impl Decided {
         }
         of_topic.iter().map(|(n, p)| row(*n, Some(p))).collect()
     }
-}
-
-/// The topic partition and the offset, where the position is one of a topic.
-pub(super) fn offset_of(position: &Position) -> Option<(u32, u64)> {
-    let (topic, partition) = position.stream.split_once('/')?;
-    if topic.is_empty() || position.proof.is_some() {
-        return None;
-    }
-    Some((partition.parse().ok()?, position.at))
 }
 
 fn rows_of(flush: &Flush, what: What) -> u64 {

@@ -9,7 +9,9 @@ use super::task::{self, Limits, TaskConfig, Wants};
 use crate::csv::{LocalPolicy, ReadOptions, SchemaChoice};
 use crate::schema::{Aggregate, Measure, MeasureKind, Overrides, Schema, StepSpec};
 use crate::sink::{self, Memory, MemoryStore, Sink, Tables, What};
-use crate::source::{ArrowOptions, ArrowSource, FileOptions, FileSource, Order, Simulated, Source};
+use crate::source::{
+    ArrowOptions, ArrowSource, FileOptions, FileSource, Order, Sequence, Simulated, Source,
+};
 use crate::time::parse::{Layout, Parsed};
 use crate::time::{Grain, Zone};
 use crate::window::{Plan, StepKnown, WindowSpec, default_aggregates};
@@ -260,8 +262,24 @@ fn source(
             },
         )?)),
         [url] if url.starts_with("kafka://") => {
-            let read = read_options(spec);
-            super::topics::source(url, spec, choice(spec)?, overrides, read, until)
+            if spec.cut.is_some() {
+                return Err(Error::new(
+                    Kind::Usage,
+                    "cut parts files from the topic that goes on from them, and there are no files; name them before the topic, or leave cut out",
+                ));
+            }
+            topic(url, spec, overrides, until)
+        }
+        [files @ .., url] if url.starts_with("kafka://") => {
+            let cut = spec.cut.as_deref().ok_or_else(|| {
+                Error::new(
+                    Kind::Usage,
+                    "files and then a topic are parted at one instant; give it as cut, a time with its zone",
+                )
+            })?;
+            let later = topic(url, spec, overrides.clone(), until)?;
+            let files = FileSource::new(files, file_options(spec, overrides, spill_dir, keep)?)?;
+            Ok(Arc::new(Sequence::new(files, later, instant("cut", cut)?)?))
         }
         [url, ..] if url.contains("://") => Err(Error::new(
             Kind::Usage,
@@ -272,19 +290,41 @@ fn source(
         )),
         files => Ok(Arc::new(FileSource::new(
             files,
-            FileOptions {
-                schema: choice(spec)?,
-                overrides,
-                read: read_options(spec),
-                spill_dir,
-                may_grow: spec.may_grow,
-                track: keep,
-                waiting_rows: spec.waiting_rows,
-                stream_name: spec.stream_name.clone(),
-                ..FileOptions::default()
-            },
+            file_options(spec, overrides, spill_dir, keep)?,
         )?)),
     }
+}
+
+fn file_options(
+    spec: &Spec,
+    overrides: Overrides,
+    spill_dir: Option<PathBuf>,
+    keep: bool,
+) -> Result<FileOptions> {
+    Ok(FileOptions {
+        schema: choice(spec)?,
+        overrides,
+        read: read_options(spec),
+        spill_dir,
+        may_grow: spec.may_grow,
+        track: keep,
+        waiting_rows: spec.waiting_rows,
+        stream_name: spec.stream_name.clone(),
+        ..FileOptions::default()
+    })
+}
+
+fn topic(url: &str, spec: &Spec, overrides: Overrides, until: Until) -> Result<Arc<dyn Source>> {
+    let cut = spec.cut.as_deref().map(|cut| instant("cut", cut));
+    let read = read_options(spec);
+    super::topics::source(
+        url,
+        spec,
+        choice(spec)?,
+        overrides,
+        read,
+        (until, cut.transpose()?),
+    )
 }
 
 /// Where the log of the source ends, by partition.

@@ -1,10 +1,9 @@
 //! Check: what would run, and what is wrong, before row one. Reads the source's head and the
 //! stored head; writes nothing.
 
-use super::books::offset_of;
 use super::build::{self, Handed, Until};
 use super::spec::Spec;
-use crate::flush::Head;
+use crate::flush::{Head, Position};
 use crate::sink::Home;
 use crate::{Kind, Result};
 
@@ -149,7 +148,7 @@ impl Findings {
             return;
         };
         for (partition, end) in ends {
-            let at = head.positions.iter().filter_map(offset_of);
+            let at = head.positions.iter().filter_map(Position::offset);
             if let Some((_, at)) = at.into_iter().find(|(p, _)| *p == partition) {
                 let lag = end.saturating_sub(at);
                 self.info(

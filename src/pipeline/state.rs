@@ -1,6 +1,5 @@
 //! State: what a pipeline's home holds, also as tables. Reads without owning.
 
-use super::books::offset_of;
 use super::build::{self, Until};
 use super::policy::State as Heads;
 use super::spec::Spec;
@@ -218,7 +217,7 @@ fn parts_of(head: &Head) -> Vec<Part<'_>> {
     let of_topic = head
         .positions
         .iter()
-        .filter_map(|p| offset_of(p).map(|(partition, _)| (partition, head, Some(p))));
+        .filter_map(|p| p.offset().map(|(partition, _)| (partition, head, Some(p))));
     let parts: Vec<Part<'_>> = of_topic.collect();
     match parts.is_empty() {
         true => vec![(head.partition, head, None)],

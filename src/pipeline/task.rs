@@ -417,7 +417,7 @@ impl Task {
             return Ok(());
         }
         let silence = self.clock.now.saturating_sub(self.clock.heard);
-        let Some(idle) = c.idle.filter(|_| !c.bounded) else {
+        let Some(idle) = c.idle.filter(|_| !live.vouched) else {
             return Ok(());
         };
         // Of several streams those that still speak, or are not read to their end, say how far time is.

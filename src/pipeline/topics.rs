@@ -16,7 +16,7 @@ pub(super) fn source(
     schema: SchemaChoice,
     overrides: Overrides,
     read: ReadOptions,
-    until: Until,
+    (until, cut): (Until, Option<i64>),
 ) -> Result<Arc<dyn Source>> {
     use super::policy::State;
     use super::spec::duration;
@@ -36,7 +36,7 @@ pub(super) fn source(
             shared: spec.state == State::Shared,
             since: spec.since.clone().map(Bound::Text),
             until_now: until != Until::End,
-            cut: None,
+            cut,
             group: spec
                 .group
                 .clone()
@@ -54,7 +54,7 @@ pub(super) fn source(
     _schema: SchemaChoice,
     _overrides: Overrides,
     _read: ReadOptions,
-    _until: Until,
+    _until: (Until, Option<i64>),
 ) -> Result<Arc<dyn Source>> {
     use crate::{Error, Kind};
     Err(Error::new(

@@ -33,6 +33,7 @@
 //! | `file`, `files`, `proof` | files as one dataset: which bytes are new, their chunks, the hashes that prove positions |
 //! | `arrow`, `ordering` | Arrow tables and readers; local times that go by the order of rows |
 //! | [`simulate`] | seeded household load, bounded or live |
+//! | `sequence` | files, and then a topic |
 //! | `mended` | rejects that were put right, as files |
 //! | `content`, `lanes` | content as steps, jobs on the pool that land in order |
 //! | `order`, `histogram`, `buckets`, `tape`, `spool`, `codec` | the order of a bounded read, and what waits on disk |
@@ -47,6 +48,9 @@
 //!
 //! **Groups.** Where others share the partitions a source gives a [`Group`]: it says which are this run's. The run opens a lane for
 //! each, from the head, and tells the group when a lane is gone. A group is a membership only; data never come through it.
+//!
+//! **Files and then a topic** are unbounded, and yet their first batches give `low`: the task counts a batch that has it as one
+//! of a bounded read.
 //!
 //! **Preparing.** Decoding happens on the pool, and so does the pure part of the engine that needs no state:
 //! the run hands each reader a [`Prepare`] function that accumulates a batch into its own partials there.
@@ -66,6 +70,7 @@ mod order;
 mod ordering;
 mod proof;
 mod rejecting;
+mod sequence;
 pub mod simulate;
 mod spool;
 mod tape;
@@ -78,6 +83,7 @@ pub(crate) use proof::Proofs;
 pub use arrow::{ArrowOptions, ArrowSource, Batches};
 pub use file::{FileOptions, FileSource};
 pub use order::WAITING_ROWS;
+pub use sequence::Sequence;
 pub use simulate::Simulated;
 
 use crate::Result;

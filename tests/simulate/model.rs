@@ -178,10 +178,16 @@ impl State<'_> {
                 stream.behind = behind;
             }
             self.streams[own].heard = now;
-            self.align();
+            if self.streams[own].end.is_some() {
+                self.align();
+            }
         }
         for i in from..to {
             self.row(i, now);
+        }
+        // W moves only once there is a reading at all.
+        if of.is_some() && self.most != NONE {
+            self.align();
         }
         if self.s.bounded && self.most != NONE {
             let low = low.unwrap_or(NONE).min(self.most);

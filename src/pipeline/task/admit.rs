@@ -112,7 +112,7 @@ impl Live {
         let ordered = delta.as_ref().is_some_and(|d| d.stats().strictly_ordered);
         // In a stream it only notes how far each sensor came.
         let behind = self.dedupe.behind(&readings, ordered);
-        let Some(behind) = behind.filter(|_| c.bounded) else {
+        let Some(behind) = behind.filter(|_| self.vouched) else {
             return Ok((readings, delta));
         };
         let aside = select(&readings, &behind)?;
@@ -225,7 +225,7 @@ impl Live {
     }
 
     fn reach(&self, c: &TaskConfig, low: Option<i64>) -> Reach {
-        match c.bounded {
+        match self.vouched {
             true => Reach::Read(low.unwrap_or(i64::MIN)),
             false => Reach::Stream {
                 max_end: match self.own {
@@ -341,7 +341,7 @@ impl Live {
 
     /// The watermark as the rows of a batch meet it.
     fn mark(&self, c: &TaskConfig) -> Watermark {
-        let lateness = if c.bounded { FAR } else { c.lateness };
+        let lateness = if self.vouched { FAR } else { c.lateness };
         let max_end = match self.closed_to {
             Some(w) => w.saturating_add(lateness),
             None => i64::MIN,

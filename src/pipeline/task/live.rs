@@ -43,6 +43,8 @@ pub(super) struct Live {
     pub streams: Streams,
     /// Which of them the batch under way is of.
     pub own: Option<Arc<str>>,
+    /// The batch under way is one of a bounded read, whatever comes after it.
+    pub vouched: bool,
     /// Of the batch under way: the greatest end of left-out rows before each row. Of one stream it says nothing
     /// new: what a row left out contradicts came with the same time.
     pub beside: Vec<i64>,
@@ -111,6 +113,7 @@ impl Live {
             streams: Streams::restore(&positions, now),
             own: None,
             beside: Vec::new(),
+            vouched: c.bounded,
         };
         live.replay(c, &owned.records)?;
         Ok(live)

@@ -38,6 +38,7 @@ impl Live {
             rejects.into_iter().for_each(|r| self.gather.add_reject(r));
         }
         self.own = own;
+        self.vouched = c.bounded || low.is_some();
         self.admit(c, readings, delta, low, now)?;
         if self.own.is_some() {
             after
@@ -58,7 +59,10 @@ impl Live {
     /// A batch of one of several streams: which hold time back may have changed.
     fn align(&mut self, c: &TaskConfig, ends: &Aligned, now: i64) {
         self.streams.hear(&ends.stream, ends.behind.clone(), now);
-        self.closed_to = self.closed_to.max(self.aligned(c));
+        // The first readings of a stream may lie before those of all others.
+        if self.streams.end(&ends.stream).is_some() {
+            self.closed_to = self.closed_to.max(self.aligned(c));
+        }
     }
 
     /// W as the streams allow it.
@@ -69,7 +73,7 @@ impl Live {
 
     /// The watermark after a batch.
     fn advance(&mut self, c: &TaskConfig, low: Option<i64>) {
-        let mark = match (c.bounded, self.max_end) {
+        let mark = match (self.vouched, self.max_end) {
             // Beyond the last reading there is nothing to close, whatever the source vouches for.
             (true, Some(most)) => low.map(|low| low.min(most)),
             (false, Some(_)) if self.own.is_some() => self.aligned(c),

@@ -230,6 +230,13 @@ impl Feed {
             .collect()
     }
 
+    /// A batch without readings, for news of other partitions.
+    pub(super) fn nothing(&self, after: Positions) -> Result<Made> {
+        let model = self.common.models.first();
+        let read = model.read(&Messages::default(), &self.prepare, false)?;
+        Ok(made(read, Ledger::default(), after))
+    }
+
     /// The oldest batch on the pool. What cannot be read is judged here, in the order of the log.
     pub(super) fn land(&mut self, wait: Duration) -> Result<Landed<Made>> {
         let mut landed = self.lanes.next(wait)?;

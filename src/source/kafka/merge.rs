@@ -22,6 +22,8 @@ pub(super) struct Merge {
     streams: Vec<Stream>,
     /// How far past the clock a reading may lie and still say where its partition is, µs.
     ahead: Option<i64>,
+    /// How many partitions were said to hold more when the last batch was given.
+    told: usize,
 }
 
 struct Stream {
@@ -51,7 +53,19 @@ impl Merge {
         Merge {
             streams: feeds.into_iter().map(stream).collect(),
             ahead,
+            told: 0,
         }
+    }
+
+    /// That partitions have come to their end and nothing follows: the watermark may wait for that.
+    fn news(&mut self) -> Result<Option<SourceBatch>> {
+        let behind = self.streams.iter().filter(|s| s.behind()).count();
+        let quiet = self.streams.iter().all(|s| s.landed.is_none());
+        let Some(first) = self.streams.first().filter(|_| quiet && behind < self.told) else {
+            return Ok(None);
+        };
+        let made = first.feed.nothing(first.positions.clone())?;
+        Ok(Some(self.deliver(made, 0)))
     }
 
     /// Lets every partition go on, without waiting.
@@ -93,6 +107,7 @@ impl Merge {
         stream.positions = std::mem::take(&mut batch.after);
         let name = stream.feed.name().clone();
         let behind = self.streams.iter().filter(|s| s.behind());
+        self.told = behind.clone().count();
         batch.ends = Some(Aligned {
             stream: name,
             behind: behind.map(|s| s.feed.name().clone()).collect::<Arc<[_]>>(),
@@ -120,6 +135,9 @@ impl Reader for Merge {
                 && let Some(made) = self.streams[of].landed.take()
             {
                 return Ok(Poll::Batch(Box::new(self.deliver(made, of))));
+            }
+            if let Some(news) = self.news()? {
+                return Ok(Poll::Batch(Box::new(news)));
             }
             let over = |s: &Stream| s.landed.is_none() && s.feed.ended();
             if self.streams.iter().all(over) {
