@@ -122,6 +122,9 @@ impl Lane {
             self.owned = Some(owned.clone());
         }
         books.begin(self.key.partition, owned.head.as_ref());
+        if self.stopped {
+            return self.step(Event::Stop, hands, books);
+        }
         let now = clock();
         self.step(Event::Owned { owned, now }, hands, books)
     }
@@ -210,6 +213,10 @@ impl Lane {
     /// Ends at the newest decision; what is not sent yet is left for the next owner.
     pub(super) fn stop(&mut self, hands: &Hands<'_>, books: &mut Books) -> Ended {
         self.stopped = true;
+        if self.phase == Phase::Taking {
+            // The home answers first: what it holds belongs into the report.
+            return Ok(None);
+        }
         self.quit(hands);
         self.step(Event::Stop, hands, books)
     }
