@@ -2,6 +2,7 @@
 
 import re
 import sqlite3
+import sys
 from pathlib import Path
 
 import polars as pl
@@ -232,3 +233,19 @@ def test_it_says_in_short_what_stands_out(real: wl.Page) -> None:
     assert "Jan 2007 (1.15 MWh) used most" in told
     assert "13 gaps" in told and "2.6 days from 28 Apr 2007 00:00" in told and "98.6 % of them" in told
     assert "higher than on working days" in told and "Every record could be read" in told
+
+
+@pytest.mark.parametrize("sink", ["a.db", "folder"])
+def test_too_many_hours_are_left_out_and_said(uci: Path, tmp_path: Path, monkeypatch, sink: str) -> None:
+    store = store_of(uci, tmp_path / sink) if sink == "a.db" else tmp_path / sink
+    if sink == "folder":
+        wl.Pipeline("home", source=uci, schema="household", grains=["1h", "1d"], sinks=wl.Parquet(store)).run()
+    due = wl.report_page(store).summary()["household"]
+    for room in ("held", "gather"):
+        monkeypatch.setattr(sys.modules[f"wattline.page.{room}"], "MOST", 100)
+    for page in (wl.report_page(store), wl.report_page(wl.windows(uci, ["1h", "1d"], schema="household"))):
+        held = page.summary()["household"]
+        assert "windows of 1h are too many for a page" in page.html
+        assert (held["missing"], held["readings"]) == (due["missing"], due["readings"])
+        assert held["energy_wh"] == pytest.approx(due["energy_wh"])
+        assert "Every hour of every day" not in page.html and "Load curve" in page.html

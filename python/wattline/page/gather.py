@@ -18,12 +18,11 @@ from ..reading import sniff
 from ..window import Windows, windows
 from . import frames, measures, store
 from .facts import Facts, Rejects, Sensor, series_of
+from .held import FINER, MOST, NEEDED, WANTED, Held, too_many
 
 GRAINS = ["1h", "1d", "1mo", "1q"]
 _LONGEST = {"1h": 3600, "1d": 86_400, "1mo": 2_678_400, "1q": 8_000_000}
 _SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
-#: More hourly windows than this are left out: a page is to be made in seconds.
-MOST_HOURS = 600_000
 
 
 def gather(data: Data, wanted: Mapping[str, Any], options: Mapping[str, Any]) -> Facts:
@@ -53,8 +52,8 @@ def of_windows(
     """The facts of windows at hand."""
     held, notes = {}, []
     for grain, table in made.items():
-        if len(table) > MOST_HOURS:
-            notes.append(f"{len(table):,} windows of {grain} are too many for a page, which looks at coarser ones")
+        if len(table) > MOST and grain != [*made.keys()][-1]:
+            notes.append(too_many(grain, len(table)))
         else:
             held[grain] = table
     columns = next(iter(made.values())).column_names
@@ -70,7 +69,7 @@ def of_windows(
 def _are_windows(data: Any) -> bool:
     """Whether it is a windows table, for instance one that another library read back from a store."""
     names = getattr(data, "column_names", None)
-    return set(store.NEEDED) <= {*(names if names is not None else getattr(data, "columns", ()))}
+    return set(NEEDED) <= {*(names if names is not None else getattr(data, "columns", ()))}
 
 
 def _of_table(table: Table, wanted: Mapping[str, Any], options: Mapping[str, Any]) -> Facts:
@@ -79,17 +78,15 @@ def _of_table(table: Table, wanted: Mapping[str, Any], options: Mapping[str, Any
     parted: dict[str, list[Sequence[Any]]] = {}
     for row in rows:
         parted.setdefault(row[at], []).append(row)
-    held = {g: (names, parted[g]) for g in (*store.WANTED, *store.FINER) if g in parted}
+    held = {g: (names, parted[g]) for g in (*WANTED, *FINER) if g in parted}
     if not held:
-        raise UsageError(
-            f"the windows are of {', '.join(parted) or 'no grain'}; a page wants {', '.join(store.WANTED)}"
-        )
+        raise UsageError(f"the windows are of {', '.join(parted) or 'no grain'}; a page wants {', '.join(WANTED)}")
     zone = options.get("tz") or "UTC"
     schema = schema_of(None, options.get("schema"))
     return build(held, wanted, schema, names, ("windows at hand", zone, None, Rejects(0, False), []))
 
 
-def _of_store(held: store.Held, wanted: Mapping[str, Any], options: Mapping[str, Any]) -> Facts:
+def _of_store(held: Held, wanted: Mapping[str, Any], options: Mapping[str, Any]) -> Facts:
     schema = schema_of(None, options.get("schema") or held.schema)
     books = held.ledger
     rejects = Rejects(books["rejected"] if books else 0, books is not None, held.rejects)

@@ -1,46 +1,76 @@
-"""The windows in a folder of Parquet files, by pyarrow."""
+"""The windows in a folder of Parquet files, by pyarrow, and their ledger where the folder is the home."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import importlib
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import NotFound
+from ..endpoint import Parquet
+from ..errors import NotFound, UsageError
+from ..ledger import Ledger
+from ..pipeline import Pipeline
+from .held import LEFT, Held, Rows, chosen, whole
 
 
-def windows_of(
-    dataset: Any,
-    path: Path,
-    whole: Callable[[Sequence[str], object], None],
-    chosen: Callable[[set[str]], list[str]],
-) -> dict[str, tuple[Sequence[str], Sequence[Sequence[Any]]]]:
+def of_folder(path: Path) -> Held:
+    """What a folder holds. Raises ``NotFound``, and ``UsageError`` where pyarrow is not installed."""
+    about = Path(f"{path}.wattline") / "table.json"
+    told = json.loads(about.read_text("utf-8")) if about.is_file() else {}
+    books, notes = _books(path, told.get("pipeline"))
+    made = f" (pipeline {told['pipeline']})" if told else ""
+    return Held(f"{path}{made}", told.get("tz", "UTC"), _windows(path, notes), books, notes=notes)
+
+
+def _books(path: Path, pipeline: str | None) -> tuple[Ledger | None, list[str]]:
+    if pipeline is not None:
+        try:
+            return Pipeline(pipeline, source="-", grains="1h", sinks=Parquet(path)).state().ledger, []
+        except NotFound:
+            pass
+    return None, ["the ledger is kept in the pipeline's home, which is another store than this folder"]
+
+
+def _library() -> Any:
+    try:
+        return importlib.import_module("pyarrow.dataset")
+    except ImportError:
+        message = "Parquet files are read by pyarrow, which is not installed: pip install 'wattline[arrow]'"
+        raise UsageError(message) from None
+
+
+def _windows(path: Path, notes: list[str]) -> dict[str, Rows]:
     """Rows by grain; of a window that is there in several revisions the newest."""
-    files = [str(f) for f in sorted(path.rglob("*.parquet"))]
+    dataset, files = _library(), _files(path)
     if not files:
         raise NotFound(f"{path}: holds no Parquet files")
     table = dataset.dataset(files, format="parquet", partitioning=None)
-    names = table.schema.names
-    whole([*names, "grain"], path)
-    return {grain: _grain(dataset, table, path, grain) for grain in chosen(_grains(table, path))}
-
-
-def _grains(table: Any, path: Path) -> set[str]:
+    whole([*table.schema.names, "grain"], path)
     if "grain" in table.schema.names:
-        return set(table.to_table(columns=["grain"])["grain"].unique().to_pylist())
-    return {
-        part.removeprefix("grain=") for f in path.rglob("*.parquet") for part in f.parts if part.startswith("grain=")
-    }
-
-
-def _grain(dataset: Any, table: Any, path: Path, grain: str) -> tuple[Sequence[str], Sequence[Sequence[Any]]]:
-    if "grain" in table.schema.names:
-        held = table.to_table(filter=dataset.field("grain") == grain)
+        counted = table.to_table(columns=["grain"])["grain"].value_counts().to_pylist()
+        there = {str(one["values"]): int(one["counts"]) for one in counted}
+        parts = {g: table.to_table(filter=dataset.field("grain") == g) for g in chosen(there, notes)}
     else:
-        files = [str(f) for f in sorted(path.rglob("*.parquet")) if f"grain={grain}" in f.parts]
-        held = dataset.dataset(files, format="parquet", partitioning=None).to_table()
-    left = ("window_end", "duplicates", "estimated", "final", "grain", "revision")
-    names = ["sensor_id", *(n for n in held.column_names if n not in (*left, "sensor_id"))]
+        by_grain = {g: dataset.dataset(_files(path, g), format="parquet", partitioning=None) for g in _grains(path)}
+        there = {g: part.count_rows() for g, part in by_grain.items()}
+        parts = {g: by_grain[g].to_table() for g in chosen(there, notes)}
+    return {grain: _newest(held) for grain, held in parts.items()}
+
+
+def _files(path: Path, grain: str | None = None) -> list[str]:
+    return [str(f) for f in sorted(path.rglob("*.parquet")) if grain is None or f"grain={grain}" in f.parts]
+
+
+def _grains(path: Path) -> set[str]:
+    """Those that folders are named for."""
+    parts = {part for file in path.rglob("*.parquet") for part in file.parts}
+    return {part.removeprefix("grain=") for part in parts if part.startswith("grain=")}
+
+
+def _newest(held: Any) -> tuple[Sequence[str], Sequence[Sequence[Any]]]:
+    names = ["sensor_id", *(n for n in held.column_names if n not in (*LEFT, "sensor_id"))]
     columns = [held[name].to_pylist() for name in names]
     newest: dict[tuple[Any, Any], tuple[int, Sequence[Any]]] = {}
     revisions = held["revision"].to_pylist() if "revision" in held.column_names else [0] * held.num_rows

@@ -3,44 +3,22 @@
 from __future__ import annotations
 
 import functools
-import importlib
 import json
 import os
 import sqlite3
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ..endpoint import Parquet, Sqlite
+from ..endpoint import Sqlite
 from ..errors import NotFound, UsageError
 from ..ledger import Ledger
 from ..pipeline import Pipeline
+from .held import LEFT, Held, Rows, chosen, whole
 
-#: Columns of a windows table that a page needs.
-NEEDED = ("sensor_id", "grain", "window_start", "window_label", "readings", "expected", "missing")
-#: Grains read, finest last in use: others are folded only where these are not there.
-WANTED = ("1h", "1d", "1mo", "1q")
-FINER = ("30min", "15min", "5min", "1min")
 _TIMES = ("window_start", "first_reading", "last_reading")
-_LEFT = ("window_end", "duplicates", "estimated", "revision", "final", "grain")
-
-Rows = tuple[Sequence[str], Sequence[Sequence[Any]]]
-
-
-@dataclass(frozen=True)
-class Held:
-    """What a store holds."""
-
-    source: str
-    tz: str
-    rows: dict[str, Rows]
-    ledger: Ledger | None
-    schema: Any = None
-    rejects: Sequence[tuple[Any, ...]] = ()
-    notes: list[str] = field(default_factory=list)
 
 
 def is_store(data: str | os.PathLike[str]) -> bool:
@@ -66,7 +44,15 @@ def read(data: str | os.PathLike[str]) -> Held:
     path = Path(rest or text)
     if not path.exists():
         raise NotFound(f"{path}: no such store")
-    return _of_folder(path) if path.is_dir() else _of_sqlite(path)
+    return _from(path)
+
+
+def _from(path: Path) -> Held:
+    if not path.is_dir():
+        return _of_sqlite(path)
+    from .parquet import of_folder
+
+    return of_folder(path)
 
 
 def of_pipeline(pipeline: Pipeline) -> Held:
@@ -74,7 +60,7 @@ def of_pipeline(pipeline: Pipeline) -> Held:
     for sink in json.loads(pipeline._spec)["sinks"]:
         at = sink["endpoint"]
         if sink["what"] == "windows" and at["type"] in ("sqlite", "parquet"):
-            held = _of_sqlite(Path(at["path"])) if at["type"] == "sqlite" else _of_folder(Path(at["path"]))
+            held = _from(Path(at["path"]))
             books = pipeline.state().ledger
             return Held(held.source, held.tz, held.rows, books, held.schema, held.rejects, held.notes)
     raise UsageError("none of the pipeline's sinks is SQLite or Parquet, so its windows cannot be read back")
@@ -92,14 +78,15 @@ def _of_sqlite(path: Path) -> Held:
         asked = "select head from wattline_head where pipeline = ?"
         heads = [json.loads(head) for (head,) in store.execute(asked, named[2:3]) if head]
         rejects = next((t[0] for t in tables if t[1] == "rejects" and t[2] == named[2]), None)
+        notes = _several(tables)
         return Held(
             f"{path} (pipeline {named[2]})",
             named[3],
-            _windows(store, named[0]),
+            _windows(store, named[0], notes),
             _ledger(path, named[2], heads),
             json.loads(heads[0]["spec_json"])["schema"] if heads else None,
             _rejects(store, rejects) if rejects else (),
-            _several(tables),
+            notes,
         )
 
 
@@ -129,29 +116,14 @@ def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _windows(store: sqlite3.Connection, table: str) -> dict[str, Rows]:
+def _windows(store: sqlite3.Connection, table: str, notes: list[str]) -> dict[str, Rows]:
     columns = [row[1] for row in store.execute(f"pragma table_info({_quoted(table)})")]
-    _whole(columns, table)
-    there = {row[0] for row in store.execute(f"select distinct grain from {_quoted(table)}")}
-    taken = ["sensor_id", *(c for c in columns if c not in (*_LEFT, "sensor_id"))]
+    whole(columns, table)
+    there = dict(store.execute(f"select grain, count(*) from {_quoted(table)} group by grain").fetchall())
+    taken = ["sensor_id", *(c for c in columns if c not in (*LEFT, "sensor_id"))]
     select = f"select {', '.join(map(_quoted, taken))} from {_quoted(table)} where grain = ?"
     places = [taken.index(name) for name in _TIMES if name in taken]
-    return {g: (taken, [_timed(row, places) for row in store.execute(select, (g,))]) for g in _chosen(there)}
-
-
-def _whole(columns: Sequence[str], where: object) -> None:
-    lacking = [name for name in NEEDED if name not in columns]
-    if lacking:
-        raise UsageError(f"{where} has no column {lacking[0]!r}; a page needs a windows table with its own columns")
-
-
-def _chosen(there: set[str]) -> list[str]:
-    grains = [g for g in WANTED if g in there]
-    if "1h" not in there:
-        grains += [g for g in FINER if g in there][:1]
-    if not grains:
-        raise NotFound(f"the store has no windows of {', '.join(WANTED)}; it has {', '.join(sorted(there)) or 'none'}")
-    return grains
+    return {g: (taken, [_timed(row, places) for row in store.execute(select, (g,))]) for g in chosen(there, notes)}
 
 
 def _timed(row: Sequence[Any], places: Sequence[int]) -> Sequence[Any]:
@@ -167,31 +139,3 @@ def _rejects(store: sqlite3.Connection, table: str) -> list[tuple[Any, ...]]:
     there = [row[1] for row in store.execute(f"pragma table_info({_quoted(table)})")]
     listed = ", ".join(_quoted(name) if name in there else "null" for name in names)
     return store.execute(f"select {listed} from {_quoted(table)} limit 1000").fetchall()
-
-
-def _of_folder(path: Path) -> Held:
-    about = Path(f"{path}.wattline") / "table.json"
-    told = json.loads(about.read_text("utf-8")) if about.is_file() else {}
-    books, notes = _books(path, told.get("pipeline"))
-    made = f" (pipeline {told['pipeline']})" if told else ""
-    return Held(f"{path}{made}", told.get("tz", "UTC"), _parquet(path), books, notes=notes)
-
-
-def _books(path: Path, pipeline: str | None) -> tuple[Ledger | None, list[str]]:
-    if pipeline is not None:
-        try:
-            return Pipeline(pipeline, source="-", grains="1h", sinks=Parquet(path)).state().ledger, []
-        except NotFound:
-            pass
-    return None, ["the ledger is kept in the pipeline's home, which is another store than this folder"]
-
-
-def _parquet(path: Path) -> dict[str, Rows]:
-    try:
-        dataset = importlib.import_module("pyarrow.dataset")
-    except ImportError:
-        message = "Parquet files are read by pyarrow, which is not installed: pip install 'wattline[arrow]'"
-        raise UsageError(message) from None
-    from .parquet import windows_of
-
-    return windows_of(dataset, path, _whole, _chosen)
