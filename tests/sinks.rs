@@ -3,6 +3,8 @@
 //! A kill is a handle dropped between two steps: nothing of it runs but what its destructor does, and no
 //! sink writes in one.
 
+#[path = "sinks/filling.rs"]
+mod filling;
 #[path = "sinks/fixture.rs"]
 mod fixture;
 #[path = "sinks/follower.rs"]

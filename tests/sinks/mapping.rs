@@ -1,16 +1,11 @@
 //! Rows into tables that others made.
 
+use crate::filling::*;
 use crate::fixture::*;
 use rusqlite::Connection;
-use std::collections::BTreeMap;
 use wattline::Kind as Fault;
 use wattline::flush::Flush;
 use wattline::sink::{OnSameTime, Sink, SinkSpec, Tables, What, open};
-
-fn map(pairs: &[(&str, &str)]) -> Option<BTreeMap<String, String>> {
-    let pairs = pairs.iter().map(|(a, b)| (a.to_string(), b.to_string()));
-    Some(pairs.collect())
-}
 
 /// A store whose file holds the table `made`, and a spec that targets table `t`.
 fn target(made: &str) -> (Store, SinkSpec) {
@@ -20,30 +15,6 @@ fn target(made: &str) -> (Store, SinkSpec) {
     let mut spec = store.spec();
     spec.table = Some("t".into());
     (store, spec)
-}
-
-fn one_grain() -> Tables {
-    Tables {
-        grains: vec!["1h".into()],
-        ..tables()
-    }
-}
-
-fn prepared(spec: &SinkSpec, tables: &Tables) -> wattline::Result<Box<dyn Sink>> {
-    let mut sink = open(spec).unwrap();
-    sink.prepare(tables)?;
-    sink.fence(0, 1)?;
-    Ok(sink)
-}
-
-fn refused(spec: &SinkSpec, tables: &Tables) -> String {
-    match prepared(spec, tables) {
-        Err(e) => {
-            assert_eq!(e.kind, Fault::Usage, "{}", e.message);
-            e.message
-        }
-        Ok(_) => panic!("accepted"),
-    }
 }
 
 fn all(store: &Store, sql: &str) -> Vec<String> {
@@ -98,14 +69,14 @@ fn a_key_must_tell_windows_apart() {
         ("v", "power_mean"),
     ]);
     assert!(refused(&spec, &tables()).contains("grains 1h, 1d apart"));
-    assert!(prepared(&spec, &one_grain()).is_ok());
+    assert!(prepared(&spec, &one_grain("1h")).is_ok());
     spec.columns = map(&[
         ("s", "sensor_id"),
         ("b", "window_label"),
         ("v", "power_mean"),
     ]);
     assert!(
-        refused(&spec, &one_grain()).contains("window_start"),
+        refused(&spec, &one_grain("1h")).contains("window_start"),
         "hours repeat their labels"
     );
     let days = Tables {
@@ -119,7 +90,7 @@ fn a_key_must_tell_windows_apart() {
 fn a_key_without_the_sensor_holds_one_sensor_for_good() {
     let (store, mut spec) = target("CREATE TABLE t (b TEXT PRIMARY KEY, v REAL)");
     spec.columns = map(&[("b", "window_start"), ("v", "power_mean")]);
-    let mut sink = prepared(&spec, &one_grain()).unwrap();
+    let mut sink = prepared(&spec, &one_grain("1h")).unwrap();
     sink.apply(&flush(1, 1, &[("a", 0, 1.0, true, 0)])).unwrap();
     let error = sink
         .apply(&flush(1, 2, &[("b", 1, 1.0, true, 0)]))
@@ -131,7 +102,7 @@ fn a_key_without_the_sensor_holds_one_sensor_for_good() {
         error.message
     );
     drop(sink);
-    let mut sink = prepared(&spec, &one_grain()).unwrap();
+    let mut sink = prepared(&spec, &one_grain("1h")).unwrap();
     let mixed = flush(1, 2, &[("a", 1, 1.0, true, 0), ("c", 2, 1.0, true, 0)]);
     assert!(sink.apply(&mixed).is_err());
     sink.apply(&flush(1, 2, &[("a", 1, 2.0, true, 0)])).unwrap();
@@ -230,51 +201,16 @@ fn an_id_names_the_same_row_everywhere() {
     }
 }
 
-fn reading_flush(n: u64, rows: &[(&str, i64, f64, &str, i64)]) -> Flush {
-    let mut made = flush(1, n, &[]);
-    made.readings = vec![readings(rows)];
-    made
-}
-
-fn by_time(on: Option<OnSameTime>) -> (Store, SinkSpec) {
-    let (store, mut spec) = target("CREATE TABLE t (ts TIMESTAMP PRIMARY KEY, volt REAL)");
-    spec.what = What::Readings;
-    spec.columns = map(&[("ts", "time"), ("volt", "power")]);
-    spec.on_same_time = on;
-    (store, spec)
-}
-
 #[test]
 fn readings_at_one_time_follow_on_same_time() {
-    let rows = [
-        ("a", 0, 1.0, "f", 0),
-        ("a", 0, 2.0, "f", 1),
-        ("a", 60, 3.0, "f", 2),
-    ];
-    for (on, kept) in [(OnSameTime::First, "1.0"), (OnSameTime::Last, "4.0")] {
-        let (store, spec) = by_time(Some(on));
-        let mut sink = prepared(&spec, &tables()).unwrap();
-        sink.apply(&reading_flush(1, &rows)).unwrap();
-        sink.apply(&reading_flush(1, &rows)).unwrap();
-        assert_eq!(
-            sink.same_time(),
-            1,
-            "{on:?}: a repeated flush counts nothing"
-        );
-        sink.apply(&reading_flush(2, &[("a", 0, 4.0, "f", 3)]))
-            .unwrap();
-        assert_eq!(sink.same_time(), 2, "{on:?}");
-        let seen = all(&store, "SELECT CAST(volt AS TEXT) FROM t ORDER BY ts");
-        assert_eq!(seen, [kept, "3.0"], "{on:?}");
-    }
-    for on in [None, Some(OnSameTime::Raise)] {
-        let (store, spec) = by_time(on);
-        let mut sink = prepared(&spec, &tables()).unwrap();
-        let error = sink.apply(&reading_flush(1, &rows)).unwrap_err();
-        assert_eq!(error.kind, Fault::Schema);
-        assert!(error.message.contains("on_same_time"), "{}", error.message);
-        assert!(all(&store, "SELECT ts FROM t").is_empty());
-    }
+    let made = "CREATE TABLE t (ts TIMESTAMP PRIMARY KEY, volt REAL)";
+    readings_at_one_time(
+        || target(made),
+        |store| {
+            let texts = all(store, "SELECT CAST(volt AS TEXT) FROM t ORDER BY ts");
+            texts.iter().map(|t| t.parse().unwrap()).collect()
+        },
+    );
 }
 
 #[test]

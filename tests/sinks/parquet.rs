@@ -318,3 +318,35 @@ fn a_damaged_manifest_is_an_error() {
         1
     );
 }
+
+#[test]
+fn a_newer_version_is_refused_with_advice() {
+    let store = Store::new(Kind::Parquet);
+    drop(store.home());
+    let mut told = Vec::new();
+    for entry in walk(store.dir.path()) {
+        if entry.file_name().is_some_and(|n| n == "table.json") {
+            let text = std::fs::read_to_string(&entry).unwrap();
+            let mut facts: serde_json::Value = serde_json::from_str(&text).unwrap();
+            facts["format"] = 99.into();
+            std::fs::write(&entry, facts.to_string()).unwrap();
+            told.push(entry);
+        }
+    }
+    assert_eq!(told.len(), 1);
+    let error = open(&store.spec()).unwrap().prepare(&tables()).unwrap_err();
+    assert_eq!(error.kind, Fault::SpecChanged);
+    assert!(error.message.contains("upgrade wattline"), "{error}");
+}
+
+/// Every file below a folder.
+fn walk(folder: &Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|e| e.unwrap().path());
+    let below = |path: std::path::PathBuf| match path.is_dir() {
+        true => walk(&path),
+        false => vec![path],
+    };
+    entries.flat_map(below).collect()
+}

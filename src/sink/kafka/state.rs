@@ -164,10 +164,10 @@ pub(super) type Kept = BTreeMap<u64, (u32, u32)>;
 impl Seen {
     fn take(&mut self, key: &Key<'_>, value: Option<&[u8]>) -> Result<()> {
         match key.2.as_ref() {
-            "head" => self.stored = value.map(|v| parsed(v)).transpose()?,
+            "head" => self.stored = value.map(parsed).transpose()?,
             "record" => part(&mut self.records, key, value),
             "effects" => part(&mut self.effects, key, value),
-            "alive" => match value.map(|v| parsed::<i64>(v)).transpose()? {
+            "alive" => match value.map(parsed::<i64>).transpose()? {
                 Some(at) => drop(self.signs.insert(key.3, at)),
                 None => drop(self.signs.remove(&key.3)),
             },

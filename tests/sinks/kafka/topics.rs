@@ -1,6 +1,7 @@
 //! Rows as messages, records in parts, and what is refused.
 
 use super::{at, committed, make, send, topic};
+use crate::filling::*;
 use crate::fixture::*;
 use wattline::Kind as Fault;
 use wattline::flush::Flush;
@@ -10,14 +11,6 @@ fn store() -> (Store, SinkSpec) {
     let store = Store::new(Kind::Kafka);
     let spec = store.spec();
     (store, spec)
-}
-
-fn prepared(spec: &SinkSpec) -> wattline::Result<Box<dyn Sink>> {
-    let mut sink = open(spec)?;
-    sink.inspect(&tables())?;
-    sink.prepare(&tables())?;
-    sink.fence(0, 1)?;
-    Ok(sink)
 }
 
 fn texts(store: &Store) -> Vec<(String, String)> {
@@ -33,7 +26,7 @@ fn texts(store: &Store) -> Vec<(String, String)> {
 #[test]
 fn a_window_is_an_object_with_the_names_of_its_table() {
     let (store, spec) = store();
-    let mut sink = prepared(&spec).unwrap();
+    let mut sink = prepared(&spec, &tables()).unwrap();
     sink.apply(&flush(1, 1, &[("a", 0, 1.5, true, 0)])).unwrap();
     let row = r#"{"sensor_id":"a","grain":"1h","window_start":"2007-01-01T00:00:00Z","window_end":"2007-01-01T01:00:00Z","window_label":"h0","readings":60,"revision":0,"final":true,"power_mean":1.5}"#;
     assert_eq!(texts(&store), [("a".to_owned(), row.to_owned())]);
@@ -42,21 +35,19 @@ fn a_window_is_an_object_with_the_names_of_its_table() {
 #[test]
 fn columns_and_key_are_chosen() {
     let (store, mut spec) = store();
-    let pairs = [("begin", "window_start"), ("mean", "power_mean")];
-    let pairs = pairs.map(|(a, b)| (a.to_owned(), b.to_owned()));
-    spec.columns = Some(pairs.into());
+    spec.columns = map(&[("begin", "window_start"), ("mean", "power_mean")]);
     spec.key = Some(vec![
         "sensor_id".into(),
         "grain".into(),
         "window_start".into(),
     ]);
-    let mut sink = prepared(&spec).unwrap();
+    let mut sink = prepared(&spec, &tables()).unwrap();
     sink.apply(&flush(1, 1, &[("a", 1, 1.5, true, 0)])).unwrap();
     let key = "a|1h|2007-01-01T01:00:00Z".to_owned();
     let row = r#"{"begin":"2007-01-01T01:00:00Z","mean":1.5}"#.to_owned();
     assert_eq!(texts(&store), [(key, row)]);
     spec.key = Some(vec!["sensor".into()]);
-    let error = prepared(&spec).err().unwrap();
+    let error = prepared(&spec, &tables()).err().unwrap();
     assert_eq!(error.kind, Fault::Usage);
     assert!(error.message.contains("\"sensor\""), "{error}");
 }
@@ -64,8 +55,8 @@ fn columns_and_key_are_chosen() {
 #[test]
 fn readings_late_and_rejects_have_topics_of_their_own() {
     let (store, spec) = store();
-    prepared(&spec).unwrap();
-    let error = prepared(&spec.clone().taking(What::Readings))
+    prepared(&spec, &tables()).unwrap();
+    let error = prepared(&spec.clone().taking(What::Readings), &tables())
         .err()
         .unwrap();
     assert_eq!(error.kind, Fault::Usage);
@@ -77,7 +68,7 @@ fn readings_late_and_rejects_have_topics_of_their_own() {
     own.topic = None;
     let mut readings = SinkSpec::new(Endpoint::Kafka(own)).taking(What::Readings);
     readings.table = Some(format!("{}-readings", topic(store.dir.path())));
-    let mut sink = prepared(&readings).unwrap();
+    let mut sink = prepared(&readings, &tables()).unwrap();
     let mut made = flush(1, 1, &[("a", 0, 1.0, true, 0)]);
     made.readings = vec![crate::fixture::readings(&[("b", 0, 2.5, "f", 7)])];
     sink.apply(&made).unwrap();

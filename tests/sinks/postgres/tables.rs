@@ -1,19 +1,14 @@
 //! Rows into tables that others made, and what this user may not do.
 
 use super::{at, query, run, schema, texts, url};
+use crate::filling::*;
 use crate::fixture::*;
-use std::collections::BTreeMap;
 use wattline::Kind as Fault;
 use wattline::flush::Flush;
 use wattline::reject::Reject;
 use wattline::sink::{
     Decided, Endpoint, OnSameTime, Postgres, Sink, SinkSpec, Tables, What, open, open_home,
 };
-
-fn map(pairs: &[(&str, &str)]) -> Option<BTreeMap<String, String>> {
-    let pairs = pairs.iter().map(|(a, b)| (a.to_string(), b.to_string()));
-    Some(pairs.collect())
-}
 
 /// A store whose schema holds what `made` makes (`T`: table `t` there), and a spec that targets `t`.
 fn target(made: &str) -> (Store, SinkSpec) {
@@ -26,28 +21,6 @@ fn target(made: &str) -> (Store, SinkSpec) {
 
 fn name(store: &Store) -> String {
     format!("{}.t", schema(store.dir.path()))
-}
-
-fn one_grain(grain: &str) -> Tables {
-    Tables {
-        grains: vec![grain.into()],
-        ..tables()
-    }
-}
-
-fn prepared(spec: &SinkSpec, tables: &Tables) -> wattline::Result<Box<dyn Sink>> {
-    let mut sink = open(spec).unwrap();
-    sink.inspect(tables)?;
-    sink.prepare(tables)?;
-    sink.fence(0, 1)?;
-    Ok(sink)
-}
-
-fn refused(spec: &SinkSpec, tables: &Tables) -> String {
-    match prepared(spec, tables) {
-        Err(e) => e.message,
-        Ok(_) => panic!("accepted"),
-    }
 }
 
 #[test]
@@ -268,54 +241,16 @@ fn an_id_is_a_uuid_and_the_same_everywhere() {
     assert_eq!((ids.len(), &ids[0][14..15], &ids[0][36..]), (1, "8", "2"));
 }
 
-fn reading_flush(n: u64, rows: &[(&str, i64, f64, &str, i64)]) -> Flush {
-    let mut made = flush(1, n, &[]);
-    made.readings = vec![readings(rows)];
-    made
-}
-
 #[test]
 fn readings_at_one_time_follow_on_same_time() {
-    let rows = [
-        ("a", 0, 1.0, "f", 0),
-        ("a", 0, 2.0, "f", 1),
-        ("a", 60, 3.0, "f", 2),
-    ];
     let made = "CREATE TABLE t (ts timestamp PRIMARY KEY, volt float8)";
-    let by_time = |on| {
-        let (store, mut spec) = target(made);
-        spec.what = What::Readings;
-        spec.columns = map(&[("ts", "time"), ("volt", "power")]);
-        spec.on_same_time = on;
-        (store, spec)
-    };
-    for (on, kept) in [(OnSameTime::First, "1"), (OnSameTime::Last, "4")] {
-        let (store, spec) = by_time(Some(on));
-        let mut sink = prepared(&spec, &tables()).unwrap();
-        sink.apply(&reading_flush(1, &rows)).unwrap();
-        sink.apply(&reading_flush(1, &rows)).unwrap();
-        assert_eq!(
-            sink.same_time(),
-            1,
-            "{on:?}: a repeated flush counts nothing"
-        );
-        sink.apply(&reading_flush(2, &[("a", 0, 4.0, "f", 3)]))
-            .unwrap();
-        assert_eq!(sink.same_time(), 2, "{on:?}");
-        let seen = texts(&format!(
-            "SELECT volt::text FROM {} ORDER BY ts",
-            name(&store)
-        ));
-        assert_eq!(seen, [kept, "3"], "{on:?}");
-    }
-    for on in [None, Some(OnSameTime::Raise)] {
-        let (store, spec) = by_time(on);
-        let mut sink = prepared(&spec, &tables()).unwrap();
-        let error = sink.apply(&reading_flush(1, &rows)).unwrap_err();
-        assert_eq!(error.kind, Fault::Schema);
-        assert!(error.message.contains("on_same_time"), "{}", error.message);
-        assert!(texts(&format!("SELECT ts::text FROM {}", name(&store))).is_empty());
-    }
+    readings_at_one_time(
+        || target(made),
+        |store| {
+            let sql = format!("SELECT volt::text FROM {} ORDER BY ts", name(store));
+            texts(&sql).iter().map(|t| t.parse().unwrap()).collect()
+        },
+    );
 }
 
 #[test]
