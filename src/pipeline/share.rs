@@ -34,6 +34,9 @@ enum Word {
     Commit(Vec<(u32, u64)>),
 }
 
+/// When offsets were last committed, and which.
+type Committed = (Option<Instant>, Vec<(u32, u64)>);
+
 /// A place in a group.
 pub(super) struct Member {
     words: Option<Sender<Word>>,
@@ -41,7 +44,7 @@ pub(super) struct Member {
     assigned: BTreeSet<u32>,
     lost: BTreeMap<u32, Vec<Instant>>,
     again: BTreeMap<u32, Instant>,
-    committed: Mutex<(Option<Instant>, Vec<(u32, u64)>)>,
+    committed: Mutex<Committed>,
 }
 
 impl Member {

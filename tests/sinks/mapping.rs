@@ -4,8 +4,7 @@ use crate::filling::*;
 use crate::fixture::*;
 use rusqlite::Connection;
 use wattline::Kind as Fault;
-use wattline::flush::Flush;
-use wattline::sink::{OnSameTime, Sink, SinkSpec, Tables, What, open};
+use wattline::sink::{SinkSpec, Tables, What};
 
 /// A store whose file holds the table `made`, and a spec that targets table `t`.
 fn target(made: &str) -> (Store, SinkSpec) {

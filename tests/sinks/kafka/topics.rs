@@ -5,7 +5,7 @@ use crate::filling::*;
 use crate::fixture::*;
 use wattline::Kind as Fault;
 use wattline::flush::Flush;
-use wattline::sink::{Decided, Endpoint, Sink, SinkSpec, What, open, open_home};
+use wattline::sink::{Decided, Endpoint, SinkSpec, What, open, open_home};
 
 fn store() -> (Store, SinkSpec) {
     let store = Store::new(Kind::Kafka);

@@ -4,11 +4,8 @@ use super::{at, query, run, schema, texts, url};
 use crate::filling::*;
 use crate::fixture::*;
 use wattline::Kind as Fault;
-use wattline::flush::Flush;
 use wattline::reject::Reject;
-use wattline::sink::{
-    Decided, Endpoint, OnSameTime, Postgres, Sink, SinkSpec, Tables, What, open, open_home,
-};
+use wattline::sink::{Decided, Endpoint, Postgres, SinkSpec, What, open, open_home};
 
 /// A store whose schema holds what `made` makes (`T`: table `t` there), and a spec that targets `t`.
 fn target(made: &str) -> (Store, SinkSpec) {
