@@ -121,9 +121,11 @@ def test_every_file_of_deploy_is_read_by_its_own_kind(path: Path) -> None:
 def test_airflow_finds_the_servers_by_their_names() -> None:
     words = SERVICES["airflow-scheduler"]["environment"]
     links = {key: json.loads(value) for key, value in words.items() if key.startswith("AIRFLOW_CONN_")}
-    assert {link["conn_type"] for link in links.values()} == {"kafka", "cassandra", "postgres"}
+    assert {link["conn_type"] for link in links.values()} == {"kafka", "cassandra", "postgres", "fs"}
     inside = links["AIRFLOW_CONN_KAFKA_DEFAULT"]["extra"]["bootstrap.servers"]
     assert f"INSIDE://{inside}" in SERVICES["kafka"]["environment"]["KAFKA_ADVERTISED_LISTENERS"]
+    mounted = {target for _, target in folders(SERVICES["airflow-scheduler"])}
+    assert links["AIRFLOW_CONN_FS_DEFAULT"]["extra"]["path"] in mounted
     assert links["AIRFLOW_CONN_POSTGRES_DEFAULT"]["password"] == TOLD["POSTGRES_PASSWORD"]
     assert {links[f"AIRFLOW_CONN_{kind}_DEFAULT"]["host"] for kind in ("CASSANDRA", "POSTGRES")} <= set(SERVICES)
 
