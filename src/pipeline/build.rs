@@ -14,7 +14,7 @@ use crate::source::{
 };
 use crate::time::parse::{Layout, Parsed};
 use crate::time::{Grain, Zone};
-use crate::window::{Plan, StepKnown, WindowSpec, default_aggregates};
+use crate::window::{Plan, StepKnown, WindowSpec};
 use crate::{Error, Kind, Result};
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
@@ -447,7 +447,7 @@ fn measures(found: &[Measure], spec: &Spec) -> Result<Arc<[Measure]>> {
 
 fn with_aggregates(measure: &Measure, spec: &Spec) -> Result<Measure> {
     let mut aggregates = match &spec.aggregates {
-        None => default_aggregates(measure.kind).to_vec(),
+        None => measure.kind.aggregates().to_vec(),
         // The energy of what has none is left out where all measures are meant, and refused where it is named.
         Some(AggregatesSpec::All(all)) => all
             .iter()

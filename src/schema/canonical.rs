@@ -14,7 +14,7 @@ mod work;
 use super::keys::sensor_keys;
 use super::readings::{Measure, Readings, RowIds, SensorKeys, Step};
 use super::roles::{self, Overrides};
-use super::{Aggregate, Column, MeasureKind, Role, Schema, Stamp, StepSpec, instants, plain_name};
+use super::{Column, MeasureKind, Role, Schema, Stamp, StepSpec, instants, plain_name};
 use crate::reject::Reject;
 use crate::time::duration;
 use crate::{Error, Kind, Result};
@@ -82,17 +82,7 @@ fn measure(column: &Column) -> Measure {
         kind,
         unit: column.unit.clone(),
         digits: column.digits,
-        aggregates: default_aggregates(kind),
-    }
-}
-
-fn default_aggregates(kind: MeasureKind) -> Vec<Aggregate> {
-    use Aggregate::{Energy, Max, Mean, Min, Sum};
-    match kind {
-        MeasureKind::Power => vec![Mean, Min, Max, Energy],
-        MeasureKind::Energy => vec![Sum],
-        MeasureKind::Register => Vec::new(),
-        MeasureKind::Gauge => vec![Mean, Min, Max],
+        aggregates: kind.aggregates().to_vec(),
     }
 }
 

@@ -78,6 +78,19 @@ pub enum Aggregate {
     Energy,
 }
 
+impl MeasureKind {
+    /// The aggregates unless others are asked for.
+    pub fn aggregates(self) -> &'static [Aggregate] {
+        use Aggregate::{Energy, Max, Mean, Min, Sum};
+        match self {
+            MeasureKind::Power => &[Mean, Min, Max, Energy],
+            MeasureKind::Energy => &[Sum],
+            MeasureKind::Register => &[],
+            MeasureKind::Gauge => &[Mean, Min, Max],
+        }
+    }
+}
+
 /// Whether a reading's time marks the start or the end of its interval.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -365,6 +365,15 @@ fn plan(spec: InputSpec, choice: &SchemaChoice, options: &FileOptions) -> Result
     if let Some(measures) = &options.overrides.measures {
         leave_out(&mut schema, measures, &options.overrides);
     }
+    if schema.time.columns.is_empty() && options.overrides.time.is_none() {
+        return Err(Error::new(
+            Kind::Schema,
+            format!(
+                "{}: no column reads as a time, and windows need one; check that it is the right file, or declare its time in a schema",
+                spec.name
+            ),
+        ));
+    }
     let mut csv = CsvPlan::compile(&schema, &head.bytes)?;
     if let Some(sensor) = &options.overrides.sensor {
         csv = csv.with_sensors(sensor);

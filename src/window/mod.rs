@@ -32,7 +32,7 @@ mod watermark;
 
 pub use accumulate::Delta;
 pub use open::Open;
-pub use plan::{Plan, StepKnown, WindowSpec, default_aggregates};
+pub use plan::{Plan, StepKnown, WindowSpec};
 pub use watermark::{Watermark, late_masks};
 
 use arrow_buffer::BooleanBuffer;

@@ -36,17 +36,6 @@ pub struct WindowSpec {
     pub correct_for: Option<i64>,
 }
 
-/// Aggregates of a kind unless others are asked for.
-pub fn default_aggregates(kind: MeasureKind) -> &'static [Aggregate] {
-    use Aggregate::{Energy, Max, Mean, Min, Sum};
-    match kind {
-        MeasureKind::Power => &[Mean, Min, Max, Energy],
-        MeasureKind::Energy => &[Sum],
-        MeasureKind::Register => &[],
-        MeasureKind::Gauge => &[Mean, Min, Max],
-    }
-}
-
 /// What is asked for, compiled. Immutable; shared by all threads.
 #[derive(Debug)]
 pub struct Plan {
@@ -280,6 +269,14 @@ fn layout(spec: &WindowSpec) -> Result<(Vec<Cell>, usize)> {
             cells.push(cell);
         }
     }
+    if let Some(register) = spec
+        .measures
+        .iter()
+        .find(|m| m.kind == MeasureKind::Register)
+        && cells.is_empty()
+    {
+        return Err(is_register(&register.name));
+    }
     if cells.is_empty() {
         return Err(usage(
             "there is no measure to aggregate; give a column the role \"measure\", and ask for an aggregate that it has".into(),
@@ -334,14 +331,18 @@ fn cell(
     }))
 }
 
+fn is_register(name: &str) -> Error {
+    usage(format!(
+        "{name} is a register, a running total, and windows take its differences; declare it as \"energy\" \
+         after differencing it, or as \"gauge\" to aggregate the meter's stand"
+    ))
+}
+
 /// The aggregates of a measure, in the order of their columns, or why they cannot be.
 fn aggregates(measure: &Measure) -> Result<Vec<Aggregate>> {
     let name = &measure.name;
     if measure.kind == MeasureKind::Register {
-        return Err(usage(format!(
-            "{name} is a register, a running total, and windows take its differences; declare it as \"energy\" \
-             after differencing it, or as \"gauge\" to aggregate the meter's stand"
-        )));
+        return Err(is_register(name));
     }
     let mut list = measure.aggregates.clone();
     if measure.kind == MeasureKind::Gauge && list.contains(&Aggregate::Energy) {

@@ -304,7 +304,7 @@ mod tests {
             kind: MeasureKind::Gauge,
             unit: None,
             digits: None,
-            aggregates: crate::window::default_aggregates(MeasureKind::Gauge).to_vec(),
+            aggregates: MeasureKind::Gauge.aggregates().to_vec(),
         };
         let plan = Plan::new(&WindowSpec {
             grains: vec!["15min".parse().unwrap(), "1h".parse().unwrap()],

@@ -184,3 +184,18 @@ def test_the_longest_line_can_be_raised(write):
         wl.read_csv(path, max_line_bytes=1000)
     assert len(wl.read_csv(path, max_line_bytes=6000)) == 1
     assert len(wl.read_csv(path)) == 1
+
+
+def test_a_file_without_a_time_is_named(write):
+    program = write("import os\n\n\ndef f():\n    return 1\n" * 9, "f.py")
+    with refused(wl.SchemaError, "f.py: no column reads as a time"):
+        wl.windows(program, "1h")
+    assert len(wl.read_csv(program)) > 0
+
+
+def test_a_register_is_named_where_there_is_nothing_else(write):
+    totals = "time,energy_kWh\n" + "".join(f"2026-01-01 00:{m:02}:00,{m}.5\n" for m in range(60))
+    with refused(wl.UsageError, "energy_kWh is a register", "gauge"):
+        wl.windows(write(totals), "1h")
+    stand = wl.sniff(write(totals)).replace(columns={"energy_kWh": {"measure": "gauge"}})
+    assert wl.windows(write(totals), "1h", schema=stand, aggregates=["last"])["1h"].rows()[0][-1] == 59.5
