@@ -81,8 +81,8 @@ def test_unknown_words_are_refused(uci) -> None:
         wl.Pipeline("home", source=uci, on_late="sometimes")  # type: ignore[arg-type]
     with pytest.raises(wl.UsageError, match="grain"):
         wl.Pipeline.from_toml("name = 'x'\nsource = 'a.csv'\ngrain = ['1h']\n")
-    with pytest.raises(wl.WattlineError, match="kafka"):
-        wl.Pipeline("home", source=uci, grains=["1h"], sinks="kafka://host/topic")
+    with pytest.raises(wl.WattlineError, match="redis"):
+        wl.Pipeline("home", source=uci, grains=["1h"], sinks="redis://host/topic")
 
 
 def test_check_says_what_would_run_and_writes_nothing(made, tmp_path) -> None:
