@@ -1,15 +1,13 @@
 """An Airflow of its own for these tests, real servers, the DAGs as Airflow reads them."""
 
 from collections.abc import Iterator
-from importlib.metadata import version
 from typing import Any
 
 import pytest
 
-from tests.airflow.place import DAGS, connection, lay
+from tests.airflow.place import AIRFLOW_2, DAGS, connection, lay, read
 from tests.services.keep import started
 
-AIRFLOW_2 = version("apache-airflow").startswith("2.")
 #: The way in which `standalone` is driven here is that of Airflow 3.
 collect_ignore = ["test_scheduler.py"] if AIRFLOW_2 else []
 
@@ -52,12 +50,4 @@ def scheduler(request: pytest.FixtureRequest) -> Iterator[Any]:
 @pytest.fixture(scope="session")
 def bag() -> Any:
     """The DAGs, as Airflow reads them."""
-    if AIRFLOW_2:
-        from airflow.models.dagbag import DagBag
-    else:
-        from airflow.dag_processing.dagbag import DagBag
-    found = DagBag(str(DAGS))
-    assert not found.import_errors
-    if AIRFLOW_2:
-        found.sync_to_db()  # else it knows none of their assets
-    return found
+    return read(DAGS)

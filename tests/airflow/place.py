@@ -7,8 +7,11 @@ import os
 import re
 import shutil
 import tempfile
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+from wattline.recipes import RECIPES, init
 
 ROOT = Path(__file__).resolve().parents[2]
 HOME = Path(tempfile.mkdtemp(prefix="wattline-airflow-"))
@@ -16,6 +19,7 @@ HOME = Path(tempfile.mkdtemp(prefix="wattline-airflow-"))
 DAGS = HOME / "dags"
 #: The folder of the connection ``fs_default``.
 DATA = HOME / "data"
+AIRFLOW_2 = version("apache-airflow").startswith("2.")
 PAGES = [ROOT / "docs/airflow.md", ROOT / "docs/schedule.md"]
 
 atexit.register(shutil.rmtree, HOME, ignore_errors=True)
@@ -51,4 +55,19 @@ def lay() -> None:
         shutil.copy(path, DAGS)
     for name, text in shown("python").items():
         (DAGS / name).write_text(text)
+    for name in RECIPES:
+        init(name, DAGS / "recipes" / name)
     connection("fs_default", "fs", extra={"path": str(DATA)})
+
+
+def read(folder: Path) -> Any:
+    """The DAGs of a folder, as Airflow reads them."""
+    if AIRFLOW_2:
+        from airflow.models.dagbag import DagBag
+    else:
+        from airflow.dag_processing.dagbag import DagBag
+    found = DagBag(str(folder))
+    assert not found.import_errors
+    if AIRFLOW_2:
+        found.sync_to_db()  # else it knows none of their assets
+    return found

@@ -94,7 +94,7 @@ class Scheduler:
 
     def wait_for(self, dag: str) -> None:
         """Until it runs and has read the DAG."""
-        until(lambda: self.api("GET", f"/dags/{dag}"), 120, f"{dag}; see {self.log}")
+        until(lambda: self.api("GET", f"/dags/{dag}"), 300, f"{dag}; see {self.log}")
         self.api("PATCH", f"/dags/{dag}", {"is_paused": False})
 
     def trigger(self, dag: str, **conf: Any) -> str:
@@ -105,7 +105,7 @@ class Scheduler:
     def task(self, run: str, name: str) -> dict[str, Any]:
         return dict(self.api("GET", f"{run}/taskInstances/{name}"))
 
-    def state(self, run: str, name: str, *states: str, seconds: float = 120) -> dict[str, Any]:
+    def state(self, run: str, name: str, *states: str, seconds: float = 300) -> dict[str, Any]:
         """Waits until a task is in one of these states."""
         found: dict[str, Any] = {}
 

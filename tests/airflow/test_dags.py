@@ -12,7 +12,7 @@ import pytest
 from cassandra.cluster import Cluster, Session
 
 import wattline as wl
-from tests.airflow.place import DATA, ROOT, shown
+from tests.airflow.place import DAGS, DATA, ROOT, read, shown
 from wattline.source import write_uci
 
 SHARED = Path(os.environ.get("WATTLINE_SHARED", ROOT.parent / "shared"))
@@ -158,6 +158,25 @@ def test_the_dags_of_the_guide(
     (tmp_path / "household.txt").symlink_to(file)
     (tmp_path / "house.toml").write_text(shown("toml")["house.toml"])
     assert run(bag, "house")["windows"]["ledger"]["accepted"] == 40_000
+
+
+def test_the_dags_of_the_recipes(servers: dict[str, Any], cql: Session) -> None:
+    """All can be read (`bag`); that of the lambda recipe is run, under names that the example does not use."""
+    folder = DAGS / "recipes" / "lambda"
+    node, bootstrap = servers["cassandra"], servers["kafka"].bootstrap
+    real = {"localhost:9092": bootstrap, "localhost:9042": f"{node.addresses[0]}:{node.port}", "electrical": "recipe"}
+    for path in filter(Path.is_file, folder.iterdir()):
+        text = path.read_text()
+        for name, found in real.items():
+            text = text.replace(name, found)
+        path.write_text(text)
+    for statement in filter(str.strip, (folder / "tables.cql").read_text().split(";")):
+        cql.execute(statement, timeout=60)
+    history = wl.simulate(sensors=2, start="2026-03-01", end="2026-03-01T00:20:00Z", step="1s")
+    wl.produce(history, f"kafka://{bootstrap}/recipe_read", name="history", create=True)
+    bag = read(folder)
+    assert run(bag, "lambda_recipe_speed")["speed"]["ledger"]["readings"] == 2400
+    assert "0 differ" in run(bag, "lambda_recipe_batch")["reconcile"]
 
 
 def test_nothing_in_the_database_or_in_a_dag_holds_a_secret(servers: dict[str, Any], bag: Any) -> None:

@@ -255,6 +255,7 @@ PLACES = [
     ),
     ({"endpoint": "postgresql://me:pw@h/d", "table": "q"}, "postgres://h/d/public/q"),
     (wl.Cassandra("c1", keyspace="k"), "cassandra://c1:9042/k"),
+    ({"endpoint": {"type": "parquet", "path": "/data/hive", "partition_by": "date"}}, "file:///data/hive"),
     ("sqlite:///data/a.db", "file:///data/a.db"),
     (wl.Parquet("/data/lake"), "file:///data/lake"),
 ]
@@ -265,11 +266,20 @@ def test_an_endpoint_is_an_asset_without_its_secrets(endpoint: Any, uri: str) ->
     assert asset(endpoint).uri == uri
 
 
-@pytest.mark.parametrize("endpoint", ["relative.csv", "/data/{{ ds }}.csv", "/data/*.csv", "sim://?sensors=3", "-"])
-def test_what_has_no_fixed_place_is_no_asset(endpoint: str) -> None:
+@pytest.mark.parametrize(
+    "endpoint", ["relative.csv", "/data/{{ ds }}.csv", "/data/*.csv", "sim://?sensors=3", "-", {"type": "x"}]
+)
+def test_what_has_no_fixed_place_is_no_asset(endpoint: Any) -> None:
     assert PipelineOperator(task_id="a", name="x", source=endpoint).inlets == []
     with pytest.raises(ValueError, match="no fixed place"):
         asset(endpoint)
+
+
+def test_an_endpoint_may_be_a_dictionary(readings: str, tmp_path: Path) -> None:
+    sink = {"endpoint": {"type": "sqlite", "path": str(tmp_path / "out.db")}, "what": "windows"}
+    operator = run(readings, [sink])
+    assert operator.execute({})["sinks"][0]["rows"] == 48
+    assert [a.uri for a in operator.outlets] == [f"file://{tmp_path}/out.db"]
 
 
 def test_outlets_are_the_sinks_unless_others_are_given(readings: str, tmp_path: Path) -> None:

@@ -38,8 +38,10 @@ def uri_of(endpoint: Any, table: str | None = None) -> str | None:
     """The URI of a place: no login, no options; ``None`` where it is not fixed."""
     if isinstance(endpoint, Sink):
         return uri_of(endpoint.endpoint, table or endpoint.table or endpoint.what)
-    if isinstance(endpoint, Mapping):
+    if isinstance(endpoint, Mapping) and "endpoint" in endpoint:
         return uri_of(endpoint["endpoint"], table or endpoint.get("table") or endpoint.get("what", "windows"))
+    if isinstance(endpoint, Mapping):
+        return uri_of(_typed(endpoint), table)
     if isinstance(endpoint, Frozen):
         return _of_object(endpoint, table)
     if not isinstance(endpoint, (str, os.PathLike)):
@@ -48,6 +50,21 @@ def uri_of(endpoint: Any, table: str | None = None) -> str | None:
     if any(sign in text for sign in ("{{", "{%", "*", "${")):
         return None
     return _of_url(text, table) if "://" in text else _of_path(text)
+
+
+def _typed(endpoint: Mapping[str, Any]) -> Frozen | None:
+    """An endpoint written as a table of TOML; ``None`` for what is none."""
+    told = {key: value for key, value in endpoint.items() if key != "type"}
+    kinds: dict[Any, type[Frozen]] = {
+        "cassandra": Cassandra,
+        "parquet": Parquet,
+        "postgres": Postgres,
+        "sqlite": Sqlite,
+    }
+    try:
+        return kinds[endpoint.get("type")](**told)
+    except (KeyError, TypeError):
+        return None
 
 
 def _of_url(url: str, table: str | None) -> str | None:

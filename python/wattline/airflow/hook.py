@@ -69,7 +69,8 @@ class WattlineHook(BaseHook):
         if isinstance(value, Sink):
             return Sink(**{**value._options, "endpoint": self.resolve(value.endpoint)})
         if isinstance(value, Mapping) and "endpoint" in value:
-            return {**value, "endpoint": endpoint_spec(self.resolve(value["endpoint"]))}
+            found = self.resolve(value["endpoint"])
+            return {**value, "endpoint": found if isinstance(found, Mapping) else endpoint_spec(found)}
         if isinstance(value, (list, tuple)):
             return [self.resolve(part) for part in value]
         return value
