@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypedDict, get_type_hints
+from typing import Any, Literal, TypedDict
 
 from ._native import Schema
 from .errors import UsageError
@@ -70,8 +70,9 @@ class PipelineOptions(WindowOptions, total=False):
 
 def known(options: Mapping[str, Any], kind: type, call: str) -> None:
     """Refuses keywords that are none, as Python does."""
+    names: frozenset[str] = vars(kind)["__optional_keys__"]
     for name in options:
-        if name not in get_type_hints(kind):
+        if name not in names:
             raise TypeError(f"{call}() got an unexpected keyword argument {name!r}")
 
 
