@@ -89,6 +89,8 @@ pub(super) struct Parts {
 
 /// A source up to this size is read optimistically: what waits for its one decision is small, and the look ahead saved
 /// is a good part of the run. A longer one is looked through first, so that its flushes are written while it is read.
+/// `windows` keeps its tables in memory and decides nothing before the end: there no source that can be read again is
+/// looked through unless it turns out to be in no order.
 const OPTIMISTIC: u64 = 4 << 20;
 /// Bytes of effects after which a flush is built.
 const FLUSH_BYTES: usize = 16 << 20;
@@ -133,10 +135,14 @@ pub(super) fn parts(
         late: task::tables::late_schema(&measures),
     };
     let order = match source.size() {
-        Some(bytes) if source.bounded() && bytes <= OPTIMISTIC => Order::Optimistic,
+        Some(bytes) if source.bounded() && (bytes <= OPTIMISTIC || !keep) => Order::Optimistic,
         _ => Order::Scanned,
     };
-    let config = config(spec, source.as_ref(), plan, order, until)?;
+    let mut config = config(spec, source.as_ref(), plan, order, until)?;
+    if !keep {
+        // Tables in memory are whole at the end in any case: one flush makes them.
+        config.limits.bytes = usize::MAX;
+    }
     Ok(Parts {
         spec: spec.clone(),
         source,

@@ -43,6 +43,13 @@ impl Control {
         self.stop.load(Relaxed)
     }
 
+    /// The read begins again.
+    pub(super) fn again(&self) {
+        for counter in [&self.bytes, &self.readings, &self.rejects] {
+            counter.store(0, Relaxed);
+        }
+    }
+
     /// Makes the run send a report after each decided flush.
     /// One who takes them too slowly misses some; each tells the whole.
     pub fn follow(&self) -> Receiver<Report> {

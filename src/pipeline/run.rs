@@ -344,6 +344,7 @@ impl<'a> Run<'a> {
             return Ok(false);
         };
         self.drop_lane(partition);
+        self.control.again();
         self.lanes.insert(partition, fresh);
         self.with(partition, |lane, hands, books| {
             lane.take_over(owned, hands, books)

@@ -6,7 +6,8 @@ use super::{Prepare, SourceBatch};
 use crate::flush::{Extent, Positions};
 use crate::ledger::Ledger;
 use crate::reject::Reject;
-use crate::schema::Readings;
+use crate::schema::{Readings, SensorKeys};
+use crate::window::Delta;
 use crate::{Error, Kind, Result};
 use std::sync::Arc;
 use std::time::Duration;
@@ -64,6 +65,15 @@ pub(super) fn span(times: &[i64]) -> Span {
     Some(times.iter().fold((first, first), wider))
 }
 
+/// Those of readings; what is known of them already says it where one sensor's times increase.
+pub(super) fn span_of(readings: &Readings, delta: Option<&Delta>) -> Span {
+    let one = matches!(readings.sensors, SensorKeys::Constant(_));
+    match delta.filter(|d| one && d.stats().strictly_ordered) {
+        Some(_) => Some((*readings.time.first()?, *readings.time.last()?)),
+        None => span(&readings.time),
+    }
+}
+
 /// A piece of readings with the books a table has: a record is a row.
 pub(super) fn piece_of(
     readings: Readings,
@@ -83,7 +93,7 @@ pub(super) fn piece_of(
         ..Ledger::default()
     };
     let delta = prepare.map(|p| p(&readings)).transpose()?;
-    let span = span(&readings.time);
+    let span = span_of(&readings, delta.as_ref());
     let batch = SourceBatch {
         readings,
         delta,

@@ -1,7 +1,7 @@
 //! The content of a read of files: each file's chunks in order, decoded and prepared on the
 //! pool, with positions and proofs set by the thread that hands them on.
 
-use super::content::{Content, Piece, Seen, Sent, Steps, span};
+use super::content::{Content, Piece, Seen, Sent, Steps, span, span_of};
 use super::file::{FileOptions, Planned};
 use super::histogram::Histogram;
 use super::proof::Proofs;
@@ -284,8 +284,8 @@ fn decoded(read: &FileRead, options: &ReadOptions, prepare: Option<Prepare>) -> 
         let (readings, more) = canonical.readings(&batch, rows, index)?;
         let more = out_of(&mut counters, more);
         rejects.extend(rejecting.judge(more)?);
-        let span = span(&readings.time);
         let delta = prepare.as_ref().map(|p| p(&readings)).transpose()?;
+        let span = span_of(&readings, delta.as_ref());
         let batch = SourceBatch {
             readings,
             delta,
