@@ -29,6 +29,7 @@ mod rows;
 mod scan;
 mod slots;
 mod watermark;
+mod wide;
 
 pub use accumulate::Delta;
 pub use open::Open;

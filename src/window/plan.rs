@@ -3,6 +3,7 @@
 //! A partial is a row of `stride` 64-bit words: a head common to all windows, then a cell for
 //! each measure that holds only what its aggregates need.
 
+use super::scan::Scale;
 use crate::schema::{Aggregate, Measure, MeasureKind};
 use crate::time::{Calendar, Grain, Zone, duration, ladder};
 use crate::{Error, Kind, Result};
@@ -105,6 +106,8 @@ pub(crate) struct Cell {
     pub measure: usize,
     /// `10^digits` as float; 0 where the measure carries no digits.
     pub scale: f64,
+    /// The same for the pass over values.
+    pub by: Scale,
     /// The same as integer, 1 without digits.
     pub unit: u64,
     /// Count of values; the top bit says that the sums are wide.
@@ -313,9 +316,11 @@ fn cell(
         *at += if wanted { words } else { 0 };
         place
     };
+    let scale = digits.map_or(0.0, |d| 10f64.powi(i32::from(d)));
     Ok(Some(Cell {
         measure: index,
-        scale: digits.map_or(0.0, |d| 10f64.powi(i32::from(d))),
+        scale,
+        by: Scale::new(scale),
         unit: digits.map_or(1, |d| 10u64.pow(u32::from(d))),
         count: take(true, 1),
         sum: take(sum, if digits.is_some() { 1 } else { 3 }),

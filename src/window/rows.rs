@@ -377,7 +377,7 @@ impl Rows {
             );
         }
         if plain && n > 1 {
-            let scan = scan(run.values, cell.scale);
+            let scan = scan(run.values, cell.by);
             self.add_extremes(row, cell, scan.min, scan.max);
             if cell.sum == 0 {
                 self.row_mut(row)[cell.count] += n;

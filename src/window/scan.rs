@@ -17,13 +17,64 @@ const MOST: usize = 1 << 20;
 /// Most digits for which [`Inverse`] divides exactly.
 const INVERSE: f64 = 1e5;
 
-/// Sum, least and greatest in one pass that the compiler turns into vector code: no branch, all in floats.
-pub(crate) fn scan(values: &[f64], scale: f64) -> Scan {
-    if scale > INVERSE {
-        return scan_by(values, scale, |k| k / scale);
+/// Sum, least and greatest in one pass.
+#[inline]
+pub(crate) fn scan(values: &[f64], by: Scale) -> Scan {
+    let inverse = by.inverse.filter(|_| values.len() <= MOST);
+    let wide = inverse.and_then(|i| super::wide::scan(values, by.scale, (i.head, i.tail)));
+    match wide {
+        Some(found) => found.judged(values.len(), by.scale),
+        None => plain(values, by),
     }
-    let inverse = Inverse::new(scale);
-    scan_by(values, scale, |k| inverse.times(k))
+}
+
+/// The same in a pass that the compiler turns into vector code of any machine: no branch, all in floats.
+#[inline(never)]
+pub(super) fn plain(values: &[f64], by: Scale) -> Scan {
+    match by.inverse {
+        Some(inverse) => scan_by(values, by.scale, |k| inverse.times(k)),
+        None => scan_by(values, by.scale, |k| k / by.scale),
+    }
+}
+
+/// What scaled values are multiplied with, and what brings them back.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Scale {
+    scale: f64,
+    inverse: Option<Inverse>,
+}
+
+impl Scale {
+    /// Of `10^digits`.
+    pub fn new(scale: f64) -> Self {
+        let inverse = (scale > 0.0 && scale <= INVERSE).then(|| Inverse::new(scale));
+        Scale { scale, inverse }
+    }
+}
+
+/// What a pass found, not judged yet.
+pub(super) struct Found {
+    /// Of the scaled values.
+    pub sum: f64,
+    pub min: f64,
+    pub max: f64,
+    /// Each value is its scaled one, scaled back.
+    pub on: bool,
+}
+
+impl Found {
+    #[inline(always)]
+    fn judged(self, values: usize, scale: f64) -> Scan {
+        let (min, max) = (self.min + 0.0, self.max + 0.0);
+        let small = max.abs().max(min.abs()) * scale < (1u64 << 31) as f64;
+        let exact = small && self.on && values <= MOST;
+        Scan {
+            sum: if exact { self.sum as i64 } else { 0 },
+            min,
+            max,
+            exact,
+        }
+    }
 }
 
 /// Division of integers below 2^31 by a power of ten up to [`INVERSE`] without dividing.
@@ -31,7 +82,7 @@ pub(crate) fn scan(values: &[f64], scale: f64) -> Scan {
 /// `head` has 22 bits, so `k · head` is exact; `tail` holds the next 53. Their sum is off by less
 /// than 2^-73 of the quotient before its one rounding, and no quotient `k / scale` lies nearer to a
 /// rounding edge than 2^-54 / scale > 2^-71. So the result is the quotient, rounded to nearest.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 struct Inverse {
     head: f64,
     tail: f64,
@@ -74,21 +125,13 @@ fn scan_by(values: &[f64], scale: f64, divide: impl Fn(f64) -> f64) -> Scan {
         }
     }
     rest.iter().for_each(|v| each(0, *v));
-    let min = min.into_iter().fold(f64::INFINITY, f64::min) + 0.0;
-    let max = max.into_iter().fold(f64::NEG_INFINITY, f64::max) + 0.0;
-    let small = max.abs().max(min.abs()) * scale < (1u64 << 31) as f64;
-    let exact = small && off.iter().all(|o| *o == 0) && values.len() <= MOST;
-    let sum = if exact {
-        sum.into_iter().sum::<f64>() as i64
-    } else {
-        0
+    let found = Found {
+        sum: sum.into_iter().sum(),
+        min: min.into_iter().fold(f64::INFINITY, f64::min),
+        max: max.into_iter().fold(f64::NEG_INFINITY, f64::max),
+        on: off.iter().all(|o| *o == 0),
     };
-    Scan {
-        sum,
-        min,
-        max,
-        exact,
-    }
+    found.judged(values.len(), scale)
 }
 
 /// The exact sum of floats none of which is above `most` in size, as integer and power of two; `None`
@@ -223,14 +266,14 @@ mod tests {
     #[test]
     fn a_pass_sums_scaled_values_and_says_where_it_cannot() {
         let values: Vec<f64> = (0..103).map(|i| f64::from(i - 50) / 1000.0).collect();
-        let seen = scan(&values, 1000.0);
+        let seen = scan(&values, Scale::new(1000.0));
         assert!(seen.exact);
         assert_eq!(
             (seen.sum, seen.min, seen.max),
             ((0..103).map(|i| i - 50).sum(), -0.05, 0.052)
         );
-        assert!(!scan(&[0.1, 0.1 + 0.2], 1000.0).exact);
-        assert!(!scan(&[0.5, 3e6], 1000.0).exact);
-        assert!(scan(&[0.5, -0.0], 1000.0).min.to_bits() == 0);
+        assert!(!scan(&[0.1, 0.1 + 0.2], Scale::new(1000.0)).exact);
+        assert!(!scan(&[0.5, 3e6], Scale::new(1000.0)).exact);
+        assert!(scan(&[0.5, -0.0], Scale::new(1000.0)).min.to_bits() == 0);
     }
 }
