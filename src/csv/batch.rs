@@ -3,29 +3,34 @@
 use super::decode::{Building, Values};
 use super::plan::{CsvPlan, What};
 use crate::{Error, Kind, Result};
+use arrow_array::types::Int32Type;
 use arrow_array::{
     ArrayRef, BooleanArray, Date32Array, DictionaryArray, Float64Array, Int32Array, Int64Array,
     RecordBatch, RecordBatchOptions, StringArray, Time64MicrosecondArray,
     TimestampMicrosecondArray,
 };
-use arrow_buffer::{BooleanBufferBuilder, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
+use arrow_buffer::{BooleanBufferBuilder, NullBuffer, OffsetBuffer};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Keys of the constant sensor: zeros that all batches of a read share.
+/// The column of the constant sensor, that all batches of a read share.
 #[derive(Default)]
-pub(crate) struct Zeros(Mutex<Option<Buffer>>);
+pub(crate) struct Zeros(Mutex<Option<DictionaryArray<Int32Type>>>);
 
 impl Zeros {
-    fn keys(&self, rows: usize) -> ScalarBuffer<i32> {
+    /// The first `rows` of it; made longer where they are more. All of it was checked once.
+    fn sensor(&self, name: &str, rows: usize) -> Result<ArrayRef> {
         let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let bytes = rows * size_of::<i32>();
-        let buffer = match held.take() {
-            Some(buffer) if buffer.len() >= bytes => buffer,
-            _ => Buffer::from_vec(vec![0i32; rows + rows / 4 + 64]),
+        let column = match held.take() {
+            Some(column) if column.len() >= rows => column,
+            _ => {
+                let names: ArrayRef = Arc::new(StringArray::from(vec![name]));
+                let keys = Int32Array::from(vec![0i32; rows + rows / 4 + 64]);
+                DictionaryArray::try_new(keys, names).map_err(broken)?
+            }
         };
-        let keys = ScalarBuffer::new(buffer.clone(), 0, rows);
-        *held = Some(buffer);
-        keys
+        let part = column.slice(0, rows);
+        *held = Some(column);
+        Ok(Arc::new(part))
     }
 }
 
@@ -38,10 +43,7 @@ pub(crate) fn finish(
 ) -> Result<RecordBatch> {
     let mut arrays: Vec<ArrayRef> = Vec::with_capacity(columns.len() + 1);
     if let Some(sensor) = &plan.sensor {
-        let names: ArrayRef = Arc::new(StringArray::from(vec![sensor.as_ref()]));
-        let keys = Int32Array::new(zeros.keys(rows), None);
-        let coded = DictionaryArray::try_new(keys, names).map_err(broken)?;
-        arrays.push(Arc::new(coded));
+        arrays.push(zeros.sensor(sensor, rows)?);
     }
     for (column, output) in columns.into_iter().zip(&plan.outputs) {
         arrays.push(array(column, output.what, rows)?);

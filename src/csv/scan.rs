@@ -35,6 +35,8 @@ pub(crate) struct Found {
     pub clean: bool,
     /// A line end stands inside quotes.
     pub continued: bool,
+    /// A quote was met.
+    pub quoted: bool,
 }
 
 /// The position before the first byte: a field starts one past the mark before it.
@@ -93,9 +95,10 @@ pub(crate) fn mark(bytes: &[u8], cut: &Cut, out: &mut Vec<u32>) -> Found {
 
 #[inline(always)]
 pub(super) fn run<K: Kernel>(bytes: &[u8], cut: &Cut, out: &mut [u32]) -> Found {
-    match cut.quote {
-        Some(_) => quoted::<K>(bytes, cut, out),
-        None => plain::<K>(bytes, cut, out),
+    // Most blocks hold no quote: that is seen by the way.
+    match plain::<K>(bytes, cut, out) {
+        Some(found) => found,
+        None => quoted::<K>(bytes, cut, out),
     }
 }
 
@@ -113,20 +116,25 @@ fn block<K: Kernel>(bytes: &[u8], i: usize, cut: &Cut) -> Masks {
     K::masks(&block, cut).and((1u64 << rest.len()) - 1)
 }
 
+/// Marks text without quotes; `None`: a quote was met.
 #[inline(always)]
-fn plain<K: Kernel>(bytes: &[u8], cut: &Cut, out: &mut [u32]) -> Found {
+fn plain<K: Kernel>(bytes: &[u8], cut: &Cut, out: &mut [u32]) -> Option<Found> {
     let (mut n, mut records) = (1, 0);
     for i in 0..bytes.len().div_ceil(64) {
         let m = block::<K>(bytes, i, cut);
+        if m.quote != 0 {
+            return None;
+        }
         records += m.newline.count_ones() as usize;
         n = write::<K>(out, n, m.delimiter | m.newline, i as u32 * 64);
     }
-    Found {
+    Some(Found {
         marks: n - 1,
         records,
         clean: true,
         continued: false,
-    }
+        quoted: false,
+    })
 }
 
 /// What one 64-byte step hands to the next.
@@ -164,6 +172,7 @@ fn quoted<K: Kernel>(bytes: &[u8], cut: &Cut, out: &mut [u32]) -> Found {
         records,
         clean: wrong == 0,
         continued: continued != 0,
+        quoted: true,
     }
 }
 

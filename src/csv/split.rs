@@ -65,11 +65,11 @@ impl Cutter {
     /// Cuts `bytes`, which begin at a record start.
     pub(crate) fn cut(&mut self, bytes: &[u8], cut: &Cut, want: Want) {
         self.clear();
-        // Most blocks hold no quote, and are cut and decoded faster by those who know it.
-        let quote = cut.quote.filter(|q| memchr(*q, bytes).is_some());
-        self.quoted = quote.is_some();
-        let cut = &Cut { quote, ..*cut };
         let mut found = mark(bytes, cut, &mut self.marks);
+        // Most blocks hold no quote, and are cut and decoded faster by those who know it.
+        self.quoted = found.quoted;
+        let quote = cut.quote.filter(|_| found.quoted);
+        let cut = &Cut { quote, ..*cut };
         // A quote in a comment means nothing, but the marks cannot know.
         let comment = cut.comment.is_some() && bytes.first() == cut.comment.as_ref();
         found.clean &= cut.quote.is_none() || !comment;
