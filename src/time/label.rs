@@ -18,7 +18,30 @@ use super::{DAY, HOUR, MAX, MIN, MINUTE, SECOND};
 impl Calendar {
     /// The label of the window that begins at `start`.
     pub fn label(&self, start: i64) -> String {
+        let mut text = String::with_capacity(22);
+        self.label_into(start, &mut text);
+        text
+    }
+
+    /// The same in place of what `text` holds, for labels by the million.
+    pub fn label_into(&self, start: i64, text: &mut String) {
+        text.clear();
         let start = start.clamp(MIN, MAX);
+        if !(matches!(self.grain().0, Rule::Clock(_)) && self.usual_label(start, text)) {
+            text.push_str(&self.any_label(start));
+        }
+    }
+
+    /// The usual label of minutes and hours; false: it is another.
+    fn usual_label(&self, start: i64, text: &mut String) -> bool {
+        let offset = self.zone().offset_at(start);
+        let local = start + offset;
+        let utc = offset == 0 && self.zone().fixed_offset().is_some();
+        let (days, time) = (local.div_euclid(DAY), local.rem_euclid(DAY));
+        plain_label(days, time, (!utc).then_some(offset), text)
+    }
+
+    fn any_label(&self, start: i64) -> String {
         let rule = self.grain().0;
         let suffix = self.grain().anchor();
         match rule {
@@ -36,9 +59,6 @@ impl Calendar {
         let local = start + offset;
         let (days, time) = (local.div_euclid(DAY), local.rem_euclid(DAY));
         let utc = offset == 0 && self.zone().fixed_offset().is_some();
-        if let Some(text) = plain_label(days, time, (!utc).then_some(offset)) {
-            return text;
-        }
         let zone = match offset {
             0 if utc => "Z".to_string(),
             _ => offset_text(offset),
@@ -47,33 +67,34 @@ impl Calendar {
     }
 }
 
-/// The usual case, digit by digit: there are as many labels as windows. `None`: years of more
+/// The usual case, digit by digit: there are as many labels as windows. False: years of more
 /// than four digits, seconds.
-fn plain_label(days: i64, time: i64, offset: Option<i64>) -> Option<String> {
+fn plain_label(days: i64, time: i64, offset: Option<i64>, text: &mut String) -> bool {
     let (year, month, day) = civil_from_days(days);
     let away = offset.unwrap_or(0);
     if !(0..=9999).contains(&year) || time % MINUTE != 0 || away % MINUTE != 0 {
-        return None;
+        return false;
     }
-    let mut text = String::with_capacity(22);
-    let mut put = |mark: &str, n: i64| {
-        text.push_str(mark);
-        text.push(char::from(b'0' + (n / 10) as u8));
-        text.push(char::from(b'0' + (n % 10) as u8));
+    let two = |n: i64| [b'0' + (n / 10) as u8, b'0' + (n % 10) as u8];
+    let clock = |us: i64| (two(us / HOUR), two(us % HOUR / MINUTE));
+    let ([a, b], [c, d]) = (two(year / 100), two(year % 100));
+    let ([e, f], [g, h]) = (two(i64::from(month)), two(i64::from(day)));
+    let ([i, j], [k, l]) = clock(time);
+    let ([o, p], [q, r]) = clock(away.abs());
+    let sign = if away < 0 { b'-' } else { b'+' };
+    let with = [
+        a, b, c, d, b'-', e, f, b'-', g, h, b'T', i, j, b':', k, l, sign, o, p, b':', q, r,
+    ];
+    let bytes = match offset {
+        Some(_) => &with[..],
+        None => &with[..16],
     };
-    put("", year / 100);
-    put("", year % 100);
-    put("-", i64::from(month));
-    put("-", i64::from(day));
-    put("T", time / HOUR);
-    put(":", time % HOUR / MINUTE);
-    if offset.is_some() {
-        put(if away < 0 { "-" } else { "+" }, away.abs() / HOUR);
-        put(":", away.abs() % HOUR / MINUTE);
-    } else {
+    // Digits and marks only.
+    text.push_str(std::str::from_utf8(bytes).unwrap_or_default());
+    if offset.is_none() {
         text.push('Z');
     }
-    Some(text)
+    true
 }
 
 /// The unit's name without its anchor.

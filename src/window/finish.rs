@@ -252,7 +252,8 @@ impl Output<'_> {
         for row in list {
             let start = self.rows.get(*row, head::START) as i64;
             if start != to.label.0 || to.label.1.is_empty() {
-                to.label = (start, calendar.label(start));
+                to.label.0 = start;
+                calendar.label_into(start, &mut to.label.1);
             }
             to.labels.append_value(&to.label.1);
         }
