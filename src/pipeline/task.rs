@@ -48,8 +48,9 @@
 //! **Closing.** A window is final when W ≥ its end. Final windows leave memory (kept until W ≥ end + `correct_for`
 //! under `on_late = correct`; a row's `revision` is the number of late readings merged into its window). At the end of a
 //! bounded read, W becomes the greatest end of interval, if that is further; windows still open are written with
-//! `final = false` and stay in the state. The end of a stream moves W to the instant of `until`, if one is given, as a
-//! decision, else not at all. In silence (`idle`) W goes
+//! `final = false` and stay in the state. Where more is due than a flush holds (empty windows over decades), it is closed
+//! in pieces, a flush each, and the reader waits; W is where it is, and a later run closes on. The end of a stream moves W
+//! to the instant of `until`, if one is given, as a decision, else not at all. In silence (`idle`) W goes
 //! on at the pace of the clock from where the last batch left it: a decision, made only when a window closes by it.
 //! While the task itself has paused the reader there is no silence.
 //!
@@ -75,6 +76,7 @@ pub use events::{Effect, Event, Limits, Outcome, TaskConfig, Wants};
 
 use crate::faults;
 use crate::flush::FlushId;
+use crate::pipeline::policy::OnLate;
 use crate::sink::Owned;
 use crate::source::{Order, Prepare, SourceBatch};
 use crate::window::Keep;
@@ -318,6 +320,7 @@ impl Task {
         self.clock.mark = live.closed_to;
         faults::point("after_aggregate")?;
         self.check_memory()?;
+        self.close_on(out)?;
         self.flush_if_due(out)
     }
 
@@ -328,6 +331,33 @@ impl Task {
         live.gather.read = batch.read.clone();
         live.gather.changed = true;
         self.send(out)
+    }
+
+    /// Closes on what is due until a flush is full; the rest waits for that flush to be decided.
+    fn close_on(&mut self, out: &mut Vec<Effect>) -> Result<()> {
+        if self.config.on_late == OnLate::Correct {
+            return Ok(());
+        }
+        while self.closes() && (self.optimistic() || !self.full(1)?) {
+            let live = self.live.as_mut().ok_or_else(lost)?;
+            live.close(&self.config)?;
+            self.check_memory()?;
+        }
+        if !self.closes() && !self.full(1)? {
+            self.resume(out);
+        }
+        Ok(())
+    }
+
+    /// Whether windows that are due wait to be closed.
+    fn closes(&self) -> bool {
+        self.live.as_ref().is_some_and(|live| live.closing)
+    }
+
+    fn resume(&mut self, out: &mut Vec<Effect>) {
+        if std::mem::take(&mut self.paused) {
+            out.push(Effect::Resume);
+        }
     }
 
     /// An optimistic read decides nothing before its end, so it must fit in memory.
@@ -348,31 +378,44 @@ impl Task {
     }
 
     fn flush_if_due(&mut self, out: &mut Vec<Effect>) -> Result<()> {
-        let live = self.live.as_ref().ok_or_else(lost)?;
-        let limits = self.config.limits;
         let part = if self.sent { 1 } else { FIRST };
-        let full =
-            live.gather.rows >= limits.rows / part || live.gather.bytes >= limits.bytes / part;
-        let full = full || self.over_budget(live.gather.rejects.len());
+        let live = self.live.as_ref().ok_or_else(lost)?;
+        let over = self.over_budget(live.gather.rejects.len());
+        let full = self.full(part)? || self.closes() || over;
+        let limits = self.config.limits;
         let old = self.clock.now.saturating_sub(self.clock.flushed) >= limits.interval;
         let twice = live.gather.bytes >= limits.bytes.saturating_mul(2)
             || live.gather.rows >= limits.rows.saturating_mul(2);
+        let mut waits = twice;
         if live.gather.changed && (full || old) && self.free() {
             self.send(out)?;
-        } else if twice && !self.paused && !self.optimistic() {
+            self.close_on(out)?;
+            waits = false;
+        }
+        if (waits || self.closes()) && !self.paused && !self.optimistic() {
             self.paused = true;
             out.push(Effect::Pause);
         }
         Ok(())
     }
 
+    /// Whether what gathered is this part of a flush.
+    fn full(&self, part: usize) -> Result<bool> {
+        let live = self.live.as_ref().ok_or_else(lost)?;
+        let limits = self.config.limits;
+        Ok(live.gather.rows >= limits.rows / part || live.gather.bytes >= limits.bytes / part)
+    }
+
     /// Whether a flush may be sent now.
     fn free(&self) -> bool {
+        let reading = self.phase == Phase::Reading && !self.optimistic();
+        reading && self.flight.is_none() && self.room()
+    }
+
+    /// Whether the sinks are not too far behind.
+    fn room(&self) -> bool {
         let taken = self.sinks.iter().map(|s| s.taken).min().unwrap_or(0);
-        self.phase == Phase::Reading
-            && self.flight.is_none()
-            && !self.optimistic()
-            && self.newest().n.saturating_sub(taken) < AHEAD_OF_SINKS
+        self.newest().n.saturating_sub(taken) < AHEAD_OF_SINKS
     }
 
     /// Builds a flush and sends it.
@@ -390,8 +433,8 @@ impl Task {
             flush: built.0,
             head: built.1,
         });
-        if std::mem::take(&mut self.paused) {
-            out.push(Effect::Resume);
+        if !self.closes() {
+            self.resume(out);
         }
         Ok(())
     }
@@ -445,14 +488,14 @@ impl Task {
         let nothing = live.head.is_none() && !live.gather.changed;
         if !live.ended && !nothing {
             live.end_read(&self.config)?;
-            live.gather.changed = true;
         }
         self.phase = Phase::Ending;
         self.go_on_ending(out)
     }
 
     fn go_on_ending(&mut self, out: &mut Vec<Effect>) -> Result<()> {
-        if self.flight.is_some() {
+        self.end_on()?;
+        if self.flight.is_some() || !self.room() {
             return Ok(());
         }
         let live = self.live.as_ref().ok_or_else(lost)?;
@@ -471,6 +514,17 @@ impl Task {
             return Ok(());
         }
         self.finish_if_taken(Outcome::Ended, out)
+    }
+
+    /// Writes on at the end of a read until a flush is full, or all is written.
+    fn end_on(&mut self) -> Result<()> {
+        while self.live.as_ref().is_some_and(|live| live.ending) && !self.full(1)? {
+            self.live
+                .as_mut()
+                .ok_or_else(lost)?
+                .end_some(&self.config)?;
+        }
+        Ok(())
     }
 
     fn decide(&mut self, id: FlushId, out: &mut Vec<Effect>) -> Result<()> {

@@ -60,6 +60,20 @@ pub(crate) fn between(
     Ok(windows)
 }
 
+/// The first `most` of them.
+pub(crate) fn some_between(
+    calendar: &Calendar,
+    sensor: &str,
+    from: i64,
+    to: i64,
+    most: usize,
+) -> Result<Vec<(i64, i64)>> {
+    if (to - from) / calendar.grain().nominal_us() > MOST as i64 {
+        return Err(too_many(calendar, sensor, from, to));
+    }
+    Ok(calendar.windows_between(from, to).take(most).collect())
+}
+
 fn too_many(calendar: &Calendar, sensor: &str, from: i64, to: i64) -> Error {
     Error::new(
         Kind::Schema,

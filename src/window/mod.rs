@@ -23,6 +23,7 @@ mod exact;
 mod finish;
 mod ladder;
 mod open;
+mod pieces;
 mod plan;
 mod ready;
 mod rows;

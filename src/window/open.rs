@@ -161,7 +161,7 @@ impl GrainState {
     }
 
     /// The step that empty windows after a row are counted in: the row's, if it has one.
-    fn step_after(&self, row: u32, before: i64) -> i64 {
+    pub(super) fn step_after(&self, row: u32, before: i64) -> i64 {
         match self.rows.get(row, head::STEP) as i64 {
             step if step > 0 => step,
             _ => before,
@@ -169,7 +169,7 @@ impl GrainState {
     }
 
     /// Makes an empty row for a window.
-    fn gap(&mut self, sensor: u32, window: (i64, i64), step: i64) -> u32 {
+    pub(super) fn gap(&mut self, sensor: u32, window: (i64, i64), step: i64) -> u32 {
         let row = self.rows.push(sensor, window.0, window.1);
         self.rows.set(row, head::STEP, step as u64);
         row
@@ -322,7 +322,7 @@ impl Open {
     }
 
     /// The final rows of windows and of empty ones; the first leave or are kept, the others go.
-    fn put(
+    pub(super) fn put(
         &mut self,
         plan: &Plan,
         grain: usize,

@@ -79,17 +79,24 @@ impl Delta {
     }
 }
 
+/// Empty windows made ahead beside as many others; with more, they are made when the windows close, in pieces.
+const EMPTY: i64 = 16 << 10;
+
 /// The rows in order of time, with empty windows put between them; `None`: they are in no order, or too many are empty.
 fn order(plan: &Plan, grain: usize, rows: &mut Rows, name: &str) -> Option<Vec<u32>> {
     let real = rows.len() as u32;
     let mut list = Vec::with_capacity(real as usize);
-    let mut before = None;
+    let (mut before, mut left) = (None, EMPTY + i64::from(real));
     for row in 0..real {
         let (sensor, start, end) = rows.key(row);
         match before {
             Some(before) if before > start => return None,
             Some(before) if before < start && plan.grains[grain].gaps => {
                 let calendar = &plan.grains[grain].calendar;
+                left -= (start - before) / calendar.grain().nominal_us();
+                if left < 0 {
+                    return None;
+                }
                 for window in between(calendar, name, before, start).ok()? {
                     list.push(rows.push(sensor, window.0, window.1));
                 }
@@ -109,6 +116,16 @@ impl Ahead {
 }
 
 impl Ready {
+    /// Its sensor.
+    pub fn sensor(&self) -> u32 {
+        self.sensor
+    }
+
+    /// First instant of the first window that waits.
+    pub fn start(&self) -> i64 {
+        self.rows.key(self.ahead.list[self.from]).1
+    }
+
     fn end(&self, at: usize) -> i64 {
         self.rows.key(self.ahead.list[at]).2
     }

@@ -15,13 +15,15 @@ use std::sync::Arc;
 pub(super) type Built = (Arc<Flush>, Arc<Head>);
 
 impl Live {
-    /// Closes what the watermark has reached. Under `correct` only when a flush is built: a window may change until then,
-    /// and has one row in a flush.
+    /// Closes what the watermark has reached, a piece of it where it is much. Under `correct` only when a flush is built: a
+    /// window may change until then, and has one row in a flush.
     pub(super) fn close(&mut self, c: &TaskConfig) -> Result<()> {
         let Some(w) = self.closed_to else {
             return Ok(());
         };
-        let rows = self.open.close(&c.plan, w)?;
+        let (rows, all) = self.open.close_some(&c.plan, w, c.limits.piece())?;
+        self.closing = !all;
+        self.gather.changed |= !rows.is_empty();
         self.gather_windows(c, rows);
         if c.on_late == OnLate::Correct {
             let rows = self.open.take_corrected(&c.plan)?;
@@ -45,7 +47,7 @@ impl Live {
         }
     }
 
-    /// A bounded read ended: its end is the watermark; what is open is written as it stands.
+    /// A bounded read ended: its end is the watermark.
     pub(super) fn end_read(&mut self, c: &TaskConfig) -> Result<()> {
         if c.bounded {
             self.let_go(c, i64::MAX)?;
@@ -56,10 +58,19 @@ impl Live {
                 .extend(self.closed_to.map(|at| Decision::EndOfRead { at }));
             self.gather.read = None;
         }
+        self.ending = true;
+        Ok(())
+    }
+
+    /// Closes what a read left, a piece at a time; then what is open is written as it stands.
+    pub(super) fn end_some(&mut self, c: &TaskConfig) -> Result<()> {
+        self.gather.changed = true;
         self.close(c)?;
-        let open = self.open.open_rows(&c.plan)?;
-        self.gather_windows(c, open);
-        self.ended = true;
+        if !self.closing {
+            let open = self.open.open_rows(&c.plan)?;
+            self.gather_windows(c, open);
+            (self.ending, self.ended) = (false, true);
+        }
         Ok(())
     }
 
@@ -80,6 +91,8 @@ impl Live {
             &mut self.gather,
             Gather::after(positions.clone(), read.clone()),
         );
+        // What is still to be closed makes another flush.
+        self.gather.changed = self.closing;
         self.totals.add(&g.counters);
         self.totals.balance()?;
         let grains: Vec<String> = c.plan.grains().map(str::to_owned).collect();

@@ -32,6 +32,16 @@ pub struct Limits {
     pub interval: i64,
 }
 
+/// About the bytes of a window's row.
+const ROW: usize = 256;
+
+impl Limits {
+    /// Empty windows that are made at once.
+    pub(super) fn piece(&self) -> usize {
+        (self.bytes / ROW).max(1)
+    }
+}
+
 /// All that a task is made with.
 #[derive(Clone, Debug)]
 pub struct TaskConfig {

@@ -37,6 +37,10 @@ pub(super) struct Live {
     pub closed_to: Option<i64>,
     /// The end of the last bounded read is decided or in flight, and nothing came since.
     pub ended: bool,
+    /// Windows that the watermark has reached are still to be closed.
+    pub closing: bool,
+    /// A read ended, and its end is still to be written.
+    pub ending: bool,
     pub totals: Ledger,
     pub folds: Folds,
     /// Several streams under this head.
@@ -109,6 +113,8 @@ impl Live {
             next_max_end: None,
             closed_to: None,
             ended: true,
+            closing: false,
+            ending: false,
             folds: Folds::default(),
             streams: Streams::restore(&positions, now),
             own: None,
