@@ -5,7 +5,7 @@
 
 use super::disk;
 use crate::{Error, Kind, Result, runtime};
-use arrow_array::{ArrayRef, RecordBatch};
+use arrow_array::RecordBatch;
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use parquet::arrow::ArrowSchemaConverter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -39,8 +39,8 @@ pub(super) struct Encoder {
 }
 
 impl Encoder {
-    /// Writes `rows` to a new file.
-    pub fn write(&self, path: &Path, rows: &RecordBatch) -> Result<()> {
+    /// Writes `rows`, batches of the same columns in their order, to a new file.
+    pub fn write(&self, path: &Path, rows: &[RecordBatch]) -> Result<()> {
         let written = self.try_write(path, rows);
         written.map_err(|e| {
             disk::remove(path);
@@ -52,18 +52,20 @@ impl Encoder {
         })
     }
 
-    fn try_write(&self, path: &Path, rows: &RecordBatch) -> std::result::Result<(), Failed> {
-        let schema = rows.schema();
+    fn try_write(&self, path: &Path, rows: &[RecordBatch]) -> std::result::Result<(), Failed> {
+        let Some(first) = rows.first() else {
+            return Ok(());
+        };
+        let schema = plain_schema(&first.schema());
         let props = Arc::new(self.properties(&schema)?);
         let described = ArrowSchemaConverter::new().convert(&schema)?;
         let file = BufWriter::with_capacity(1 << 20, File::create(path)?);
         let mut writer =
             SerializedFileWriter::new(file, described.root_schema_ptr(), props.clone())?;
         let factory = ArrowRowGroupWriterFactory::new(&writer, schema.clone());
-        for (group, start) in (0..rows.num_rows()).step_by(GROUP).enumerate() {
-            let part = rows.slice(start, GROUP.min(rows.num_rows() - start));
+        for (group, parts) in groups(rows).iter().enumerate() {
             let columns = factory.create_column_writers(group)?;
-            let chunks = encode(&part, columns)?;
+            let chunks = encode(parts, &schema, columns)?;
             let mut row_group = writer.next_row_group()?;
             for chunk in chunks {
                 chunk.append_to_row_group(&mut row_group)?;
@@ -131,28 +133,44 @@ fn unwritable(path: &Path, e: ParquetError) -> Error {
     Error::new(Kind::Endpoint, message).because(e)
 }
 
+/// The rows of each row group, not put together.
+fn groups(rows: &[RecordBatch]) -> Vec<Vec<RecordBatch>> {
+    let (mut groups, mut room): (Vec<Vec<RecordBatch>>, usize) = (Vec::new(), 0);
+    for batch in rows {
+        let mut at = 0;
+        while at < batch.num_rows() {
+            if room == 0 {
+                groups.push(Vec::new());
+                room = GROUP;
+            }
+            let n = room.min(batch.num_rows() - at);
+            if let Some(last) = groups.last_mut() {
+                last.push(batch.slice(at, n));
+            }
+            (at, room) = (at + n, room - n);
+        }
+    }
+    groups
+}
+
 fn encode(
-    rows: &RecordBatch,
+    parts: &[RecordBatch],
+    schema: &SchemaRef,
     writers: Vec<ArrowColumnWriter>,
 ) -> std::result::Result<Vec<ArrowColumnChunk>, Failed> {
-    let schema = rows.schema();
-    let one = |((mut writer, field), column): ((ArrowColumnWriter, &Arc<Field>), &ArrayRef)| {
-        for leaf in compute_leaves(field, column)? {
-            writer.write(&leaf)?;
+    let one = |(at, mut writer): (usize, ArrowColumnWriter)| {
+        let field = &schema.fields()[at];
+        for part in parts {
+            let column = arrow_cast::cast(part.column(at), field.data_type())?;
+            for leaf in compute_leaves(field, &column)? {
+                writer.write(&leaf)?;
+            }
         }
         writer.close()
     };
-    let fields: Vec<&Arc<Field>> = schema.fields().iter().collect();
-    let columns = rows.columns();
     let pool = runtime::pool().map_err(Failed::Said)?;
-    let chunks: std::result::Result<Vec<_>, ParquetError> = pool.install(|| {
-        writers
-            .into_par_iter()
-            .zip(fields)
-            .zip(columns)
-            .map(one)
-            .collect()
-    });
+    let chunks: std::result::Result<Vec<_>, ParquetError> =
+        pool.install(|| writers.into_par_iter().enumerate().map(one).collect());
     Ok(chunks?)
 }
 

@@ -9,8 +9,8 @@ use crate::sink::instant::date;
 use crate::sink::{PartitionBy, What, rows};
 use crate::{Error, Kind, Result};
 use arrow_array::cast::AsArray;
-use arrow_array::types::TimestampMicrosecondType;
-use arrow_array::{RecordBatch, UInt32Array};
+use arrow_array::types::{Int32Type, TimestampMicrosecondType};
+use arrow_array::{Array, RecordBatch, UInt32Array};
 use chrono::{DateTime, Datelike, Offset};
 use chrono_tz::Tz;
 use std::collections::BTreeMap;
@@ -109,6 +109,37 @@ fn without(rows: &RecordBatch, column: &str) -> Result<RecordBatch> {
         .collect();
     rows.project(&keep)
         .map_err(|e| Error::new(Kind::Internal, "a column cannot be left out").because(e))
+}
+
+/// Whether rows that follow each other are seen at a glance to be in the order of their file: windows of one sensor.
+pub(super) fn in_order(what: What, batches: &[RecordBatch]) -> bool {
+    match what {
+        What::Windows => {}
+        What::Readings => return false,
+        What::Late | What::Rejects => return true,
+    }
+    let (mut sensor, mut last) = (None, i64::MIN);
+    batches.iter().all(|batch| {
+        let Some((own, starts)) = one_sensor(batch) else {
+            return batch.num_rows() == 0;
+        };
+        let follows = *sensor.get_or_insert(own) == own && starts.is_sorted();
+        let after = starts.first().is_none_or(|first| *first >= last);
+        last = starts.last().copied().unwrap_or(last);
+        follows && after
+    })
+}
+
+/// The sensor of all rows and the starts of their windows; `None`: no row, or more than one sensor.
+fn one_sensor(batch: &RecordBatch) -> Option<(&str, &[i64])> {
+    let sensors = batch.column_by_name("sensor_id")?;
+    let sensors = sensors.as_dictionary_opt::<Int32Type>()?;
+    let (first, rest) = sensors.keys().values().split_first()?;
+    let starts = batch.column_by_name("window_start")?;
+    let starts = starts.as_primitive_opt::<TimestampMicrosecondType>()?;
+    let names = sensors.values().as_string_opt::<i32>()?;
+    let one = sensors.null_count() == 0 && rest.iter().all(|key| key == first);
+    one.then(|| (names.value(*first as usize), &starts.values()[..]))
 }
 
 /// The order of rows inside a file.

@@ -2,7 +2,7 @@
 
 use super::disk;
 use super::encode::{Encoder, plain};
-use super::layout::{Layout, sorted};
+use super::layout::{Layout, in_order, sorted};
 use super::log::Publish;
 use super::waiting::Waiting;
 use crate::{Error, Kind, Result, faults, runtime};
@@ -80,15 +80,22 @@ impl Place {
     }
 
     fn write(&self, job: &Job<'_>) -> Result<()> {
-        let plain: Vec<RecordBatch> = job.rows.iter().map(|b| plain(b)).collect::<Result<_>>()?;
-        let Some(first) = plain.first() else {
-            return Ok(());
+        let rows: Vec<RecordBatch> = job.rows.iter().map(|b| (*b).clone()).collect();
+        let rows = match in_order(self.layout.what, &rows) {
+            true => rows,
+            false => vec![self.put_in_order(&rows)?],
         };
-        let joined = concat_batches(&first.schema(), &plain).map_err(|e| {
-            Error::new(Kind::Internal, "rows of one folder differ in their columns").because(e)
-        })?;
-        let rows = sorted(self.layout.what, &joined)?;
         self.encoder.write(&self.staged.join(&job.staged), &rows)
+    }
+
+    fn put_in_order(&self, rows: &[RecordBatch]) -> Result<RecordBatch> {
+        let odd = "rows of one folder differ in their columns";
+        let plain: Vec<RecordBatch> = rows.iter().map(plain).collect::<Result<_>>()?;
+        let first = plain.first();
+        let first = first.ok_or_else(|| Error::new(Kind::Internal, "a file of no rows"))?;
+        let joined = concat_batches(&first.schema(), &plain)
+            .map_err(|e| Error::new(Kind::Internal, odd).because(e))?;
+        sorted(self.layout.what, &joined)
     }
 
     /// Removes staged files that will not be published.
