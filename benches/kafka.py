@@ -10,6 +10,8 @@ import argparse
 import contextlib
 import csv
 import datetime
+import importlib.util
+import itertools
 import json
 import os
 import platform
@@ -87,6 +89,95 @@ def confluent_consume(broker: str, topic: str, rows: int) -> int:
     return seen
 
 
+def confluent_windows(broker: str, topic: str, rows: int) -> int:
+    """The usual loop: orjson, a dictionary of hours, mean, minimum and maximum of each measure; nothing is stored."""
+    from confluent_kafka import Consumer, TopicPartition
+
+    try:
+        from orjson import loads
+    except ImportError:
+        from json import loads
+    settings = {"group.id": "bench", "fetch.queue.backoff.ms": 1, "isolation.level": "read_committed"}
+    reader = Consumer({"bootstrap.servers": broker, **settings})
+    reader.assign([TopicPartition(topic, 0, 0)])
+    hours: dict[tuple[str, str], list[list[float]]] = {}
+    seen = 0
+    while seen < rows:
+        for message in reader.consume(10_000, timeout=1):
+            if message.error():
+                continue
+            row = loads(message.value())
+            window = hours.setdefault((row["sensor_id"], row["time"][:13]), [[0, 0.0, 9e9, -9e9] for _ in NAMES])
+            for name, state in zip(NAMES, window, strict=True):
+                value = row[name]
+                if value is not None:
+                    state[0] += 1
+                    state[1] += value
+                    state[2] = min(state[2], value)
+                    state[3] = max(state[3], value)
+            seen += 1
+    reader.close()
+    return seen
+
+
+def bytewax_windows(broker: str, topic: str, rows: int) -> int:
+    """bytewax: collected by the hour of event time, one worker."""
+    import bytewax.operators as op
+    import bytewax.operators.windowing as w
+    from bytewax.connectors.kafka import KafkaSource
+    from bytewax.dataflow import Dataflow
+    from bytewax.testing import TestingSink, run_main
+
+    settings = {"isolation.level": "read_committed", "fetch.queue.backoff.ms": "1"}
+    source = KafkaSource([broker], [topic], tail=False, add_config=settings, batch_size=1000)
+    flow, out = Dataflow("bench"), []
+    messages = op.input("in", flow, source)
+    start = datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC)
+
+    def reading(message: object) -> tuple[str, dict]:
+        row = json.loads(message.value)  # type: ignore[attr-defined]
+        row["at"] = datetime.datetime.fromisoformat(row["time"]).replace(tzinfo=datetime.UTC)
+        return row["sensor_id"], row
+
+    def fold(state: dict, row: dict) -> dict:
+        for name in NAMES:
+            value = row[name]
+            if value is not None:
+                n, total, least, most = state.get(name, (0, 0.0, 9e9, -9e9))
+                state[name] = (n + 1, total + value, min(least, value), max(most, value))
+        return state
+
+    rows_of = op.map("read", messages, reading)
+    clock = w.EventClock(lambda row: row["at"], wait_for_system_duration=datetime.timedelta(0))
+    hourly = w.TumblingWindower(align_to=start, length=datetime.timedelta(hours=1))
+    found = w.fold_window("hours", rows_of, clock, hourly, dict, fold, lambda a, b: {**a, **b})
+    op.output("out", found.down, TestingSink(out))
+    run_main(flow)
+    return rows
+
+
+def quix_windows(broker: str, topic: str, rows: int) -> int:
+    """quixstreams: tumbling hours of event time, its state on disk."""
+    import quixstreams as qx
+    from quixstreams.dataframe.windows import Count, Max, Mean, Min
+
+    settings = {"isolation.level": "read_committed", "fetch.queue.backoff.ms": 1}
+    with tempfile.TemporaryDirectory() as folder:
+        app = qx.Application(
+            broker,
+            consumer_group=uuid.uuid4().hex,
+            auto_offset_reset="earliest",
+            state_dir=folder,
+            consumer_extra_config=settings,
+            loglevel=None,
+        )
+        frame = app.dataframe(app.topic(topic, value_deserializer="json"))
+        each = {f"{n}_{f.__name__.lower()}": f(n) for n in NAMES for f in (Mean, Min, Max)}
+        frame.tumbling_window(datetime.timedelta(hours=1)).agg(readings=Count(), **each).final()
+        app.run(count=rows)
+    return rows
+
+
 def tool(program: str, broker: str, topic: str, rows: int, *words: str) -> int:
     command = [program, *words, "-t", topic, "-p", "0", "-b", broker, "-c", str(rows), "-q"]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -100,6 +191,20 @@ def timed(work: Callable[[], int]) -> float:
 
 def produced(path: Path, url: str, **told: object) -> int:
     return int(wl.produce(path, url, schema="household", create=True, progress=False, **told).ledger["readings"])
+
+
+def windows(url: str) -> int:
+    """Hourly windows of seven measures, exactly once, kept in memory."""
+    name = uuid.uuid4().hex
+    run = wl.Pipeline(name, source=url, schema="household", grains=["1h"], sinks="memory:").run
+    return int(run(until="now", progress=False).ledger["readings"])
+
+
+def head(path: Path, to: Path, rows: int) -> Path:
+    """The first rows of a file."""
+    with path.open() as lines:
+        to.write_text("".join(itertools.islice(lines, rows + 1)))
+    return to
 
 
 @contextlib.contextmanager
@@ -128,6 +233,16 @@ def one_round(path: Path, at: str, performance: str | None, rows: int) -> dict[s
         words += ["-X", "linger.ms=20", "-X", "queue.buffering.max.messages=1000000"]
         rates["produce: rdkafka_performance"] = timed(lambda: tool(performance, at, fresh(), rows, *words))
     topic = ours.rpartition("/")[2]
+    rates["windows: wattline json"] = timed(lambda: windows(ours))
+    rates["windows: wattline arrow"] = timed(lambda: windows(arrow))
+    rates["windows: confluent-kafka"] = timed(lambda: confluent_windows(at, topic, rows // 10))
+    for name, work, share in (("bytewax", bytewax_windows, 40), ("quixstreams", quix_windows, 200)):
+        if importlib.util.find_spec(name):
+            few = f"kafka://{at}/{fresh()}"
+            sent = head(path, path.parent / f"part-{share}.txt", rows // share)
+            produced(sent, few)
+            part = few.rpartition("/")[2]
+            rates[f"windows: {name}"] = timed(lambda: work(at, part, rows // share))  # noqa: B023
     rates["consume: wattline json"] = timed(lambda: len(wl.read_kafka(ours, schema="household")))
     rates["consume: wattline arrow"] = timed(lambda: len(wl.read_kafka(arrow, since=1)))
     rates["consume: confluent-kafka"] = timed(lambda: confluent_consume(at, topic, rows // 4))

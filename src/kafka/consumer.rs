@@ -12,11 +12,14 @@ use super::raw::{Failure, Queue, Sink};
 use crate::error::Place;
 use crate::{Error, Result};
 use std::ffi::CStr;
-use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// A poll ends once it has brought so many bytes, few as the messages may be.
 const BYTES: usize = 16 << 20;
+
+/// A buffer that grew beyond this is not kept.
+const KEPT: usize = 4 << 20;
 
 /// Where a partition is read from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,14 +45,39 @@ pub struct Messages {
     records: Vec<Record>,
 }
 
+/// Where a message lies among the bytes: key, value and header behind each other; a length below 0: there is none.
 #[derive(Clone, Debug)]
 struct Record {
     partition: i32,
+    key: i32,
+    value: i32,
+    header: i32,
     offset: i64,
     timestamp: i64,
-    key: Option<Range<usize>>,
-    value: Option<Range<usize>>,
-    header: Option<Range<usize>>,
+    start: usize,
+}
+
+/// Buffers that were used: a batch of megabytes made anew each time costs more in page faults than in copying.
+#[derive(Clone, Debug, Default)]
+pub struct Spares(Arc<Mutex<Vec<Messages>>>);
+
+impl Spares {
+    /// An empty batch.
+    pub fn take(&self) -> Messages {
+        let mut spares = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        spares.pop().unwrap_or_default()
+    }
+
+    /// A batch that is done with.
+    pub fn give(&self, mut messages: Messages) {
+        messages.bytes.clear();
+        messages.records.clear();
+        // What one poll took in far beyond the usual is not kept.
+        if messages.bytes.capacity() <= KEPT {
+            let mut spares = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            spares.push(messages);
+        }
+    }
 }
 
 /// What a poll brought.
@@ -272,21 +300,21 @@ impl Messages {
 
     /// Adds a message.
     pub fn push(&mut self, message: &Message<'_>) {
+        let start = self.bytes.len();
         let mut put = |part: Option<&[u8]>| {
-            part.map(|part| {
-                let start = self.bytes.len();
-                self.bytes.extend_from_slice(part);
-                start..self.bytes.len()
-            })
+            let part = part?;
+            self.bytes.extend_from_slice(part);
+            i32::try_from(part.len()).ok()
         };
         let (key, value, header) = (put(message.key), put(message.value), put(message.header));
         self.records.push(Record {
             partition: message.partition,
+            key: key.unwrap_or(-1),
+            value: value.unwrap_or(-1),
+            header: header.unwrap_or(-1),
             offset: message.offset,
             timestamp: message.timestamp,
-            key,
-            value,
-            header,
+            start,
         });
     }
 
@@ -307,17 +335,21 @@ impl Messages {
     }
 
     fn message(&self, record: &Record) -> Message<'_> {
-        let part = |range: &Option<Range<usize>>| {
-            let range = range.as_ref()?;
-            self.bytes.get(range.clone())
+        let mut at = record.start;
+        let mut part = |length: i32| {
+            let length = usize::try_from(length).ok()?;
+            let part = self.bytes.get(at..at + length)?;
+            at += length;
+            Some(part)
         };
+        let (key, value, header) = (part(record.key), part(record.value), part(record.header));
         Message {
             partition: record.partition,
             offset: record.offset,
             timestamp: record.timestamp,
-            key: part(&record.key),
-            value: part(&record.value),
-            header: part(&record.header),
+            key,
+            value,
+            header,
         }
     }
 }

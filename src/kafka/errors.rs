@@ -20,7 +20,11 @@ pub(super) fn error(what: &str, config: &Config, failure: &Failure, told: Option
         Some((code, reason)) if unanswered(failure.code) => (Some(code), reason),
         _ => (None, failure.text.clone()),
     };
-    let code = cause.0.unwrap_or(failure.code as i32);
+    let code = match cause.1.contains("SSL routines") {
+        // An alert of the other side comes as a connection that broke.
+        true => E::RD_KAFKA_RESP_ERR__SSL as i32,
+        false => cause.0.unwrap_or(failure.code as i32),
+    };
     let advice = advice(code);
     let sentence = format!(
         "{what}: topic {} at {}: {}; {}",

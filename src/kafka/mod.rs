@@ -30,7 +30,7 @@ mod tests;
 
 pub use client::{Client, Isolation, NewTopic, TopicFacts};
 pub use config::Config;
-pub use consumer::{ALL, Consumer, Message, Messages, Polled, Start, headers};
+pub use consumer::{ALL, Consumer, Message, Messages, Polled, Spares, Start, headers};
 pub use log::{Log, Upto, Words};
 pub use member::{Member, Shift};
 pub use partitioner::{Partitioner, murmur2, partition_of};

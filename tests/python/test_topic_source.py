@@ -12,9 +12,8 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 import wattline as wl
-from tests.services import Kafka
-
 from test_kafka import QUIET, household, topic_of
+from tests.services import Kafka
 
 START = datetime(2007, 1, 1, tzinfo=UTC)
 
@@ -155,7 +154,9 @@ def test_tombstones_and_dead_messages_are_counted_with_their_place(kafka: Kafka,
     assert found == [(stream, 4, "", "{no json"), (stream, 5, "power", reading("a", 5, "much").decode())]
     with pytest.raises(wl.RejectLimit, match="more than 1 messages"):
         told_more = {"on_reject": "skip", "max_rejects": 1}
-        wl.Pipeline("q", source=url, schema=SCHEMA, grains=["1h"], sinks=tmp_path / "q.db", **told_more).run(until="now")
+        wl.Pipeline("q", source=url, schema=SCHEMA, grains=["1h"], sinks=tmp_path / "q.db", **told_more).run(
+            until="now"
+        )
 
 
 def test_what_retention_has_passed_is_lost_data(kafka: Kafka, url: str, tmp_path: Path) -> None:

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from test_topic_source import counts, make, pipeline, reading, rows, send
 
 import wattline as wl
+from test_topic_source import counts, make, pipeline, reading, rows, send
 from tests.services import Kafka
 
 
@@ -19,7 +19,7 @@ def url(kafka: Kafka) -> Iterator[str]:
 def test_keyed_partitions_have_their_own_heads(kafka: Kafka, url: str, tmp_path: Path) -> None:
     make(kafka, url, 4)
     sensors = [f"s{n}" for n in range(12)]
-    send(kafka, url, [(s, reading(s, m, n + m)) for n, s in enumerate(sensors) for m in range(70)])
+    send(kafka, url, [(s, reading(s, m, n + m)) for m in range(70) for n, s in enumerate(sensors)])
     p = pipeline(url, tmp_path)
     report = p.run(until="now", progress=False)
     assert report.ledger["readings"] == 12 * 70
@@ -33,7 +33,7 @@ def test_keyed_partitions_have_their_own_heads(kafka: Kafka, url: str, tmp_path:
 def test_messages_without_keys_want_shared_state(kafka: Kafka, url: str, tmp_path: Path) -> None:
     make(kafka, url, 2)
     send(kafka, url, [("a", reading("a", m), m % 2) for m in range(20)], keyed=False)
-    with pytest.raises(wl.SchemaError, match='no key.*state="shared"'):
+    with pytest.raises(wl.SchemaError, match=r'no key.*state="shared"'):
         pipeline(url, tmp_path).run(until="now", progress=False)
     assert rows(tmp_path, "select count(*) from readings") == [(0,)]
     told = {"state": "shared", "sinks": tmp_path / "b.db"}

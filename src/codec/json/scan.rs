@@ -44,6 +44,8 @@ struct Value {
     end: u32,
     /// A text with escapes.
     escaped: bool,
+    /// A number or a word: it may stand in a record as it is.
+    bare: bool,
 }
 
 /// The bytes between the values of a message, and the field of each value.
@@ -198,6 +200,7 @@ fn simple(message: &[u8], at: usize) -> Option<(Value, usize)> {
             start: at as u32 + 1,
             end: end as u32,
             escaped,
+            bare: false,
         };
         return Some((value, end + 1));
     }
@@ -211,6 +214,7 @@ fn simple(message: &[u8], at: usize) -> Option<(Value, usize)> {
             start: at as u32,
             end: (at + length) as u32,
             escaped: false,
+            bare: true,
         };
         return Some((value, at + length));
     }
@@ -221,6 +225,7 @@ fn simple(message: &[u8], at: usize) -> Option<(Value, usize)> {
                 start: at as u32,
                 end: end as u32,
                 escaped: false,
+                bare: true,
             };
             return Some((value, at + word.len()));
         }
@@ -234,6 +239,10 @@ fn put(message: &[u8], value: Value, out: &mut Vec<u8>) -> Result<(), Fault> {
     let text = message
         .get(value.start as usize..value.end as usize)
         .unwrap_or_default();
+    if value.bare {
+        out.extend_from_slice(text);
+        return Ok(());
+    }
     if value.escaped {
         let text = unescaped(text)?;
         guarded(text.as_bytes(), out);
@@ -327,6 +336,7 @@ impl Cursor<'_> {
             start: start as u32,
             end: self.at as u32,
             escaped: false,
+            bare: false,
         };
         Ok((value, false))
     }

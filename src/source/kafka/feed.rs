@@ -6,7 +6,7 @@ use super::model::{Models, Read, Sight};
 use super::origin::Origins;
 use crate::Result;
 use crate::flush::{Position, Positions};
-use crate::kafka::{Client, Consumer, Message, Messages, ORIGIN, Polled, Start};
+use crate::kafka::{Client, Consumer, Message, Messages, ORIGIN, Polled, Spares, Start};
 use crate::ledger::Ledger;
 use crate::source::lanes::{Landed, Lanes};
 use crate::source::{Prepare, SourceBatch};
@@ -57,6 +57,7 @@ pub(super) struct Feed {
     lanes: Lanes<Made>,
     origins: Origins,
     polled: Polled,
+    spares: Spares,
     counters: Ledger,
     partition: i32,
     name: Arc<str>,
@@ -108,6 +109,7 @@ impl Feed {
             lanes: Lanes::new()?.at_most(common.share.flying),
             origins: Origins::new(span.partition, from),
             polled: Polled::default(),
+            spares: Spares::default(),
             counters: Ledger::default(),
             partition: span.partition,
             next: span.from,
@@ -201,7 +203,8 @@ impl Feed {
             return Ok(());
         }
         self.given = self.next;
-        let messages = std::mem::take(&mut self.polled.messages);
+        let messages = std::mem::replace(&mut self.polled.messages, self.spares.take());
+        let spares = self.spares.clone();
         let counters = std::mem::take(&mut self.counters);
         let after = self.positions();
         let model = self.common.models.of(&messages)?;
@@ -209,6 +212,7 @@ impl Feed {
         let sights = self.common.keyed;
         self.lanes.give(move || {
             let read = model.read(&messages, &prepare, sights)?;
+            spares.give(messages);
             Ok(made(read, counters, after))
         });
         Ok(())

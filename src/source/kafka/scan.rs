@@ -7,7 +7,7 @@ use super::dead::{Dead, Judge};
 use super::range::{Bound, Span, spans};
 use crate::codec::message::Decoder;
 use crate::csv::{LocalPolicy, SchemaChoice};
-use crate::kafka::{Config, Consumer, Isolation, Messages, Polled, Start};
+use crate::kafka::{Config, Consumer, Isolation, Messages, Polled, Spares, Start};
 use crate::reject::{OnReject, Reject};
 use crate::source::lanes::{Landed, Lanes};
 use crate::{Error, Kind, Result};
@@ -60,6 +60,7 @@ pub struct Scan {
     room: u64,
     judge: Judge,
     rejects: Vec<Reject>,
+    spares: Spares,
 }
 
 struct Made {
@@ -90,6 +91,7 @@ impl Scan {
             ahead: Messages::default(),
             judge: Judge::new(&config.topic, options.on_reject, options.max_rejects),
             rejects: Vec::new(),
+            spares: Spares::default(),
             consumer,
             config,
             options,
@@ -153,8 +155,12 @@ impl Scan {
             }
             let (decoder, columns) = (self.decoder.clone(), self.columns.clone());
             let topic: Arc<str> = self.config.topic.as_str().into();
-            self.lanes
-                .give(move || made(&decoder, &columns, &topic, &messages));
+            let spares = self.spares.clone();
+            self.lanes.give(move || {
+                let made = made(&decoder, &columns, &topic, &messages);
+                spares.give(messages);
+                made
+            });
         }
         Ok(())
     }
@@ -168,11 +174,10 @@ impl Scan {
             }
             let most = BATCH.min(self.room.min(usize::MAX as u64) as usize);
             let wait = Duration::from_millis(if must { 100 } else { 1 });
-            let polled = self.consumer.poll(most, wait)?;
-            if !polled.messages.is_empty() || !polled.ends.is_empty() {
+            let (messages, came) = self.poll(most, wait)?;
+            if came {
                 since = Instant::now();
             }
-            let messages = self.within(polled)?;
             if !messages.is_empty() || !must {
                 self.room -= messages.len() as u64;
                 return Ok(messages);
@@ -183,46 +188,34 @@ impl Scan {
         }
     }
 
-    /// The messages before the ends of their partitions; leaves partitions that are read to theirs.
-    fn within(&mut self, polled: Polled) -> Result<Messages> {
-        let end = |left: &[Span], p: i32| left.iter().find(|s| s.0 == p).map(|s| s.2);
-        let mut over: Vec<i32> = Vec::new();
-        let mut past = false;
-        for message in polled.messages.iter() {
-            let Some(end) = end(&self.left, message.partition) else {
-                past = true;
-                continue;
+    /// Messages before the ends of their partitions, and whether anything came; leaves partitions that are read to theirs.
+    fn poll(&mut self, most: usize, wait: Duration) -> Result<(Messages, bool)> {
+        let mut polled = Polled {
+            messages: self.spares.take(),
+            ..Polled::default()
+        };
+        let (left, mut over, mut came) = (&self.left, Vec::new(), false);
+        let end = |p: i32| left.iter().find(|s| s.0 == p).map(|s| s.2);
+        let mut keep = |message: &crate::kafka::Message<'_>| {
+            came = true;
+            let Some(end) = end(message.partition) else {
+                return false;
             };
-            past |= message.offset >= end;
             if message.offset + 1 >= end && !over.contains(&message.partition) {
                 over.push(message.partition);
             }
-        }
-        let ended = polled
-            .ends
-            .iter()
-            .filter(|(p, at)| end(&self.left, *p).is_some_and(|end| *at >= end));
-        over.extend(ended.map(|(p, _)| *p));
-        let messages = match past {
-            false => polled.messages,
-            true => {
-                let mut kept = Messages::default();
-                let inside = |m: &crate::kafka::Message<'_>| {
-                    end(&self.left, m.partition).is_some_and(|end| m.offset < end)
-                };
-                polled
-                    .messages
-                    .iter()
-                    .filter(inside)
-                    .for_each(|m| kept.push(&m));
-                kept
-            }
+            message.offset < end
         };
+        self.consumer.poll_if(&mut polled, most, wait, &mut keep)?;
+        came |= !polled.ends.is_empty();
+        let ended = polled.ends.iter();
+        let ended = ended.filter(|(p, at)| end(*p).is_some_and(|end| *at >= end));
+        over.extend(ended.map(|(p, _)| *p));
         for partition in over {
             self.left.retain(|s| s.0 != partition);
             self.consumer.unassign(partition)?;
         }
-        Ok(messages)
+        Ok((polled.messages, came))
     }
 }
 
