@@ -11,7 +11,8 @@
 //! PostgreSQL commit; of `produce`: `sent` (a chunk was handed over), `progress_sent`, `before_commit`,
 //! `after_commit`.
 //! Defects: `early_position` (positions move before the decision), `no_epoch` (a stale owner is
-//! not refused), `in_place` (stored state is overwritten in place).
+//! not refused), `in_place` (stored state is overwritten in place), `no_origin` (messages of a
+//! topic that were counted before are counted again).
 
 /// Passes a named point: acts if `WATTLINE_FAULT` names it and this is the pass it names.
 #[cfg(not(feature = "faults"))]
