@@ -11,7 +11,7 @@ export CARGO_TARGET_DIR ?= $(CURDIR)/target
 SOURCES := $(shell find src presets -type f) Cargo.toml Cargo.lock pyproject.toml
 PYTHON_SOURCES := $(shell find python -name '*.py' -o -name '*.pyi')
 
-.PHONY: test-airflow bench-airflow bench-kafka help system run histories test test-rust test-python test-services test-sinks test-faults fuzz lint bench bench-sinks services services-down wheel dist dist-check clean
+.PHONY: test-airflow bench-airflow bench-kafka help system run histories test test-rust test-python test-services test-sinks test-kafka test-faults fuzz lint bench bench-sinks services services-down wheel dist dist-check clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
