@@ -41,7 +41,7 @@ wheel: $(VENV)/.wheel ## builds the wheel and installs it into .venv
 run: $(VENV)/.wheel ## the main job: FILE=path for your own file
 	@$(VENV)/bin/wattline demo $(FILE)
 
-test: test-rust test-python test-books test-services test-sinks test-faults test-airflow fuzz ## every test
+test: test-rust test-python test-books test-services test-sinks test-kafka test-faults test-airflow fuzz ## every test
 
 # Random histories of the task in `make test`; `make histories` runs a million.
 export WATTLINE_HISTORIES ?= 60000
