@@ -20,7 +20,7 @@ def test_keyed_partitions_have_their_own_heads(kafka: Kafka, url: str, tmp_path:
     make(kafka, url, 4)
     sensors = [f"s{n}" for n in range(12)]
     send(kafka, url, [(s, reading(s, m, n + m)) for m in range(70) for n, s in enumerate(sensors)])
-    p = pipeline(url, tmp_path)
+    p = pipeline(url, tmp_path, lateness="1min")
     report = p.run(until="now", progress=False)
     assert report.ledger["readings"] == 12 * 70
     due = [(s, n, final) for s in sorted(sensors) for n, final in ((60, 1), (10, 0))]
