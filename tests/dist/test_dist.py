@@ -62,8 +62,9 @@ if sys.platform == "linux":
         done = subprocess.run(tool, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         told = " ".join(done.stdout.split())
+        # A library that is not on every Linux, libpython among them, makes it plain `linux_...`.
         assert re.search(r'is consistent with the following platform tag: "manylinux_2_\d+_\w+"', told), told
-        assert "The wheel requires no external shared libraries" in told, told
+        assert "libpython" not in told, told
 
 
 def test_a_clean_environment_installs_the_wheel_and_runs_the_first_example(wheel: Path, tmp_path: Path) -> None:
