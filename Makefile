@@ -137,8 +137,8 @@ lint: $(VENV)/.dev ## formats, lints, types, stubs, rooms, licences
 	cargo fmt --all --check
 	cargo clippy --release --quiet --all-targets --features $(FEATURES) -- -D warnings
 	cargo clippy --release --quiet --all-targets -- -D warnings
-	$(VENV)/bin/ruff check python tests benches docs
-	$(VENV)/bin/ruff format --check python tests benches docs
+	$(VENV)/bin/ruff check python tests benches docs/reference.py
+	$(VENV)/bin/ruff format --check python tests benches docs/reference.py
 	$(VENV)/bin/mypy
 	$(PY) -m mypy.stubtest wattline --allowlist tests/lint/stubtest_allow.txt --ignore-unused-allowlist --mypy-config-file pyproject.toml
 	$(PY) tests/lint/rooms.py

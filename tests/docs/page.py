@@ -20,7 +20,9 @@ from typing import Any, NamedTuple
 
 BLOCK = re.compile(r"^```(\w*)(?: (\S+))?\n(.*?)^```$", re.M | re.S)
 #: What differs from run to run, beside the addresses of servers.
-CHANGING = re.compile(r"stages .*|flushes +\d+|\d+ min \d+ s|[\d.]+ ?(ms|s)\b|\d{8,}|[0-9a-f]{16,}|/[\w./-]*/tmp[\w./-]*")
+CHANGING = re.compile(
+    r"stages .*|flushes +\d+|\d+ min \d+ s|[\d.]+ ?(ms|s)\b|\d{8,}|[0-9a-f]{16,}|/[\w./-]*/tmp[\w./-]*"
+)
 
 
 class Block(NamedTuple):
