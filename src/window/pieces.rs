@@ -174,7 +174,7 @@ mod tests {
             kind: MeasureKind::Gauge,
             unit: None,
             digits: None,
-            aggregates: crate::window::default_aggregates(MeasureKind::Gauge).to_vec(),
+            aggregates: MeasureKind::Gauge.aggregates().to_vec(),
         };
         let grains = ["15min", "1h", "1d", "1mo"];
         Plan::new(&WindowSpec {
