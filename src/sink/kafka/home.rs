@@ -353,9 +353,17 @@ impl Home for KafkaSink {
 
     /// A producer registered anew has ended what the lost one left open; then the state topic tells.
     fn settle(&mut self, head: &Head) -> Result<Option<Decided>> {
+        let (began, limit) = (Instant::now(), self.retry_for());
         self.with_lane(head.partition, |_, lane| {
-            lane.close();
-            lane.reopen(head)
+            loop {
+                lane.close();
+                match lane.reopen(head) {
+                    Err(error) if error.retryable && began.elapsed() < limit => {
+                        std::thread::sleep(PAUSE);
+                    }
+                    known => return known,
+                }
+            }
         })
     }
 
