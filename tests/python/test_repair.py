@@ -1,6 +1,7 @@
 """Repairs of a stored pipeline: its offsets moved, its state dropped, written out, shared out over more partitions."""
 
 import json
+import sqlite3
 import threading
 import uuid
 from collections.abc import Iterator
@@ -57,8 +58,6 @@ def pipeline(url: str, home: str, tmp_path: Path, **options) -> wl.Pipeline:
 
 def counts(tmp_path: Path) -> dict[str, int]:
     """Readings by sensor, of the hour that all are in."""
-    import sqlite3
-
     with sqlite3.connect(tmp_path / "seen.db") as base:
         found = base.execute("select sensor_id, readings from windows").fetchall()
     assert len(dict(found)) == len(found)
@@ -97,6 +96,21 @@ def test_reset_counts_from_the_beginning(kafka: Kafka, url: str, home: str, tmp_
     assert (held["totals"]["readings"], held["watermark"]) == (0, None)
     assert p.run(until="now", progress=False).totals["readings"] == 40
     assert counts(tmp_path) == dict.fromkeys("abcd", 10)
+
+
+@pytest.mark.parametrize("home", ["cassandra"], indirect=True)
+def test_a_newer_format_is_refused(kafka: Kafka, url: str, home: str, cassandra: Cassandra, tmp_path: Path) -> None:
+    make(kafka, url)
+    send(kafka, url, [("a", reading("a", 0))])
+    p = pipeline(url, home, tmp_path)
+    p.run(until="now", progress=False)
+    with Cluster([cassandra.addresses[0]], port=cassandra.port) as cluster:
+        session = cluster.connect(home.rsplit("/", 1)[1])
+        session.execute("UPDATE wattline_head SET format = 99 WHERE pipeline = 'p' AND partition = 0")
+    with pytest.raises(wl.SpecChanged, match="upgrade"):
+        p.state()
+    with pytest.raises(wl.SpecChanged, match="upgrade"):
+        p.state(reset=True, yes=True)
 
 
 def test_nothing_is_repaired_under_an_owner_that_lives(kafka: Kafka, url: str, tmp_path: Path) -> None:
