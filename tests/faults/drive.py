@@ -33,7 +33,7 @@ def pipeline(folder: Path, home: str, take_over: bool = False) -> wl.Pipeline:
     if "kafka" in home:
         server, name = os.environ["WATTLINE_TEST_KAFKA"], os.environ["WATTLINE_TEST_TOPIC"]
         taking = ("windows", "readings", "rejects")
-        options = f"state_topic={name}-state&partitions=2&transaction.timeout.ms=15000&retry_for=110"
+        options = f"state_topic={name}-state&partitions=2&transaction.timeout.ms=15000&retry_for=110&timeout=15s"
         sinks["kafka"] = [wl.Sink(f"{server}/{name}-{what}?{options}", what) for what in taking]
     first = home.split("+")[0]
     others = [sink for name, taking in sinks.items() if name != first for sink in taking]
