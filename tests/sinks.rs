@@ -3,6 +3,9 @@
 //! A kill is a handle dropped between two steps: nothing of it runs but what its destructor does, and no
 //! sink writes in one.
 
+#[cfg(not(all(feature = "kafka", feature = "postgres")))]
+#[path = "sinks/absent.rs"]
+mod absent;
 #[path = "sinks/filling.rs"]
 mod filling;
 #[path = "sinks/fixture.rs"]
@@ -17,8 +20,7 @@ mod home;
 #[path = "sinks/kafka/mod.rs"]
 mod kafka;
 #[cfg(not(feature = "kafka"))]
-#[path = "sinks/absent.rs"]
-mod kafka;
+use absent as kafka;
 #[path = "sinks/mapping.rs"]
 mod mapping;
 #[path = "sinks/parquet.rs"]
@@ -27,7 +29,6 @@ mod parquet_files;
 #[path = "sinks/postgres/mod.rs"]
 mod postgres;
 #[cfg(not(feature = "postgres"))]
-#[path = "sinks/absent.rs"]
-mod postgres;
+use absent as postgres;
 #[path = "sinks/sqlite.rs"]
 mod sqlite;

@@ -27,6 +27,7 @@
 //! | `pack` | a table as messages |
 //! | `progress` | what is committed already |
 //! | `load` | one load: transactions, retries |
+//! | `visible` | what was committed can be read |
 //! | [`letters`] | dead letters: read, sent back |
 
 mod feed;
@@ -36,6 +37,7 @@ mod options;
 mod pack;
 mod progress;
 mod target;
+mod visible;
 
 pub use options::{Mode, Options, Stamps};
 
@@ -102,6 +104,9 @@ pub fn produce(
             break;
         }
         all.add(load::run(&job, feed)?);
+    }
+    if all.transactions > 0 {
+        all.notes.extend(visible::wait(&job.config, &client)?);
     }
     report(&job, all, &source, begun)
 }
