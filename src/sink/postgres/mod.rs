@@ -178,7 +178,12 @@ async fn prepared(
     tables: &Tables,
     make: bool,
 ) -> Step<Ready> {
-    let found = describe::table(session, table).await?;
+    let mut found = describe::table(session, table).await?;
+    if make && found.is_none() {
+        // Workers of a group begin at once: one makes the table, the others find it.
+        store::one_at_a_time(session).await?;
+        found = describe::table(session, table).await?;
+    }
     let theirs = found.as_ref().map(|f| &f.theirs);
     let mapping = Mapping::resolve(spec, tables, theirs, describe::declared)?;
     let one_sensor = mapping.one_sensor;

@@ -49,12 +49,7 @@ async fn run(session: &Session, sql: &str, told: Told<'_>) -> Step<u64> {
 /// Makes the tables that are missing, inside a transaction; refuses those of a newer version.
 pub(super) async fn make(session: &Session) -> Step<()> {
     if !has_tables(session).await? {
-        run(
-            session,
-            "SELECT pg_advisory_xact_lock($1)",
-            &[(&MAKING, Type::INT8)],
-        )
-        .await?;
+        one_at_a_time(session).await?;
         let mut all = String::new();
         for (name, columns) in TABLES.iter().zip(COLUMNS) {
             let table = session.table(name);
@@ -72,6 +67,12 @@ pub(super) async fn make(session: &Session) -> Step<()> {
         session.client.batch_execute(&all).await?;
     }
     check_format(session).await
+}
+
+/// Nobody else makes tables until this transaction ends.
+pub(super) async fn one_at_a_time(session: &Session) -> Step<()> {
+    let lock = "SELECT pg_advisory_xact_lock($1)";
+    run(session, lock, &[(&MAKING, Type::INT8)]).await.map(drop)
 }
 
 /// Whether the schema has our tables.
