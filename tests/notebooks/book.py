@@ -66,8 +66,14 @@ def texts(book: NotebookNode) -> Iterator[tuple[int, str]]:
     """What each cell shows as text, timings left out: their cells are tagged ``timing``."""
     for number, cell in enumerate(book.cells, 1):
         if cell.cell_type == "code" and "timing" not in cell.metadata.get("tags", []):
-            shown = (o.get("text") or o.get("data", {}).get("text/plain", "") for o in cell.outputs)
-            yield number, re.sub(r"<[\w.]+ (object )?at 0x\w+>", "", "\n".join(shown))
+            yield number, re.sub(r"<[\w.]+ (object )?at 0x\w+>", "", "".join(map(_text, cell.outputs)))
+
+
+def _text(output: NotebookNode) -> str:
+    """What is printed comes in pieces that differ from run to run; what is shown stands on lines of its own."""
+    if output.output_type == "stream":
+        return str(output.text)
+    return f"\n{output.get('data', {}).get('text/plain', '')}\n"
 
 
 def main() -> None:
