@@ -67,12 +67,12 @@ class Pipeline:
         return str(json.loads(self._spec)["name"])
 
     @classmethod
-    def from_toml(cls, source: Path, **options: Any) -> Pipeline:
+    def from_toml(cls, definition: Path, /, **options: Any) -> Pipeline:
         """Reads a definition from a ``.toml`` file or its text; ``options`` win over what it says.
 
         ``${NAME}`` in a value is taken from the environment, so that no secret stands in the file.
         """
-        text = os.fspath(source)
+        text = os.fspath(definition)
         if "\n" not in text and text.endswith(".toml"):
             text = _native.read_text(text)
         told = json.loads(_native.spec_from_toml(text)) | options

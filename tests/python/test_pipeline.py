@@ -69,6 +69,7 @@ def test_toml_round_trip_with_the_environment(uci, tmp_path, monkeypatch) -> Non
     monkeypatch.setenv("STORE", str(tmp_path / "o.db"))
     assert wl.Pipeline.from_toml(path) == first
     assert wl.Pipeline.from_toml(path, name="other").name == "other"
+    assert "tomorrow.csv" in wl.Pipeline.from_toml(path, source="tomorrow.csv").to_toml()
     monkeypatch.delenv("STORE")
     with pytest.raises(wl.UsageError, match="STORE"):
         wl.Pipeline.from_toml(path)
