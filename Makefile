@@ -11,7 +11,7 @@ export CARGO_TARGET_DIR ?= $(CURDIR)/target
 SOURCES := $(shell find src presets -type f) Cargo.toml Cargo.lock pyproject.toml
 PYTHON_SOURCES := $(shell find python -name '*.py' -o -name '*.pyi')
 
-.PHONY: test-airflow bench-airflow bench-kafka help system run histories test test-rust test-python test-services test-sinks test-kafka test-faults fuzz lint bench bench-sinks services services-down wheel dist dist-check clean
+.PHONY: test-airflow bench-airflow bench-kafka help system run histories test test-rust test-python test-services test-faults fuzz lint bench bench-sinks services services-down wheel dist dist-check clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -41,7 +41,7 @@ wheel: $(VENV)/.wheel ## builds the wheel and installs it into .venv
 run: $(VENV)/.wheel ## the main job: FILE=path for your own file
 	@$(VENV)/bin/wattline demo $(FILE)
 
-test: test-rust test-python test-books test-services test-sinks test-kafka test-faults test-airflow fuzz ## every test
+test: test-rust test-python test-books test-services test-faults test-airflow fuzz ## every test
 
 # Random histories of the task in `make test`; `make histories` runs a million.
 export WATTLINE_HISTORIES ?= 60000
@@ -52,8 +52,9 @@ SIDE_BY_SIDE := -n $(or $(TEST_JOBS),4) --dist loadgroup
 # What the wheel is built with (pyproject.toml).
 FEATURES := python,kafka,postgres,cassandra
 
-test-rust: | system
-	cargo test --release --quiet
+# With the clients of all services, one build: clippy compiles the core without them.
+test-rust: | system ## the tests of the Rust core, with the real servers
+	$(PYTHON) -m tests.services run --with postgres,kafka -- cargo test --release --quiet --features kafka,postgres,cassandra
 
 histories: | system ## a million random histories of the task against the model
 	WATTLINE_HISTORIES=1000000 cargo test --release --test simulate
@@ -88,9 +89,6 @@ services: | system ## starts real servers in the background and prints their URL
 
 services-down: ## ends them
 	@$(PYTHON) -m tests.services down
-
-test-sinks: $(VENV)/.dev ## the suite of all sinks, with the real servers
-	$(PY) -m tests.services run --with postgres,kafka -- cargo test --release --quiet --features $(FEATURES) --test sinks
 
 # Airflow 3 and 2.11, each in an environment of its own beside .venv.
 AIRFLOW := .airflow
