@@ -44,6 +44,8 @@ def test_the_dag_of_a_recipe_runs(place: Path, servers: dict[str, Any]) -> None:
     here = {
         "localhost:9092": servers["kafka"].bootstrap,
         "localhost:5432": f"127.0.0.1:{servers['postgres'].port}",
+        # The example of the same topic has sent other rows.
+        "raw_energy": "recipe_energy",
     }
     for path in (place / "dag.py", place / "pipeline.toml"):
         text = path.read_text()
