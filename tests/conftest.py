@@ -9,6 +9,7 @@ import pytest
 
 from tests.services import Cassandra, Kafka, Postgres
 
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """A PostgreSQL of this session; make tables in a schema of the test's own."""
