@@ -46,8 +46,8 @@ test: test-rust test-python test-books test-services test-faults test-airflow fu
 # Random histories of the task in `make test`; `make histories` runs a million.
 export WATTLINE_HISTORIES ?= 60000
 
-# Test files side by side; each worker starts the servers that its tests want.
-SIDE_BY_SIDE := -n $(or $(TEST_JOBS),4) --dist loadfile
+# Tests side by side; each worker starts the servers that its tests want.
+SIDE_BY_SIDE := -n $(or $(TEST_JOBS),4)
 
 # What the wheel is built with (pyproject.toml).
 FEATURES := python,kafka,postgres,cassandra

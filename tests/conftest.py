@@ -1,6 +1,6 @@
 """Real servers for every test that asks for one: started with the first such test, gone after the last.
 
-Side by side (``-n 4 --dist loadfile``) the tests of a file run in one worker, which starts the servers that they want.
+Side by side (``-n 4``) each worker starts those that its own tests want.
 """
 
 from collections.abc import Iterator

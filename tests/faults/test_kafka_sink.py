@@ -40,8 +40,12 @@ def topics(kafka: Kafka, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]
     return make
 
 
-@pytest.mark.parametrize("home", HOMES)
-@pytest.mark.parametrize("point", POINTS)
+# Before a decision a follower has no part in what happens.
+KILLS = [("kafka", point) for point in POINTS]
+KILLS += [("sqlite+kafka", point) for point in ("committing", "committed", "before_apply", "after_apply")]
+
+
+@pytest.mark.parametrize(("home", "point"), KILLS)
 def test_killed_anywhere_all_stores_hold_what_was_sent(tmp_path: Path, topics, home: str, point: str) -> None:
     kills = 0
     for seed in SEEDS:
@@ -95,6 +99,10 @@ def test_a_broker_that_is_killed_and_comes_back(tmp_path: Path, topics, home: st
                 owner.send_signal(signal.SIGCONT)
             server.start()
             code, said = finish(owner)
+            if code != 0:
+                # The broker was away for longer than it was waited for: a clear word, and the next run goes on.
+                assert "EndpointError" in said, f"{point}: {said}"
+                code, said = run(folder, home)
             assert code == 0, f"{point}: {said}"
             assert complaints(sent, folder, GRAINS) == [], point
 
