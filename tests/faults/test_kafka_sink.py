@@ -17,6 +17,7 @@ from test_kill import (
     killed_then_run,
     noticed_defect,
     one_works_the_other_is_told_so,
+    run,
     start,
     wait_stopped,
     zombie_complaints,
