@@ -138,25 +138,30 @@ impl Producer {
 
     /// Holds the reports against what was sent.
     fn reported(&self) -> Result<()> {
-        let told = self.client.handle.told();
-        if let Some(failure) = told.failure() {
+        let reports = self.counted();
+        if let Some(failure) = self.client.handle.told().failure() {
             return Err(self.error("a message was not delivered", &failure));
         }
-        // The reports' thread may have taken the last one and not counted it yet.
+        if reports == self.sent {
+            return Ok(());
+        }
+        Err(Error::new(
+            Kind::Ledger,
+            format!(
+                "{} messages were sent to {} and {reports} delivery reports came; send again, the topic holds what was committed",
+                self.sent, self.client.config.topic
+            ),
+        ))
+    }
+
+    /// Reports so far. Their thread may have taken the last one and not counted it yet.
+    fn counted(&self) -> u64 {
+        let told = self.client.handle.told();
         let until = Instant::now() + Duration::from_secs(5);
-        while told.delivered.load(Relaxed) < self.sent && Instant::now() < until {
+        while told.reported() < self.sent && Instant::now() < until {
             std::thread::sleep(Duration::from_micros(200));
         }
-        match (told.delivered.load(Relaxed), self.sent) {
-            (delivered, sent) if delivered == sent => Ok(()),
-            (delivered, sent) => Err(Error::new(
-                Kind::Ledger,
-                format!(
-                    "{sent} messages were sent to {} and {delivered} delivery reports came; send again, the topic holds what was committed",
-                    self.client.config.topic
-                ),
-            )),
-        }
+        told.reported()
     }
 
     /// Begins a transaction.
@@ -210,7 +215,12 @@ impl Producer {
             .handle
             .abort_transaction(self.client.config.timeout)
         {
-            Ok(()) => Settled::Aborted(error),
+            Ok(()) => {
+                // Its messages have their reports, and are no fault of the next transaction.
+                self.counted();
+                self.client.handle.told().forget_failure();
+                Settled::Aborted(error)
+            }
             Err(failure) => match self.error("the transaction could not be aborted", &failure) {
                 fenced if fenced.kind == Kind::Fenced => Settled::Unclear(fenced),
                 _ => Settled::Unclear(error),

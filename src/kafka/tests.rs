@@ -219,6 +219,25 @@ fn a_transaction_commits_also_after_passing_errors() {
 }
 
 #[test]
+fn what_was_aborted_is_no_fault_of_the_next_transaction() {
+    let (cluster, _) = cluster("power", 1);
+    // So long that its message is still queued when the transaction is aborted.
+    let url = format!(
+        "kafka://{}/power?timeout=5s&linger=4000",
+        cluster.bootstrap_servers()
+    );
+    let config = Config::parse(&url).unwrap();
+    let mut producer = Producer::new(&config, Some("id")).unwrap();
+    let topic = producer.topic("power").unwrap();
+    producer.begin().unwrap();
+    producer.send(topic, &outgoing(b"k", b"v", &[])).unwrap();
+    let settled = producer.ended(crate::Error::new(Kind::Usage, "not wanted"));
+    assert!(matches!(settled, Settled::Aborted(_)), "{settled:?}");
+    let settled = transaction(&mut producer);
+    assert!(matches!(settled, Settled::Committed), "{settled:?}");
+}
+
+#[test]
 fn a_fenced_producer_knows_nothing_of_its_transaction() {
     let (cluster, config) = cluster("power", 1);
     let mut producer = Producer::new(&config, Some("id")).unwrap();

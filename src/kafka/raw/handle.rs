@@ -81,6 +81,16 @@ impl Told {
             .clone()
     }
 
+    /// Messages that have their report.
+    pub fn reported(&self) -> u64 {
+        self.delivered.load(Relaxed) + self.failed.load(Relaxed)
+    }
+
+    /// What was not delivered belongs to a transaction that is over.
+    pub fn forget_failure(&self) {
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     fn refuse(&self, code: rd::rd_kafka_resp_err_t) {
         self.failed.fetch_add(1, Relaxed);
         let mut slot = self.failure.lock().unwrap_or_else(PoisonError::into_inner);

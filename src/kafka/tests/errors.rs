@@ -158,6 +158,12 @@ fn refusing_answers_within_a_transaction_commit_nothing() {
             matches!(settled, Settled::Aborted(_)),
             "{api:?}: {settled:?}"
         );
+        let until = Instant::now() + WAIT;
+        let mut again = tried(&mut producer);
+        while matches!(again, Settled::Aborted(_)) && Instant::now() < until {
+            again = tried(&mut producer);
+        }
+        assert!(matches!(again, Settled::Committed), "{api:?}: {again:?}");
     }
 }
 
@@ -194,6 +200,32 @@ fn share(member: &mut Member) -> Vec<i32> {
     }
     share.sort_unstable();
     share
+}
+
+#[test]
+fn passing_answers_to_join_end_in_a_share() {
+    for (api, code) in [
+        (
+            Api::JoinGroup,
+            E::RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE,
+        ),
+        (Api::JoinGroup, E::RD_KAFKA_RESP_ERR_NOT_COORDINATOR),
+        (
+            Api::JoinGroup,
+            E::RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS,
+        ),
+        (
+            Api::FindCoordinator,
+            E::RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE,
+        ),
+    ] {
+        for times in TIMES {
+            let (cluster, config) = cluster("power", 2);
+            cluster.request_errors(api, &vec![code; times]);
+            let mut member = Member::join(&config, "g", None).unwrap();
+            assert_eq!(share(&mut member), [0, 1], "{api:?} {code:?} {times} times");
+        }
+    }
 }
 
 #[test]
