@@ -184,28 +184,16 @@ pub fn replay(config: &Config, mended: &BTreeMap<Place, String>) -> Result<Repla
         return Ok(told);
     }
     producer.begin()?;
-    let progress = producer.topic(&log.config.topic)?;
     let sent = new.iter().try_for_each(|letter| {
         let value = mended.get(&letter.place).map_or("", String::as_str);
         send(&mut producer, letter, value)?;
-        let stream = format!("letter/{}/{}", letter.place.0, letter.place.1);
         let position = Position {
-            stream: stream.clone(),
+            stream: format!("letter/{}/{}", letter.place.0, letter.place.1),
             at: letter.place.1 as u64 + 1,
             ..Position::default()
         };
-        let record = Progress::new(&config.topic, position, 1).value()?;
-        let key = progress::key(&id, &stream);
-        producer.send(
-            progress,
-            &Outgoing {
-                partition: 0,
-                key: Some(key.as_bytes()),
-                value: Some(&record),
-                timestamp: 0,
-                headers: &[],
-            },
-        )
+        let record = Progress::new(&config.topic, position, 1);
+        progress::send(&mut producer, &log, &id, &record)
     });
     let settled = match sent {
         Ok(()) => producer.commit(COMMIT),

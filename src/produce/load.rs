@@ -297,19 +297,8 @@ impl<'a> Load<'a> {
     }
 
     fn progress(&mut self, progress: &Log, at: &Position, messages: u64) -> Result<()> {
-        let topic = self.producer.topic(&progress.config.topic)?;
-        let record = Progress::new(&self.job.config.topic, at.clone(), messages).value()?;
-        let key = progress::key(&self.job.topic.id, &at.stream);
-        self.producer.send(
-            topic,
-            &Outgoing {
-                partition: 0,
-                key: Some(key.as_bytes()),
-                value: Some(&record),
-                timestamp: 0,
-                headers: &[],
-            },
-        )
+        let record = Progress::new(&self.job.config.topic, at.clone(), messages);
+        progress::send(&mut self.producer, progress, &self.job.topic.id, &record)
     }
 
     fn sent_all(&mut self, packed: Packed) -> Result<()> {

@@ -1,7 +1,7 @@
 //! Progress: what of which stream is committed in which topic.
 
 use crate::flush::Position;
-use crate::kafka::{Config, Log, Upto, Words};
+use crate::kafka::{Config, Log, Outgoing, Producer, Upto, Words};
 use crate::{Error, Kind, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -32,7 +32,7 @@ impl Progress {
         }
     }
 
-    pub(super) fn value(&self) -> Result<Vec<u8>> {
+    fn value(&self) -> Result<Vec<u8>> {
         serde_json::to_vec(self).map_err(|e| {
             Error::new(
                 Kind::Internal,
@@ -42,8 +42,27 @@ impl Progress {
     }
 }
 
+/// Puts how far a stream is into the open transaction.
+pub(super) fn send(
+    producer: &mut Producer,
+    log: &Log,
+    topic_id: &str,
+    progress: &Progress,
+) -> Result<()> {
+    let topic = producer.topic(&log.config.topic)?;
+    let (key, value) = (key(topic_id, &progress.position.stream), progress.value()?);
+    let message = Outgoing {
+        partition: 0,
+        key: Some(key.as_bytes()),
+        value: Some(&value),
+        timestamp: 0,
+        headers: &[],
+    };
+    producer.send(topic, &message)
+}
+
 /// The key of a stream's record.
-pub(super) fn key(topic_id: &str, stream: &str) -> String {
+fn key(topic_id: &str, stream: &str) -> String {
     format!("{topic_id}/{stream}")
 }
 
