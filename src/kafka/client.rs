@@ -129,6 +129,24 @@ impl Client {
         self.told("the ends of a partition could not be read", found)
     }
 
+    /// Whether readers of committed messages (`committed`, a client of the same topic) see all that a partition holds
+    /// now; asked again after each `pause` that says `true`. A broker answers a commit before it shows what was
+    /// committed, and an open transaction hides all that stands behind it.
+    pub fn settled(
+        &self,
+        committed: &Client,
+        partition: i32,
+        pause: &mut dyn FnMut() -> bool,
+    ) -> Result<bool> {
+        let (_, end) = self.watermarks(partition)?;
+        while committed.watermarks(partition)?.1 < end {
+            if !pause() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// The first offset of each partition whose record time is `time` (ms since 1970) or later;
     /// `None`: there is none yet.
     pub fn offsets_at(&self, partitions: &[i32], time: i64) -> Result<Vec<(i32, Option<i64>)>> {

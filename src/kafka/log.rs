@@ -110,6 +110,19 @@ impl Log {
         &self.all
     }
 
+    /// Waits until what a partition holds now can be read up to [`Upto::Stable`], for `patience` at most: a commit is
+    /// seen a moment after the broker has answered it.
+    pub fn settle(&self, partition: i32, patience: Duration) -> Result<()> {
+        let until = Instant::now() + patience;
+        let mut pause = || {
+            std::thread::sleep(POLL);
+            Instant::now() < until
+        };
+        self.all
+            .settled(&self.committed, partition, &mut pause)
+            .map(drop)
+    }
+
     /// Hands the messages of a partition to `each`, oldest first. Errors: `Timeout` where a transaction that was
     /// open when we began is still open after `wait`.
     pub fn read(

@@ -105,8 +105,8 @@ pub fn produce(
         }
         all.add(load::run(&job, feed)?);
     }
-    if all.transactions > 0 {
-        all.notes.extend(visible::wait(&job.config, &client)?);
+    if all.transactions > 0 && !all.interrupted {
+        all.notes.extend(visible::wait(&job, &client)?);
     }
     report(&job, all, &source, begun)
 }

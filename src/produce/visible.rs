@@ -1,27 +1,29 @@
-//! Visible: a broker answers a commit before readers of committed messages see what it committed; a load that has
-//! ended must be whole for the run that comes right after it.
+//! Visible: a load that has ended must be whole for the run that comes right after it.
 
+use super::Job;
 use crate::Result;
-use crate::kafka::{Client, Config, Isolation};
+use crate::kafka::{Client, Isolation};
 use std::time::{Duration, Instant};
 
 /// How long the last transaction is waited for. Another load's open transaction may stand before it for longer.
 const PATIENCE: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// Waits until what the topic holds now can be read by readers of committed messages; says so where it cannot yet.
-pub(super) fn wait(config: &Config, committed: &Client) -> Result<Option<String>> {
-    let all = Client::new(config, Isolation::Uncommitted)?;
-    let began = Instant::now();
+/// Whoever stops the load does not wait.
+pub(super) fn wait(job: &Job<'_>, committed: &Client) -> Result<Option<String>> {
+    let all = Client::new(&job.config, Isolation::Uncommitted)?;
+    let until = Instant::now() + PATIENCE;
+    let mut pause = || {
+        std::thread::sleep(PAUSE);
+        Instant::now() < until && !job.control.stopped()
+    };
     for partition in all.partitions()? {
-        let (_, end) = all.watermarks(partition)?;
-        while committed.watermarks(partition)?.1 < end {
-            if began.elapsed() > PATIENCE {
-                return Ok(Some(format!(
-                    "an open transaction of another program in partition {partition} of {} still hides the last rows from readers of committed messages",
-                    config.topic
-                )));
-            }
-            std::thread::sleep(Duration::from_millis(10));
+        if !all.settled(committed, partition, &mut pause)? && !job.control.stopped() {
+            return Ok(Some(format!(
+                "an open transaction of another program in partition {partition} of {} still hides the last rows from readers of committed messages",
+                job.config.topic
+            )));
         }
     }
     Ok(None)

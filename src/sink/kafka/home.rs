@@ -17,6 +17,9 @@ use std::time::{Duration, Instant};
 const TURNS: u32 = 10;
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// How long who only looks waits for a commit to be seen. A run that hangs in a transaction is not waited for.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// What a home owns.
 pub(super) struct Own {
     epoch: u64,
@@ -410,6 +413,7 @@ impl Home for KafkaSink {
             return Ok(None);
         };
         let lane = Lane::new(self, &log, pipeline, partition, Role::Home);
+        lane.settle(PATIENCE)?;
         let seen = lane.read(Upto::Stable)?;
         match &seen.stored {
             Some(stored) if stored.head.is_some() => seen.owned().map(Some),

@@ -124,6 +124,11 @@ impl Lane {
         state::shown(log, self.applied_place, self.at(), &self.topic, upto)
     }
 
+    /// Waits for a moment until the state topic shows what was committed.
+    pub fn settle(&self, patience: Duration) -> Result<()> {
+        self.log.log.settle(self.home_place, patience)
+    }
+
     /// What the state topic holds of this partition, read anew.
     pub fn read(&self, upto: Upto) -> Result<Seen> {
         state::seen(&self.log.log, self.home_place, self.at(), upto)
