@@ -140,6 +140,7 @@ lint: $(VENV)/.dev ## formats, lints, types, stubs, rooms, licences
 	$(VENV)/bin/mypy
 	$(PY) -m mypy.stubtest wattline --allowlist tests/lint/stubtest_allow.txt --ignore-unused-allowlist --mypy-config-file pyproject.toml
 	$(PY) tests/lint/rooms.py
+	$(PY) docs/reference.py --check
 	$(PY) tests/lint/licences.py
 
 bench: $(VENV)/.dev ## the measured tables of the README, beside the peers
