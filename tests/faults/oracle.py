@@ -135,14 +135,13 @@ def cassandra_windows(folder: Path, grain: str) -> list[tuple]:
     return [row for row in rows if row[2] > 0]
 
 
-def messages(what: str) -> list[dict]:
-    """What readers of committed messages find in a topic under test."""
+def committed(server: str, topic: str) -> list[dict]:
+    """What readers of committed messages find in a topic of two partitions, in the order of each partition's log."""
     from confluent_kafka import Consumer, TopicPartition
 
-    server = os.environ["WATTLINE_TEST_KAFKA"].removeprefix("kafka://")
     settings = {"bootstrap.servers": server, "group.id": uuid.uuid4().hex, "enable.partition.eof": True}
     reader = Consumer({**settings, "isolation.level": "read_committed", "logger": logging.getLogger("kafka")})
-    reader.assign([TopicPartition(f"{os.environ['WATTLINE_TEST_TOPIC']}-{what}", p, 0) for p in range(2)])
+    reader.assign([TopicPartition(topic, p, 0) for p in range(2)])
     found, ended = [], 0
     while ended < 2:
         for message in reader.consume(10_000, timeout=1):
@@ -152,6 +151,12 @@ def messages(what: str) -> list[dict]:
                 found.append(json.loads(message.value()))
     reader.close()
     return found
+
+
+def messages(what: str) -> list[dict]:
+    """The same of a topic under test."""
+    server = os.environ["WATTLINE_TEST_KAFKA"].removeprefix("kafka://")
+    return committed(server, f"{os.environ['WATTLINE_TEST_TOPIC']}-{what}")
 
 
 def kafka_windows(folder: Path, grain: str) -> list[tuple]:

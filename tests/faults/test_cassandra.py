@@ -1,6 +1,5 @@
 """Cassandra as home and as follower, while its clients are killed, frozen and its node is killed."""
 
-import signal
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,18 +8,17 @@ import pytest
 from cassandra.cluster import Cluster, Session
 
 from drive import GRAINS
-from oracle import Sent, complaints
-from test_kill import (
+from oracle import complaints
+from runs import (
     SEEDS,
-    finish,
-    flushes,
+    again_changes_nothing,
+    defect_is_noticed,
     frozen_owner,
     killed_then_run,
-    noticed_defect,
+    nothing_lost_where_killed,
     one_works_the_other_is_told_so,
     run,
-    start,
-    wait_stopped,
+    through_a_killed_server,
     zombie_complaints,
 )
 from tests.services import Cassandra
@@ -63,14 +61,7 @@ def keyspace(cassandra: Cassandra, monkeypatch: pytest.MonkeyPatch) -> Iterator[
 
 @pytest.mark.parametrize("point", POINTS)
 def test_killed_anywhere_all_stores_hold_what_was_sent(tmp_path: Path, keyspace, point: str) -> None:
-    kills = 0
-    for seed in SEEDS:
-        keyspace()
-        folder = tmp_path / str(seed)
-        killed, sent = killed_then_run(folder, "cassandra", point, seed)
-        kills += killed
-        assert complaints(sent, folder, GRAINS) == [], f"seed {seed}, point {point}"
-    assert kills > 0, f"no process was killed: the point {point} is never passed"
+    nothing_lost_where_killed(tmp_path, "cassandra", point, keyspace)
 
 
 @pytest.mark.parametrize("point", ["before_apply", "between_rows_and_applied"])
@@ -85,11 +76,7 @@ def test_a_follower_is_brought_up_to_date(tmp_path: Path, keyspace, point: str) 
 @pytest.mark.parametrize("home", ["cassandra", "sqlite+cassandra"])
 def test_run_again_changes_nothing(tmp_path: Path, keyspace, home: str) -> None:
     keyspace()
-    sent = Sent(7)
-    sent.write(tmp_path)
-    assert int(flushes(tmp_path, home)) > 3, "the test wants a run of many flushes"
-    assert flushes(tmp_path, home) == "0"
-    assert complaints(sent, tmp_path, GRAINS) == []
+    again_changes_nothing(tmp_path, home)
 
 
 def rewound(folder: Path) -> list[str]:
@@ -118,31 +105,12 @@ def test_a_node_that_is_killed_and_comes_back(tmp_path: Path, keyspace, home: st
     with Cassandra() as server:
         for seed, point in enumerate(["between_record_and_head", "between_rows_and_applied"]):
             keyspace(server)
-            folder = tmp_path / str(seed)
-            sent = Sent(seed)
-            sent.write(folder)
-            owner = start(
-                folder,
-                home,
-                WATTLINE_FAULT=f"{point}:{3 + seed}:stop" if home == "cassandra" else "before_apply:5:stop",
-            )
-            try:
-                wait_stopped(owner)
-                server.kill()
-            finally:
-                owner.send_signal(signal.SIGCONT)
-            server.start()
-            code, said = finish(owner)
-            assert code == 0, f"{point}: {said}"
-            assert complaints(sent, folder, GRAINS) == [], point
+            fault = f"{point}:{3 + seed}" if home == "cassandra" else "before_apply:5"
+            through_a_killed_server(tmp_path / str(seed), home, server, fault, seed)
 
 
 class TestBrokenBuildsAreNoticed:
     """The harness proves something only if these defects fail it."""
 
     def test_the_position_before_the_decision(self, tmp_path: Path, keyspace) -> None:
-        def noticed(seed: int) -> bool:
-            keyspace()
-            return noticed_defect(tmp_path / str(seed), "before_decide", seed, "early_position", home="cassandra")
-
-        assert any(noticed(seed) for seed in SEEDS)
+        defect_is_noticed(tmp_path, "cassandra", "early_position", keyspace)

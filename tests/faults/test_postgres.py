@@ -1,6 +1,5 @@
 """PostgreSQL as home and as follower, while its clients are killed, its server is killed, its answers are lost."""
 
-import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,18 +9,16 @@ import pytest
 from cutting import wire
 from drive import GRAINS
 from oracle import Sent, complaints
-from test_kill import (
+from runs import (
     SEEDS,
-    finish,
-    flushes,
-    frozen_owner,
-    killed_then_run,
-    noticed_defect,
+    again_changes_nothing,
+    defect_is_noticed,
+    frozen_is_fenced,
+    no_epoch_is_noticed,
+    nothing_lost_where_killed,
     one_works_the_other_is_told_so,
     run,
-    start,
-    wait_stopped,
-    zombie_complaints,
+    through_a_killed_server,
 )
 from tests.services import Postgres
 
@@ -54,35 +51,20 @@ def schema(postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> Callable[[str
 @pytest.mark.parametrize("home", HOMES)
 @pytest.mark.parametrize("point", POINTS)
 def test_killed_anywhere_all_stores_hold_what_was_sent(tmp_path: Path, schema, home: str, point: str) -> None:
-    kills = 0
-    for seed in SEEDS:
-        schema()
-        folder = tmp_path / str(seed)
-        killed, sent = killed_then_run(folder, home, point, seed)
-        kills += killed
-        assert complaints(sent, folder, GRAINS) == [], f"seed {seed}, home {home}, point {point}"
-    assert kills > 0, f"no process was killed: the point {point} is never passed"
+    nothing_lost_where_killed(tmp_path, home, point, schema)
 
 
 @pytest.mark.parametrize("home", HOMES)
 def test_run_again_changes_nothing(tmp_path: Path, schema, home: str) -> None:
     schema()
-    sent = Sent(7)
-    sent.write(tmp_path)
-    assert int(flushes(tmp_path, home)) > 3, "the test wants a run of many flushes"
-    assert flushes(tmp_path, home) == "0"
-    assert complaints(sent, tmp_path, GRAINS) == []
+    again_changes_nothing(tmp_path, home)
 
 
 @pytest.mark.parametrize("point", ["before_decide", "committing", "committed", "after_decide", "before_apply"])
 def test_a_frozen_owner_is_ended_and_fenced(tmp_path: Path, schema, point: str) -> None:
-    for seed in SEEDS:
-        schema()
-        folder = tmp_path / str(seed)
-        # The first four commits prepare three tables and take the partition.
-        first = 5 if point in ("committing", "committed") else 2
-        code, said, sent = frozen_owner(folder, "postgres", seed, point, first)
-        assert zombie_complaints(code, said, sent, folder) == [], f"seed {seed}"
+    # The first four commits prepare three tables and take the partition.
+    first = 5 if point in ("committing", "committed") else 2
+    frozen_is_fenced(tmp_path, "postgres", point, first, schema)
 
 
 def test_two_copies_one_works_the_other_is_told_so(tmp_path: Path, schema) -> None:
@@ -114,19 +96,7 @@ def test_a_server_that_is_killed_and_comes_back(tmp_path: Path, schema, home: st
     with Postgres() as server:
         for seed, point in enumerate(["before_decide", "committing", "committed", "before_apply", "after_read"]):
             schema(server.url)
-            folder = tmp_path / str(seed)
-            sent = Sent(seed)
-            sent.write(folder)
-            owner = start(folder, home, WATTLINE_FAULT=f"{point}:{3 + seed}:stop")
-            try:
-                wait_stopped(owner)
-                server.kill(children=children)
-            finally:
-                owner.send_signal(signal.SIGCONT)
-            server.start()
-            code, said = finish(owner)
-            assert code == 0, f"{point}: {said}"
-            assert complaints(sent, folder, GRAINS) == [], point
+            through_a_killed_server(tmp_path / str(seed), home, server, f"{point}:{3 + seed}", seed, children=children)
 
 
 class TestBrokenBuildsAreNoticed:
@@ -134,17 +104,7 @@ class TestBrokenBuildsAreNoticed:
 
     @pytest.mark.parametrize("defect", ["early_position", "in_place"])
     def test_in_the_order_of_steps(self, tmp_path: Path, schema, defect: str) -> None:
-        def noticed(seed: int) -> bool:
-            schema()
-            return noticed_defect(tmp_path / str(seed), "before_decide", seed, defect, home="postgres")
-
-        assert any(noticed(seed) for seed in SEEDS)
+        defect_is_noticed(tmp_path, "postgres", defect, schema)
 
     def test_no_epoch_check(self, tmp_path: Path, schema) -> None:
-        for seed in SEEDS:
-            schema()
-            folder = tmp_path / str(seed)
-            code, said, sent = frozen_owner(folder, "postgres", seed, "before_decide", WATTLINE_BROKEN="no_epoch")
-            if zombie_complaints(code, said, sent, folder):
-                return
-        raise AssertionError("a build that does not check epochs passed every test")
+        no_epoch_is_noticed(tmp_path, "postgres", schema)

@@ -4,7 +4,6 @@ A failing case prints its seed; run it alone with `-k`.
 """
 
 import json
-import logging
 import os
 import random
 import signal
@@ -14,8 +13,8 @@ import uuid
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Consumer, TopicPartition
 
+import oracle
 from tests.services import Kafka
 
 POINTS = ["sent", "progress_sent", "before_commit", "after_commit"]
@@ -51,20 +50,9 @@ def load(path: Path, url: str, fault: str = "") -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
-def committed(server: Kafka, topic: str) -> list[float]:
-    """What a reader of committed messages finds, in the order of the log of the one partition the key is in."""
-    settings = {"bootstrap.servers": server.bootstrap, "group.id": uuid.uuid4().hex, "enable.partition.eof": True}
-    reader = Consumer({**settings, "isolation.level": "read_committed", "logger": logging.getLogger("kafka")})
-    reader.assign([TopicPartition(topic, p, 0) for p in range(2)])
-    found, ended = [], 0
-    while ended < 2:
-        for message in reader.consume(10_000, timeout=1):
-            if message.error():
-                ended += 1
-            else:
-                found.append(json.loads(message.value())["global_active_power"])
-    reader.close()
-    return found
+def loads(server: Kafka, topic: str) -> list[float]:
+    """What the oracle finds; the key is in one partition."""
+    return [row["global_active_power"] for row in oracle.committed(server.bootstrap, topic)]
 
 
 @pytest.mark.parametrize("point", POINTS)
@@ -79,7 +67,7 @@ def test_killed_anywhere_each_row_is_there_once(kafka: Kafka, tmp_path: Path, po
             kills += code == -signal.SIGKILL
         code, said = load(path, url)
         assert code == 0, f"seed {seed}: {said}"
-        assert committed(kafka, topic) == sent, f"seed {seed}, point {point}"
+        assert loads(kafka, topic) == sent, f"seed {seed}, point {point}"
         code, said = load(path, url)
         assert code == 0, f"seed {seed}: {said}"
         assert json.loads(said)["ledger"]["readings"] == 0
@@ -94,7 +82,7 @@ def test_an_error_on_the_way_is_mended_within_the_run(kafka: Kafka, tmp_path: Pa
     assert code in (0, 1), said
     code, said = load(path, url)
     assert code == 0, said
-    assert committed(kafka, topic) == sent
+    assert loads(kafka, topic) == sent
 
 
 def test_a_frozen_first_copy_adds_nothing_after_a_second(kafka: Kafka, tmp_path: Path) -> None:
@@ -108,4 +96,4 @@ def test_a_frozen_first_copy_adds_nothing_after_a_second(kafka: Kafka, tmp_path:
     first.send_signal(signal.SIGCONT)
     _, complaint = first.communicate(timeout=120)
     assert first.returncode == 1 and "Fenced" in complaint, complaint
-    assert committed(kafka, topic) == sent
+    assert loads(kafka, topic) == sent
