@@ -11,6 +11,7 @@
 //! | [`consumer`](Consumer) | partitions assigned by hand, batches of messages |
 //! | [`member`](Member) | a share of the partitions, in a group |
 //! | [`producer`](Producer) | messages out, transactions |
+//! | [`limits`](Limits) | which record times a topic takes and keeps |
 //! | [`log`](Log) | compacted topics: the newest message of each key holds |
 //! | `errors` | what the library says as the house's `Error` |
 //! | `partitioner` | where a key goes, as Java clients have it |
@@ -20,6 +21,7 @@ mod client;
 mod config;
 mod consumer;
 mod errors;
+mod limits;
 mod log;
 mod member;
 mod partitioner;
@@ -31,6 +33,7 @@ mod tests;
 pub use client::{Client, Isolation, NewTopic, TopicFacts};
 pub use config::Config;
 pub use consumer::{ALL, Consumer, Message, Messages, Polled, Spares, Start, headers};
+pub use limits::Limits;
 pub use log::{Log, Upto, Words};
 pub use member::{Member, Shift};
 pub use partitioner::{Partitioner, murmur2, partition_of};

@@ -2,8 +2,9 @@
 //! stored head; writes nothing.
 
 use super::build::{self, Handed, Until};
+use super::run;
 use super::spec::Spec;
-use crate::flush::{Head, Position};
+use crate::flush::{Head, Position, Positions};
 use crate::sink::Home;
 use crate::{Kind, Result};
 
@@ -28,6 +29,9 @@ pub struct Finding {
     /// One sentence.
     pub message: String,
 }
+
+/// Clocks may differ so much, µs.
+const CLOCKS: i64 = 10_000_000;
 
 /// Looks at everything a run would need. An `Err` only where the spec itself cannot be read.
 pub fn check(spec: &Spec, handed: Option<Handed>) -> Result<Vec<Finding>> {
@@ -60,12 +64,13 @@ pub fn check(spec: &Spec, handed: Option<Handed>) -> Result<Vec<Finding>> {
                 "times carry no zone: they are taken as wall clock, typed UTC".into(),
             );
         }
-        found.log(parts);
+        found.parted(parts);
         found.info(
             "windows",
             format!("{} in {}", parts.tables.grains.join(" "), parts.tables.tz),
         );
     }
+    let mut positions = Positions::new();
     let stores = found.keep("sinks", build::stores(spec));
     if let Some(mut stores) = stores {
         for (number, sink) in stores.sinks().enumerate() {
@@ -85,9 +90,12 @@ pub fn check(spec: &Spec, handed: Option<Handed>) -> Result<Vec<Finding>> {
         }
         if let Some(parts) = &parts {
             for partition in 0..parts.source.partitions() {
-                found.head(stores.home.as_mut(), parts, partition);
+                positions.extend(found.head(stores.home.as_mut(), parts, partition));
             }
         }
+    }
+    if let Some(parts) = &parts {
+        found.log(parts, &positions);
     }
     Ok(found.list)
 }
@@ -120,8 +128,8 @@ impl Findings {
             .ok()
     }
 
-    /// A topic: how it is parted, what it forgets, what the clock says.
-    fn log(&mut self, parts: &build::Parts) {
+    /// A topic: how it is parted.
+    fn parted(&mut self, parts: &build::Parts) {
         let Some(log) = &parts.config.identity else {
             return;
         };
@@ -136,20 +144,14 @@ impl Findings {
                 log.topic, log.cluster, log.partitions
             ),
         );
-        match parts.source.concerns() {
-            Ok(concerns) => concerns.into_iter().for_each(|c| self.warning("source", c)),
-            Err(error) => self.push(Level::Error, "source", error.message),
-        }
     }
 
-    /// What was counted of a partition and is not there any more, or is about to go.
-    fn begins(&mut self, head: &Head, parts: &build::Parts) {
-        let Ok(ends) = parts.source.ends() else {
-            return;
-        };
+    /// A topic: how far it was counted, what it forgets, what the clock says.
+    fn log(&mut self, parts: &build::Parts, positions: &Positions) {
+        let ends = parts.source.ends().unwrap_or_default();
         for (partition, end) in ends {
-            let at = head.positions.iter().filter_map(Position::offset);
-            if let Some((_, at)) = at.into_iter().find(|(p, _)| *p == partition) {
+            let mut at = positions.iter().filter_map(Position::offset);
+            if let Some((_, at)) = at.find(|(p, _)| *p == partition) {
                 let lag = end.saturating_sub(at);
                 self.info(
                     "state",
@@ -157,38 +159,67 @@ impl Findings {
                 );
             }
         }
+        for concern in self
+            .keep("source", parts.source.concerns(positions))
+            .unwrap_or_default()
+        {
+            let level = if concern.stops {
+                Level::Error
+            } else {
+                Level::Warning
+            };
+            self.push(level, "source", concern.message);
+        }
     }
 
-    fn head(&mut self, home: &mut dyn Home, parts: &build::Parts, partition: u32) {
-        match home.look(&parts.config.pipeline, partition) {
-            Ok(None) if partition > 0 => {}
-            Ok(None) => self.info(
+    /// A head was written by a clock too, if not by this machine's.
+    fn clock(&mut self, head: &Head) {
+        let before = head.stamp.saturating_sub(run::clock());
+        if before > CLOCKS {
+            self.warning(
                 "state",
-                "nothing is counted yet: the run begins at the beginning".into(),
-            ),
-            Ok(Some(owned)) => match owned.head {
-                None if partition > 0 => {}
-                None => self.info(
-                    "state",
-                    "nothing is counted yet: the run begins at the beginning".into(),
+                format!(
+                    "the last flush was stamped {} s past this machine's clock: this clock is behind, or that of the machine that wrote it was ahead; set them by the same time, for idle and ahead go by the clock",
+                    before / 1_000_000
                 ),
-                Some(head) => {
-                    self.info(
-                        "state",
-                        format!(
-                            "flush {} of epoch {}, {} readings counted",
-                            head.id.n, head.id.epoch, head.totals.readings
-                        ),
-                    );
-                    self.keep("state", parts.agreement().with(&head));
-                    self.begins(&head, parts);
-                }
-            },
-            Err(error) if error.kind == Kind::NotFound => self.info(
-                "state",
-                "the home does not exist yet and will be made".into(),
+            );
+        }
+    }
+
+    /// The positions of a stored head that a run would go on from.
+    fn head(&mut self, home: &mut dyn Home, parts: &build::Parts, partition: u32) -> Positions {
+        let head = match home.look(&parts.config.pipeline, partition) {
+            Ok(owned) => owned.and_then(|owned| owned.head),
+            Err(error) if error.kind == Kind::NotFound => {
+                self.info(
+                    "state",
+                    "the home does not exist yet and will be made".into(),
+                );
+                return Positions::new();
+            }
+            Err(error) => {
+                self.push(Level::Error, "state", error.message);
+                return Positions::new();
+            }
+        };
+        let Some(head) = head else {
+            if partition == 0 {
+                let none = "nothing is counted yet: the run begins at the beginning";
+                self.info("state", none.into());
+            }
+            return Positions::new();
+        };
+        self.info(
+            "state",
+            format!(
+                "flush {} of epoch {}, {} readings counted",
+                head.id.n, head.id.epoch, head.totals.readings
             ),
-            Err(error) => self.push(Level::Error, "state", error.message),
+        );
+        self.clock(&head);
+        match self.keep("state", parts.agreement().with(&head)) {
+            Some(()) => head.positions,
+            None => Positions::new(),
         }
     }
 }

@@ -3,10 +3,9 @@
 use super::feed::Feed;
 use super::options::{Create, Options, Stamps};
 use super::usage;
-use crate::kafka::{Client, NewTopic};
+use crate::kafka::{Client, Limits, NewTopic};
 use crate::time::{civil, duration};
 use crate::{Kind, Result};
-use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The topic as it is.
@@ -18,19 +17,6 @@ pub(super) struct Target {
     pub partitions: usize,
     /// What record times may be.
     pub limits: Limits,
-}
-
-/// What record times a topic takes and keeps, ms.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Limits {
-    /// Messages older than this are removed; `None`: never.
-    retention: Option<i64>,
-    /// Messages this much older than the broker's clock are refused.
-    before: i64,
-    /// Messages this much past the broker's clock are refused.
-    after: i64,
-    /// The broker sets record times itself.
-    append: bool,
 }
 
 /// Makes the topic where that is asked for, describes it, and holds record times against it.
@@ -97,21 +83,6 @@ fn made(client: &Client, create: &Create, stamps: Stamps) -> Result<crate::kafka
 }
 
 impl Limits {
-    fn of(settings: &BTreeMap<String, String>) -> Limits {
-        let number = |name: &str| settings.get(name).and_then(|v| v.parse::<i64>().ok());
-        let deletes = settings
-            .get("cleanup.policy")
-            .is_none_or(|p| p.contains("delete"));
-        Limits {
-            retention: number("retention.ms").filter(|ms| *ms >= 0 && deletes),
-            before: number("message.timestamp.before.max.ms").unwrap_or(i64::MAX),
-            after: number("message.timestamp.after.max.ms").unwrap_or(i64::MAX),
-            append: settings
-                .get("message.timestamp.type")
-                .is_some_and(|t| t == "LogAppendTime"),
-        }
-    }
-
     /// Whether any record time could be refused or removed.
     fn matter(&self) -> bool {
         let none = self.retention.is_none() && self.before == i64::MAX && self.after == i64::MAX;

@@ -88,7 +88,7 @@ pub use simulate::Simulated;
 
 use crate::Result;
 pub use crate::flush::Identity;
-use crate::flush::{Positions, ReadPlan};
+use crate::flush::{Position, Positions, ReadPlan};
 use crate::ledger::Ledger;
 use crate::reject::Reject;
 use crate::schema::{Measure, Readings, Schema};
@@ -189,6 +189,15 @@ pub struct FileName {
     pub mended: bool,
 }
 
+/// Something about a source that a run should not meet unprepared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Concern {
+    /// A run would not start.
+    pub stops: bool,
+    /// One sentence.
+    pub message: String,
+}
+
 /// A source of readings.
 pub trait Source: Send + Sync {
     /// What it is, for messages and reports; secrets redacted.
@@ -224,8 +233,9 @@ pub trait Source: Send + Sync {
     fn identity(&self) -> Result<Option<Identity>> {
         Ok(None)
     }
-    /// What to look at before a run, a sentence each: settings of a log that forgets too soon, clocks that differ.
-    fn concerns(&self) -> Result<Vec<String>> {
+    /// What to look at before a run that goes on from these positions, of all partitions: what the log has forgotten or
+    /// is about to, clocks that differ.
+    fn concerns(&self, _from: &[Position]) -> Result<Vec<Concern>> {
         Ok(Vec::new())
     }
     /// The next offset to be written, by topic partition, now: for lag.

@@ -4,8 +4,10 @@
 //! late); what they hold from the cut on is the topic's, and left out of the books. The topic gives those at or after
 //! it. Its first position ends the files for good: what is added to them later is not looked at.
 
-use super::{FileName, FileSource, Identity, Order, Poll, Prepare, Reader, Source, SourceBatch};
-use crate::flush::{Positions, ReadPlan};
+use super::{
+    Concern, FileName, FileSource, Identity, Order, Poll, Prepare, Reader, Source, SourceBatch,
+};
+use crate::flush::{Position, Positions, ReadPlan};
 use crate::schema::{Measure, Schema};
 use crate::transform::select;
 use crate::{Error, Kind, Result};
@@ -79,8 +81,8 @@ impl Source for Sequence {
         self.topic.identity()
     }
 
-    fn concerns(&self) -> Result<Vec<String>> {
-        self.topic.concerns()
+    fn concerns(&self, from: &[Position]) -> Result<Vec<Concern>> {
+        self.topic.concerns(from)
     }
 
     fn ends(&self) -> Result<Vec<(u32, u64)>> {

@@ -68,12 +68,18 @@ def test_least_privileges_suffice_and_less_is_named(secure: Kafka, tmp_path: Pat
     told = {"schema": "household", "progress": False}
     with pytest.raises(wl.EndpointError, match="grant this user"):
         wl.produce(path, scram(secure), **told)
-    grant(secure, SENDS)
-    assert wl.produce(path, scram(secure), **told).ledger["readings"] == 300
     p = wl.Pipeline("p", source=scram(secure), schema="household", grains=["1d"], sinks=tmp_path / "o.db")
     with pytest.raises(wl.EndpointError, match="grant this user"):
         p.run(until="now", progress=False)
     grant(secure, READS)
+    found = p.check()
+    assert found.ok
+    unseen = [f.message for f in found if f.level == "warning" and f.at == "source"]
+    assert len(unseen) == 1
+    assert unseen[0].endswith("grant DescribeConfigs on it")
+    grant(secure, SENDS)
+    assert wl.produce(path, scram(secure), **told).ledger["readings"] == 300
+    assert not any("DescribeConfigs" in f.message for f in p.check())
     assert p.run(until="now", progress=False).ledger["readings"] == 300
     assert len(wl.read_kafka(scram(secure), schema="household")) == 300
 

@@ -9,10 +9,12 @@
 //! | `merge` | all partitions under one head, by event time |
 //! | `group` | who gives out partitions among runs |
 //! | `dead` | messages that cannot be read |
+//! | `concerns` | what to know before a run: retention against lag, clocks |
 //! | `lease` | one reader a partition |
 //! | [`Scan`] | a range of a topic as tables: no group, nothing committed |
 //! | `range` | where a range begins and ends |
 
+mod concerns;
 mod dead;
 mod feed;
 mod group;

@@ -1,5 +1,6 @@
 //! A topic as a source of readings that never ends, or ends at what there is when the run begins.
 
+use super::concerns;
 use super::dead::{Judge, stream};
 use super::feed::{Common, Feed, Share, Span};
 use super::group::Membership;
@@ -10,11 +11,11 @@ use super::places::{Places, Seen};
 use super::range::{self, Bound};
 use super::reader::Keyed;
 use crate::csv::{LocalPolicy, SchemaChoice};
-use crate::flush::{Positions, ReadPlan};
+use crate::flush::{Position, Positions, ReadPlan};
 use crate::kafka::{Client, Config, Consumer, Isolation, Messages, Polled, Start, TopicFacts};
 use crate::reject::OnReject;
 use crate::schema::{Measure, Overrides, Schema};
-use crate::source::{FileName, Group, Identity, Order, Prepare, Reader, Source};
+use crate::source::{Concern, FileName, Group, Identity, Order, Prepare, Reader, Source};
 use crate::{Error, Kind, Result, runtime};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -123,19 +124,22 @@ impl TopicSource {
 
     fn feed(&self, partition: i32, from: &Positions, prepare: &Prepare) -> Result<Feed> {
         let lease = self.leases.take(partition)?;
-        let name = stream(&self.config.topic, partition);
-        let client = &self.common.client;
-        let from_offset = match from.iter().find(|p| p.stream == name) {
-            Some(position) => self.still_there(partition, position.at as i64)?,
-            None => range::start(client, partition, self.options.since.as_ref())?,
-        };
         let end = |ends: &BTreeMap<i32, i64>| ends.get(&partition).copied().unwrap_or(0);
         let span = Span {
             partition,
-            from: from_offset,
+            from: self.begin(partition, from)?,
             end: self.ends.as_ref().map(end),
         };
         Feed::open(&self.common, lease, &span, from, prepare)
+    }
+
+    /// The offset at which reading goes on, or begins.
+    fn begin(&self, partition: i32, from: &[Position]) -> Result<i64> {
+        let name = stream(&self.config.topic, partition);
+        match from.iter().find(|p| p.stream == name) {
+            Some(position) => self.still_there(partition, position.at as i64),
+            None => range::start(&self.common.client, partition, self.options.since.as_ref()),
+        }
     }
 
     /// The place of a head, if the log still has it.
@@ -289,6 +293,16 @@ impl Source for TopicSource {
             topic: self.facts.id.clone(),
             partitions: self.facts.partitions.len() as u32,
         }))
+    }
+
+    fn concerns(&self, from: &[Position]) -> Result<Vec<Concern>> {
+        let from: Vec<(i32, Result<i64>)> = self
+            .facts
+            .partitions
+            .iter()
+            .map(|p| (*p, self.begin(*p, from)))
+            .collect();
+        concerns::of(&self.common.client, from, self.options.ahead)
     }
 
     fn ends(&self) -> Result<Vec<(u32, u64)>> {

@@ -1,0 +1,34 @@
+//! What a topic's settings say of record times: which it takes, and how long it keeps them.
+
+use std::collections::BTreeMap;
+
+/// What record times a topic takes and keeps, ms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Messages older than this are removed; `None`: never.
+    pub retention: Option<i64>,
+    /// Messages this much older than the broker's clock are refused.
+    pub before: i64,
+    /// Messages this much past the broker's clock are refused.
+    pub after: i64,
+    /// The broker sets record times itself.
+    pub append: bool,
+}
+
+impl Limits {
+    /// Those in a topic's settings.
+    pub fn of(settings: &BTreeMap<String, String>) -> Limits {
+        let number = |name: &str| settings.get(name).and_then(|v| v.parse::<i64>().ok());
+        let deletes = settings
+            .get("cleanup.policy")
+            .is_none_or(|p| p.contains("delete"));
+        Limits {
+            retention: number("retention.ms").filter(|ms| *ms >= 0 && deletes),
+            before: number("message.timestamp.before.max.ms").unwrap_or(i64::MAX),
+            after: number("message.timestamp.after.max.ms").unwrap_or(i64::MAX),
+            append: settings
+                .get("message.timestamp.type")
+                .is_some_and(|t| t == "LogAppendTime"),
+        }
+    }
+}
