@@ -15,6 +15,7 @@ from runs import (
     defect_is_noticed,
     frozen_owner,
     killed_then_run,
+    no_epoch_is_noticed,
     nothing_lost_where_killed,
     one_works_the_other_is_told_so,
     run,
@@ -114,3 +115,6 @@ class TestBrokenBuildsAreNoticed:
 
     def test_the_position_before_the_decision(self, tmp_path: Path, keyspace) -> None:
         defect_is_noticed(tmp_path, "cassandra", "early_position", keyspace)
+
+    def test_no_epoch_check(self, tmp_path: Path, keyspace) -> None:
+        no_epoch_is_noticed(tmp_path, "cassandra", keyspace)
