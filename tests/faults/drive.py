@@ -13,36 +13,40 @@ import wattline as wl
 GRAINS = ["15min", "1h", "1d", "1mo"]
 
 
+def sinks(folder: Path, home: str, others: str) -> list[wl.Sink]:
+    """HOME first: it decides. Each store takes windows, readings and (but for Parquet) rejects."""
+    parquet, taking = folder / "parquet", ("windows", "readings", "rejects")
+    found = {
+        "sqlite": [wl.Sink(wl.Sqlite(folder / "out.db"), what) for what in taking],
+        "parquet": [wl.Sink(wl.Parquet(parquet / what), what) for what in taking[:2]],
+    }
+    if "postgres" in home + others:
+        url, schema = os.environ["WATTLINE_TEST_POSTGRES"], os.environ["WATTLINE_TEST_SCHEMA"]
+        server = f"{url}{'&' if '?' in url else '?'}schema={schema}"
+        found["postgres"] = [wl.Sink(server, what) for what in taking]
+    if "cassandra" in home + others:
+        keyspace = f"{os.environ['WATTLINE_TEST_CASSANDRA']}/{os.environ['WATTLINE_TEST_KEYSPACE']}"
+        found["cassandra"] = [wl.Sink(keyspace, what) for what in taking]
+    if "kafka" in home + others:
+        server, name = os.environ["WATTLINE_TEST_KAFKA"], os.environ["WATTLINE_TEST_TOPIC"]
+        options = f"state_topic={name}-state&partitions=2&transaction.timeout.ms=15000&retry_for=110&timeout=15s"
+        found["kafka"] = [wl.Sink(f"{server}/{name}-{what}?{options}", what) for what in taking]
+    rest = [name for name in found if name != home and name in others]
+    return [sink for name in (home, *rest) for sink in found[name]]
+
+
 def pipeline(folder: Path, home: str, take_over: bool = False) -> wl.Pipeline:
     """SQLite and Parquet together, each taking windows, readings and rejects; HOME decides.
 
     HOME `postgres` (or `cassandra`, `kafka`) decides for all three; `sqlite+postgres`: SQLite decides for all three.
     """
-    sqlite, parquet = wl.Sqlite(folder / "out.db"), folder / "parquet"
-    sinks = {
-        "sqlite": [wl.Sink(sqlite, what) for what in ("windows", "readings", "rejects")],
-        "parquet": [wl.Sink(wl.Parquet(parquet / what), what) for what in ("windows", "readings")],
-    }
-    if "postgres" in home:
-        url, schema = os.environ["WATTLINE_TEST_POSTGRES"], os.environ["WATTLINE_TEST_SCHEMA"]
-        server = f"{url}{'&' if '?' in url else '?'}schema={schema}"
-        sinks["postgres"] = [wl.Sink(server, what) for what in ("windows", "readings", "rejects")]
-    if "cassandra" in home:
-        keyspace = f"{os.environ['WATTLINE_TEST_CASSANDRA']}/{os.environ['WATTLINE_TEST_KEYSPACE']}"
-        sinks["cassandra"] = [wl.Sink(keyspace, what) for what in ("windows", "readings", "rejects")]
-    if "kafka" in home:
-        server, name = os.environ["WATTLINE_TEST_KAFKA"], os.environ["WATTLINE_TEST_TOPIC"]
-        taking = ("windows", "readings", "rejects")
-        options = f"state_topic={name}-state&partitions=2&transaction.timeout.ms=15000&retry_for=110&timeout=15s"
-        sinks["kafka"] = [wl.Sink(f"{server}/{name}-{what}?{options}", what) for what in taking]
     first = home.split("+")[0]
-    others = [sink for name, taking in sinks.items() if name != first for sink in taking]
     return wl.Pipeline(
         "faults",
         source=str(folder / "in*.csv"),
         schema=str(folder / "schema.toml"),
         grains=GRAINS,
-        sinks=[*sinks[first], *others],
+        sinks=sinks(folder, first, f"sqlite+parquet+{home}"),
         on_reject="collect",
         flush_rows=150,
         flush_interval="1ms",
