@@ -149,8 +149,9 @@ bench: $(VENV)/.dev ## the measured tables of the README, beside the peers
 bench-sinks: $(VENV)/.dev ## windows into the stores, beside their own clients
 	$(PY) benches/sinks.py
 
-bench-kafka: $(VENV)/.dev ## topics, beside the peers, on a broker of its own
+bench-kafka: $(VENV)/.dev ## topics, and the whole way from a file to the stores, beside the peers, on servers of its own
 	PYTHONPATH=. $(PY) benches/kafka.py
+	PYTHONPATH=. $(PY) benches/whole_way.py
 
 bench-airflow: $(AIRFLOW)/3/.wheel ## what Airflow adds: time to parse DAGs, a task beside the bare call
 	$(AIRFLOW)/3/bin/python benches/airflow_cost.py
