@@ -95,6 +95,24 @@ def test_only_what_is_still_to_be_read_counts(kafka: Kafka, url: str, tmp_path: 
     assert "partition 1 offset 4" in finding and "about 1 messages" in finding, finding
 
 
+def test_what_no_reader_sees_is_no_concern(kafka: Kafka, url: str, tmp_path: Path) -> None:
+    """Old messages of an aborted transaction stand at the place, and behind them one that is new."""
+    make(kafka, url, **{"retention.ms": str(DAY)})
+    producer = Producer({"bootstrap.servers": kafka.bootstrap, "transactional.id": uuid.uuid4().hex, **QUIET})
+    producer.init_transactions(30)
+    producer.begin_transaction()
+    producer.produce(topic_of(url), reading("a", 0), "a", timestamp=now() - 3 * DAY)
+    producer.flush(30)
+    producer.abort_transaction(30)
+    p = pipeline(url, tmp_path)
+    assert told(p) == []
+    stamped(kafka, url, [now()])
+    assert told(p) == []
+    stamped(kafka, url, [now() - 3 * DAY])
+    # The new one in front of it keeps it.
+    assert told(p) == []
+
+
 def test_what_retention_has_passed_is_told_before_the_run(kafka: Kafka, url: str, tmp_path: Path) -> None:
     admin = make(kafka, url, 2)
     p = pipeline(url, tmp_path, state="shared")
