@@ -1,6 +1,7 @@
 //! What Parquet alone does.
 
 use crate::fixture::*;
+use arrow_array::cast::AsArray;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use std::path::Path;
 use wattline::Kind as Fault;
@@ -349,4 +350,129 @@ fn walk(folder: &Path) -> Vec<std::path::PathBuf> {
         false => vec![path],
     };
     entries.flat_map(below).collect()
+}
+
+/// So many hours of one sensor that they are encoded at once.
+fn many(n: u64, from: i64, hours: i64) -> wattline::flush::Flush {
+    let rows: Vec<Row> = (from..from + hours)
+        .map(|hour| ("a", hour, hour as f64, true, 0))
+        .collect();
+    flush(n, n, &rows)
+}
+
+#[test]
+fn many_rows_wait_encoded_and_survive_a_kill() {
+    let store = Store::new(Kind::Parquet);
+    let entry = |n: u64| {
+        let path = format!("out.wattline/p0/{n:020}");
+        std::fs::read(store.dir.path().join(path)).unwrap()
+    };
+    let mut due = Vec::new();
+    for n in 1..=4u64 {
+        let (mut home, owned) = store.owned(&format!("run-{n}"));
+        assert!(
+            owned.unapplied.is_empty(),
+            "rows that are encoded are for this table alone"
+        );
+        let mut flush = many(n, n as i64 * 10_000, 9_000);
+        flush
+            .windows
+            .push(windows("1d", &[("a", n as i64, 1.0, true, 0)]));
+        due.extend((0..9_000).map(|hour| (n as i64 * 10_000 + hour) as f64));
+        assert_eq!(
+            decide(&mut *home, &flush, &format!("run-{n}")),
+            Decided::Yes
+        );
+        let told = String::from_utf8_lossy(&entry(n * 2)).into_owned();
+        assert!(told.contains(r#""format":2"#), "an older one refuses it");
+        assert!(store.seen().is_empty(), "waits");
+    }
+    let (mut home, _) = store.owned("run-5");
+    home.finish().unwrap();
+    let files = parquet_files(&store.folder());
+    assert_eq!(files.len(), 2, "a file a grain");
+    let hours = read(&files[1]);
+    assert_eq!(hours, due, "in the order of time, each once");
+    let days = read(&files[0]);
+    assert_eq!(days, [1.0; 4]);
+}
+
+#[test]
+fn encoded_rows_that_follow_earlier_ones_are_put_in_order() {
+    let store = Store::new(Kind::Parquet);
+    for (n, from) in [(1, 50_000), (2, 10_000)] {
+        let (mut home, _) = store.owned(&format!("run-{n}"));
+        decide(&mut *home, &many(n, from, 9_000), &format!("run-{n}"));
+    }
+    let (mut home, _) = store.owned("run-3");
+    home.finish().unwrap();
+    let values = read(&parquet_files(&store.folder())[0]);
+    assert!(values.is_sorted() && values.len() == 18_000);
+}
+
+#[test]
+fn an_open_window_that_became_final_among_many_stands_once() {
+    let store = Store::new(Kind::Parquet);
+    let (mut home, _) = store.owned("run-1");
+    let open = last(flush(1, 1, &[("a", 5, 0.5, false, 0)]));
+    decide(&mut *home, &open, "run-1");
+    assert_eq!(store.seen().len(), 1);
+    drop(home);
+    let (mut home, _) = store.owned("run-2");
+    decide(&mut *home, &many(2, 0, 9_000), "run-2");
+    drop(home);
+    let (mut home, _) = store.owned("run-3");
+    home.finish().unwrap();
+    let rows = store.rows();
+    assert_eq!(rows.len(), 9_000);
+    assert!(rows.iter().all(|(_, row)| row.1), "all are final");
+}
+
+#[test]
+fn a_home_with_followers_keeps_the_rows_as_they_are() {
+    let store = Store::new(Kind::Parquet);
+    let (mut home, _) = store.owned("run-1");
+    let flush = many(1, 0, 9_000);
+    let decided = home.decide(&head(&flush, "run-1"), &flush, true).unwrap();
+    assert_eq!(decided, Decided::Yes);
+    drop(home);
+    let (_, owned) = store.owned("run-2");
+    assert_eq!(owned.unapplied[0].windows, flush.windows);
+}
+
+#[test]
+fn a_damaged_group_in_a_manifest_is_an_error() {
+    let store = Store::new(Kind::Parquet);
+    let (mut home, _) = store.owned("run-1");
+    decide(&mut *home, &many(1, 0, 9_000), "run-1");
+    drop(home);
+    let path = store
+        .dir
+        .path()
+        .join("out.wattline/p0/00000000000000000002");
+    let whole = std::fs::read(&path).unwrap();
+    for cut in [false, true] {
+        let mut bytes = whole.clone();
+        let at = bytes.len() - 20_000;
+        bytes[at] ^= 1;
+        if cut {
+            bytes.truncate(at);
+        }
+        std::fs::write(&path, &bytes).unwrap();
+        let error = store.home().acquire(&claim("run-2", false)).unwrap_err();
+        assert_eq!(error.kind, Fault::DataLost, "{}", error.message);
+    }
+}
+
+/// The values of a file in its order.
+fn read(path: &Path) -> Vec<f64> {
+    let file = std::fs::File::open(path).unwrap();
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
+    let values = reader.build().unwrap().map(|batch| {
+        let batch = batch.unwrap();
+        let values = batch.column_by_name("power_mean").unwrap();
+        let values = values.as_primitive::<arrow_array::types::Float64Type>();
+        values.values().to_vec()
+    });
+    values.flatten().collect()
 }

@@ -4,6 +4,7 @@
 //! make them nearly free), floats plain (they hardly repeat); statistics for every column.
 
 use super::disk;
+use super::group::{Group, Piece};
 use crate::{Error, Kind, Result, runtime};
 use arrow_array::RecordBatch;
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
@@ -13,11 +14,13 @@ use parquet::arrow::arrow_writer::{
     ArrowColumnChunk, ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves,
 };
 use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::column::writer::ColumnCloseResult;
 use parquet::errors::ParquetError;
-use parquet::file::metadata::KeyValue;
+use parquet::file::metadata::{KeyValue, ParquetMetaDataReader};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::file::reader::ChunkReader;
 use parquet::file::writer::SerializedFileWriter;
-use parquet::schema::types::ColumnPath;
+use parquet::schema::types::{ColumnPath, TypePtr};
 use rayon::prelude::*;
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -39,9 +42,9 @@ pub(super) struct Encoder {
 }
 
 impl Encoder {
-    /// Writes `rows`, batches of the same columns in their order, to a new file.
-    pub fn write(&self, path: &Path, rows: &[RecordBatch]) -> Result<()> {
-        let written = self.try_write(path, rows);
+    /// Writes pieces of the same columns, in their order, to a new file.
+    pub fn write(&self, path: &Path, pieces: &[Piece]) -> Result<()> {
+        let written = self.try_write(path, pieces);
         written.map_err(|e| {
             disk::remove(path);
             match e {
@@ -52,27 +55,9 @@ impl Encoder {
         })
     }
 
-    fn try_write(&self, path: &Path, rows: &[RecordBatch]) -> std::result::Result<(), Failed> {
-        let Some(first) = rows.first() else {
-            return Ok(());
-        };
-        let schema = plain_schema(&first.schema());
-        let props = Arc::new(self.properties(&schema)?);
-        let described = ArrowSchemaConverter::new().convert(&schema)?;
-        let file = BufWriter::with_capacity(1 << 20, File::create(path)?);
-        let mut writer =
-            SerializedFileWriter::new(file, described.root_schema_ptr(), props.clone())?;
-        let factory = ArrowRowGroupWriterFactory::new(&writer, schema.clone());
-        for (group, parts) in groups(rows).iter().enumerate() {
-            let columns = factory.create_column_writers(group)?;
-            let chunks = encode(parts, &schema, columns)?;
-            let mut row_group = writer.next_row_group()?;
-            for chunk in chunks {
-                chunk.append_to_row_group(&mut row_group)?;
-            }
-            row_group.close()?;
-        }
-        let mut file = writer.into_inner()?;
+    fn try_write(&self, path: &Path, pieces: &[Piece]) -> Written<()> {
+        let file = BufWriter::with_capacity(1 << 18, File::create(path)?);
+        let mut file = self.encode(file, pieces, &self.facts)?;
         file.flush()?;
         if self.durable {
             file.get_ref().sync_all()?;
@@ -80,13 +65,53 @@ impl Encoder {
         Ok(())
     }
 
-    fn properties(&self, schema: &Schema) -> std::result::Result<WriterProperties, ParquetError> {
-        let facts = self.facts.iter();
+    /// Rows as a Parquet file in memory, without the facts.
+    pub fn group(&self, rows: RecordBatch) -> Result<Vec<u8>> {
+        let size = rows.get_array_memory_size() / 2;
+        let encoded = self.encode(Vec::with_capacity(size), &[Piece::Rows(rows)], &[]);
+        let mut bytes = encoded.map_err(|e| match e {
+            Failed::Said(e) => e,
+            Failed::Io(e) => Error::new(Kind::Internal, UNFIT).because(e),
+            Failed::Parquet(e) => Error::new(Kind::Internal, UNFIT).because(e),
+        })?;
+        bytes.shrink_to_fit();
+        Ok(bytes)
+    }
+
+    fn encode<W: Write + Send>(
+        &self,
+        to: W,
+        pieces: &[Piece],
+        facts: &[(String, String)],
+    ) -> Written<W> {
+        let Some(first) = pieces.first() else {
+            return Ok(to);
+        };
+        let (root, schema) = described(first)?;
+        let props = Arc::new(self.properties(&schema, facts)?);
+        let mut writer = SerializedFileWriter::new(to, root, props)?;
+        let same = |a: &Piece, b: &Piece| matches!((a, b), (Piece::Rows(_), Piece::Rows(_)));
+        for pieces in pieces.chunk_by(same) {
+            match pieces {
+                [Piece::Group(group)] => append(&mut writer, group)?,
+                pieces => add(&mut writer, &schema, pieces)?,
+            }
+        }
+        Ok(writer.into_inner()?)
+    }
+
+    fn properties(
+        &self,
+        schema: &Schema,
+        facts: &[(String, String)],
+    ) -> std::result::Result<WriterProperties, ParquetError> {
+        let facts = facts.iter();
         let facts = facts.map(|(k, v)| KeyValue::new(k.clone(), v.clone()));
         let mut builder = WriterProperties::builder()
             .set_compression(Compression::ZSTD(ZstdLevel::try_new(self.level)?))
             .set_dictionary_enabled(false)
             .set_statistics_enabled(EnabledStatistics::Chunk)
+            .set_offset_index_disabled(true)
             .set_created_by(concat!("wattline ", env!("CARGO_PKG_VERSION")).into())
             .set_key_value_metadata(Some(facts.collect()));
         for field in schema.fields() {
@@ -101,6 +126,66 @@ impl Encoder {
         }
         Ok(builder.build())
     }
+}
+
+type Written<T> = std::result::Result<T, Failed>;
+
+const UNFIT: &str = "rows do not fit their file";
+
+/// The columns of a piece, as the file and as Arrow has them.
+fn described(piece: &Piece) -> Written<(TypePtr, SchemaRef)> {
+    let schema = match piece {
+        Piece::Rows(rows) => plain_schema(&rows.schema()),
+        Piece::Group(group) => reader(group.bytes.clone())?.schema().clone(),
+    };
+    let described = ArrowSchemaConverter::new().convert(&schema)?;
+    Ok((described.root_schema_ptr(), schema))
+}
+
+/// Encodes rows.
+fn add<W: Write + Send>(
+    writer: &mut SerializedFileWriter<W>,
+    schema: &SchemaRef,
+    pieces: &[Piece],
+) -> Written<()> {
+    let rows = |piece: &Piece| match piece {
+        Piece::Rows(rows) => Some(rows.clone()),
+        Piece::Group(_) => None,
+    };
+    let rows: Vec<RecordBatch> = pieces.iter().filter_map(rows).collect();
+    let factory = ArrowRowGroupWriterFactory::new(writer, schema.clone());
+    let already = writer.flushed_row_groups().len();
+    for (group, parts) in groups(&rows).iter().enumerate() {
+        let columns = factory.create_column_writers(already + group)?;
+        let chunks = encode(parts, schema, columns)?;
+        let mut row_group = writer.next_row_group()?;
+        for chunk in chunks {
+            chunk.append_to_row_group(&mut row_group)?;
+        }
+        row_group.close()?;
+    }
+    Ok(())
+}
+
+/// Copies what is encoded.
+fn append<W: Write + Send>(writer: &mut SerializedFileWriter<W>, group: &Group) -> Written<()> {
+    let facts = ParquetMetaDataReader::new().parse_and_finish(&group.bytes)?;
+    for rows in facts.row_groups() {
+        let mut row_group = writer.next_row_group()?;
+        for column in rows.columns() {
+            let close = ColumnCloseResult {
+                bytes_written: column.compressed_size().unsigned_abs(),
+                rows_written: rows.num_rows().unsigned_abs(),
+                metadata: column.clone(),
+                bloom_filter: None,
+                column_index: None,
+                offset_index: None,
+            };
+            row_group.append_column(&group.bytes, close)?;
+        }
+        row_group.close()?;
+    }
+    Ok(())
 }
 
 enum Failed {
@@ -182,7 +267,7 @@ pub(super) fn plain(rows: &RecordBatch) -> Result<RecordBatch> {
     let columns = columns.map(|(c, f)| arrow_cast::cast(c, f.data_type()));
     let columns = columns.collect::<std::result::Result<Vec<_>, _>>();
     let made = columns.and_then(|c| RecordBatch::try_new(schema, c));
-    made.map_err(|e| Error::new(Kind::Internal, "rows do not fit their file").because(e))
+    made.map_err(|e| Error::new(Kind::Internal, UNFIT).because(e))
 }
 
 fn plain_schema(schema: &Schema) -> SchemaRef {
@@ -195,18 +280,25 @@ fn plain_schema(schema: &Schema) -> SchemaRef {
     ))
 }
 
-/// Reads a small file whole.
-pub(super) fn read(path: &Path) -> Result<Vec<RecordBatch>> {
-    let file = File::open(path).map_err(|e| disk::failed("read", path, e))?;
+fn reader<R: ChunkReader + 'static>(
+    from: R,
+) -> std::result::Result<ParquetRecordBatchReaderBuilder<R>, ParquetError> {
+    ParquetRecordBatchReaderBuilder::try_new(from)
+}
+
+/// Reads a small file whole; `name` for messages.
+pub(super) fn read<R: ChunkReader + 'static>(from: R, name: &str) -> Result<Vec<RecordBatch>> {
     let unreadable = |e: &dyn std::fmt::Display| {
-        let message = format!(
-            "{} is not a Parquet file of this table ({e})",
-            path.display()
-        );
+        let message = format!("{name} is not a Parquet file of this table ({e})");
         Error::new(Kind::DataLost, format!("{message}; restore it from a copy"))
     };
-    let reader = ParquetRecordBatchReaderBuilder::try_new(file)
-        .and_then(ParquetRecordBatchReaderBuilder::build)
-        .map_err(|e| unreadable(&e))?;
+    let reader = reader(from).and_then(ParquetRecordBatchReaderBuilder::build);
+    let reader = reader.map_err(|e| unreadable(&e))?;
     reader.map(|b| b.map_err(|e| unreadable(&e))).collect()
+}
+
+/// Opens a small file and reads it whole.
+pub(super) fn read_file(path: &Path) -> Result<Vec<RecordBatch>> {
+    let file = File::open(path).map_err(|e| disk::failed("read", path, e))?;
+    read(file, &path.display().to_string())
 }

@@ -5,6 +5,7 @@
 //! opens one by one. `partition_by` is for tables large enough to need it. The column `grain` is in the
 //! path alone, as Hive has it: a reader that finds it in both must choose.
 
+use super::group::Piece;
 use crate::sink::instant::date;
 use crate::sink::{PartitionBy, What, rows};
 use crate::{Error, Kind, Result};
@@ -13,6 +14,7 @@ use arrow_array::types::{Int32Type, TimestampMicrosecondType};
 use arrow_array::{Array, RecordBatch, UInt32Array};
 use chrono::{DateTime, Datelike, Offset};
 use chrono_tz::Tz;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// How a table is laid out.
@@ -111,35 +113,56 @@ fn without(rows: &RecordBatch, column: &str) -> Result<RecordBatch> {
         .map_err(|e| Error::new(Kind::Internal, "a column cannot be left out").because(e))
 }
 
-/// Whether rows that follow each other are seen at a glance to be in the order of their file: windows of one sensor.
-pub(super) fn in_order(what: What, batches: &[RecordBatch]) -> bool {
+/// The sensor of rows that are in the order of time, and the starts of the first and the last window.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Span {
+    pub sensor: String,
+    pub first: i64,
+    pub last: i64,
+}
+
+/// Whether pieces that follow each other are seen at a glance to be in the order of their file: windows of one sensor.
+pub(super) fn in_order(what: What, pieces: &[Piece]) -> bool {
     match what {
         What::Windows => {}
         What::Readings => return false,
         What::Late | What::Rejects => return true,
     }
-    let (mut sensor, mut last) = (None, i64::MIN);
-    batches.iter().all(|batch| {
-        let Some((own, starts)) = one_sensor(batch) else {
-            return batch.num_rows() == 0;
+    let mut before: Option<Span> = None;
+    pieces.iter().all(|piece| {
+        let next = match piece {
+            Piece::Rows(rows) if rows.num_rows() == 0 => return true,
+            Piece::Rows(rows) => span(rows),
+            Piece::Group(group) => Some(group.span.clone()),
         };
-        let follows = *sensor.get_or_insert(own) == own && starts.is_sorted();
-        let after = starts.first().is_none_or(|first| *first >= last);
-        last = starts.last().copied().unwrap_or(last);
-        follows && after
+        let follows = match (&before, &next) {
+            (Some(a), Some(b)) => a.sensor == b.sensor && a.last <= b.first,
+            (None, Some(_)) => true,
+            (_, None) => false,
+        };
+        before = next;
+        follows
     })
 }
 
-/// The sensor of all rows and the starts of their windows; `None`: no row, or more than one sensor.
-fn one_sensor(batch: &RecordBatch) -> Option<(&str, &[i64])> {
+/// `None`: no row, more than one sensor, or not in order.
+pub(super) fn span(batch: &RecordBatch) -> Option<Span> {
     let sensors = batch.column_by_name("sensor_id")?;
     let sensors = sensors.as_dictionary_opt::<Int32Type>()?;
-    let (first, rest) = sensors.keys().values().split_first()?;
+    let names = sensors.values().as_string_opt::<i32>()?;
+    let (key, rest) = sensors.keys().values().split_first()?;
+    let sensor = names.value(*key as usize);
     let starts = batch.column_by_name("window_start")?;
     let starts = starts.as_primitive_opt::<TimestampMicrosecondType>()?;
-    let names = sensors.values().as_string_opt::<i32>()?;
-    let one = sensors.null_count() == 0 && rest.iter().all(|key| key == first);
-    one.then(|| (names.value(*first as usize), &starts.values()[..]))
+    let starts = starts.values();
+    // Batches that were put together have a name as often as they had it.
+    let own = |k: &i32| k == key || names.value(*k as usize) == sensor;
+    let one = sensors.null_count() == 0 && starts.is_sorted() && rest.iter().all(own);
+    one.then(|| Span {
+        sensor: sensor.to_owned(),
+        first: starts[0],
+        last: starts[starts.len() - 1],
+    })
 }
 
 /// The order of rows inside a file.

@@ -1,7 +1,7 @@
 //! The manifests of one partition: a log of numbered files, each made once and never changed.
 //!
 //! ```text
-//! "WLM1" · JSON length u32 · JSON CRC-32 u32 · JSON entry · record · effects
+//! "WLM1" · JSON length u32 · JSON CRC-32 u32 · JSON entry · record · effects · groups
 //! ```
 //! Entry s is made by linking a finished, synced file to the name `s`, which fails if the name is taken: that is
 //! the one atomic step. A new owner first makes an entry of its own (a *fence*) after the newest; an old
@@ -9,19 +9,26 @@
 //!
 //! Entries nobody needs are removed, but the fences of the last [`FENCES`] owners stay: the number an old owner goes
 //! for is always that of the fence that followed it, or of an entry of its own whose answer was lost.
+//! `effects` is the flush with what is to be written, but for the rows that `groups` (see `group`) hold encoded; those are
+//! for this table alone. An entry with groups has version 2, which a wattline that knows none refuses.
 //! Readers follow the numbers down from the newest without a gap and never come to what lies below.
 
 use super::disk;
+use super::group::Group;
+use super::layout::Span;
 use crate::flush::{Flush, Head};
 use crate::sink::Applied;
 use crate::{Error, Kind, Result, faults};
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 /// Version of the entries; a greater one is refused.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
+/// Version of those without groups: who knows no groups reads them too.
+const PLAIN: u32 = 1;
 const MAGIC: &[u8; 4] = b"WLM1";
 const PREFIX: usize = 12;
 
@@ -47,6 +54,27 @@ pub(super) struct Publish {
     pub files: Vec<(String, String)>,
 }
 
+/// A group that follows, as the entry has it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Carried {
+    folder: String,
+    #[serde(flatten)]
+    span: Span,
+    length: u64,
+    crc: u32,
+}
+
+/// What follows an entry.
+#[derive(Default)]
+pub(super) struct Body {
+    /// The flush without its effects.
+    pub record: Vec<u8>,
+    /// The flush with its effects, but for what `groups` hold.
+    pub effects: Vec<u8>,
+    /// Rows by folder.
+    pub groups: Vec<(String, Group)>,
+}
+
 /// One manifest.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Entry {
@@ -69,6 +97,8 @@ pub(super) struct Entry {
     /// Lengths of what follows.
     pub record: u64,
     pub effects: u64,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<Carried>,
 }
 
 mod shown {
@@ -145,37 +175,71 @@ impl Log {
         parse(&path, &json, length, crc)
     }
 
-    /// The record of the entry `number`, with its effects where `whole`.
+    /// The record of the entry `number`, with its effects where `whole`, but for those in groups.
     pub fn flush(&self, number: u64, whole: bool) -> Result<Flush> {
+        let (entry, mut rest) = self.whole(number)?;
+        let mut part = |length: u64| self.part(number, &mut rest, length);
+        let flush = Flush::decode(&part(entry.record)?)?;
+        if !whole || entry.effects == 0 {
+            return Ok(flush);
+        }
+        Ok(Flush {
+            state: flush.state,
+            ..Flush::decode(&part(entry.effects)?)?
+        })
+    }
+
+    /// The groups of the entry `number`.
+    pub fn groups(&self, number: u64) -> Result<Vec<(String, Group)>> {
+        let (entry, mut rest) = self.whole(number)?;
+        self.part(
+            number,
+            &mut rest,
+            entry.record.saturating_add(entry.effects),
+        )?;
+        let group = |carried: Carried| {
+            let bytes = self.part(number, &mut rest, carried.length)?;
+            if crc32fast::hash(&bytes) != carried.crc {
+                return Err(damaged(&self.path(number)));
+            }
+            let span = carried.span;
+            Ok((carried.folder, Group { span, bytes }))
+        };
+        entry.groups.into_iter().map(group).collect()
+    }
+
+    /// Takes so much off what follows an entry.
+    fn part(&self, number: u64, rest: &mut Bytes, length: u64) -> Result<Bytes> {
+        match usize::try_from(length) {
+            Ok(length) if length <= rest.len() => Ok(rest.split_to(length)),
+            _ => Err(damaged(&self.path(number))),
+        }
+    }
+
+    /// The entry `number` and what follows it.
+    fn whole(&self, number: u64) -> Result<(Entry, Bytes)> {
         let path = self.path(number);
         let bytes = fs::read(&path).map_err(|e| disk::failed("read", &path, e))?;
         let entry = self.entry(number)?;
         let length = bytes.get(4..8).and_then(|b| b.try_into().ok());
         let start = PREFIX + length.map_or(0, u32::from_le_bytes) as usize;
-        let part = |from: usize, len: u64| {
-            let to = from.checked_add(usize::try_from(len).ok()?)?;
-            bytes.get(from..to)
-        };
-        let record = part(start, entry.record).ok_or_else(|| damaged(&path))?;
-        let flush = Flush::decode(record)?;
-        if !whole || entry.effects == 0 {
-            return Ok(flush);
+        let mut bytes = Bytes::from(bytes);
+        if start > bytes.len() {
+            return Err(damaged(&path));
         }
-        let effects = part(start + record.len(), entry.effects).ok_or_else(|| damaged(&path))?;
-        Ok(Flush {
-            state: flush.state,
-            ..Flush::decode(effects)?
-        })
+        Ok((entry, bytes.split_off(start)))
     }
 
     /// Makes an entry with what follows it. An entry of the same owner, epoch and flush there counts as made.
-    pub fn make(&self, entry: &Entry, record: &[u8], effects: &[u8]) -> Result<Made> {
+    pub fn make(&self, entry: &Entry, body: &Body) -> Result<Made> {
         let json = serde_json::to_vec(entry)
             .map_err(|e| Error::new(Kind::Internal, "a manifest cannot be written").because(e))?;
         let (length, crc) = (json.len() as u32, crc32fast::hash(&json));
         let temporary = self.dir.join(format!("new-{}", file_word(&entry.token)));
         let (length, crc) = (length.to_le_bytes(), crc.to_le_bytes());
-        let parts: [&[u8]; 6] = [MAGIC, &length, &crc, &json, record, effects];
+        let mut parts: Vec<&[u8]> = vec![MAGIC, &length, &crc, &json];
+        parts.extend([&body.record[..], &body.effects[..]]);
+        parts.extend(body.groups.iter().map(|(_, group)| &group.bytes[..]));
         disk::write_new(&temporary, &parts, self.durable)?;
         let path = self.path(entry.number);
         let linked = fs::hard_link(&temporary, &path);
@@ -247,10 +311,13 @@ impl Log {
             return Ok(());
         };
         let mut entry = self.entry(number)?;
-        entry.record = record.len() as u64;
-        entry.effects = 0;
+        let body = Body {
+            record: record.to_vec(),
+            ..Body::default()
+        };
+        entry.describe(&body);
         disk::remove(&self.path(number));
-        self.make(&entry, record, &[]).map(|_| ())
+        self.make(&entry, &body).map(|_| ())
     }
 }
 
@@ -302,7 +369,7 @@ impl Entry {
     /// An entry of this version with nothing following.
     pub fn new(number: u64, why: Why, epoch: u64, token: &str, owner: &str) -> Entry {
         Entry {
-            format: FORMAT,
+            format: PLAIN,
             number,
             why,
             epoch,
@@ -313,6 +380,24 @@ impl Entry {
             publish: None,
             record: 0,
             effects: 0,
+            groups: Vec::new(),
         }
+    }
+
+    /// Says what follows it.
+    pub fn describe(&mut self, body: &Body) {
+        let carried = |(folder, group): &(String, Group)| Carried {
+            folder: folder.clone(),
+            span: group.span.clone(),
+            length: group.bytes.len() as u64,
+            crc: crc32fast::hash(&group.bytes),
+        };
+        self.record = body.record.len() as u64;
+        self.effects = body.effects.len() as u64;
+        self.groups = body.groups.iter().map(carried).collect();
+        self.format = match self.groups.is_empty() {
+            true => PLAIN,
+            false => FORMAT,
+        };
     }
 }

@@ -10,9 +10,10 @@
 //!   p0/00000000000000000042           manifests (see `log`)
 //!   p0/staged/                        files being written, without the .parquet ending
 //! ```
-//! **As home**, `decide` makes one manifest. Rows wait (in memory, and in the manifests) until it is time to roll:
-//! by rows, bytes, seconds, or at the end. A flush that fills the roll is decided together with it: the files are
-//! staged and synced first, the manifest names them, and their rows need not be in it. `apply` renames them.
+//! **As home**, `decide` makes one manifest. Rows wait (in memory, and in the manifests; where they are many, encoded: see
+//! `group`) until it is time to roll: by rows, bytes, seconds, or at the end. A flush that fills the roll is decided
+//! together with it: the files are staged and synced first, the manifest names them, and their rows need not be in it.
+//! `apply` renames them.
 //! **As follower** only rolls make manifests; what waits is lost with the process, and the home still has it.
 //!
 //! After a crash the next owner makes a fence, ends the renames that manifests name, removes other staged files,
@@ -22,6 +23,7 @@
 
 mod disk;
 mod encode;
+mod group;
 mod layout;
 mod log;
 mod part;

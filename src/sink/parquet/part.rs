@@ -1,8 +1,9 @@
 //! One partition of a Parquet table under one owner: its log, what waits, what is published.
 
-use super::log::{Entry, Log, Made, Publish, Why};
+use super::group::Group;
+use super::log::{Body, Entry, Log, Made, Publish, Why};
 use super::publish::Place;
-use super::waiting::{Limits, Waiting};
+use super::waiting::{Limits, Taken as Rows, Waiting};
 use crate::flush::{Flush, Head};
 use crate::sink::lock::{self, FileLock, Holder, Taken};
 use crate::sink::{Applied, Decided, Next, Owned, effects_only, fenced, home_changed, next_step};
@@ -19,6 +20,9 @@ pub(super) struct Owner {
     /// The epoch given by the home; a home takes the next one.
     pub epoch: Option<u64>,
 }
+
+/// A flush that waits, but for the rows that are encoded already.
+type Found = (Flush, Vec<(String, Group)>);
 
 /// A partition.
 #[derive(Debug)]
@@ -41,7 +45,7 @@ pub(super) struct Part {
     /// Renames still to be done, and what is shown after them.
     pending: Option<(Publish, Option<Applied>)>,
     /// Decided by earlier owners, not published, not yet taken in.
-    found: Option<Vec<Flush>>,
+    found: Option<Vec<Found>>,
     /// Entry of each decided flush that is still kept: number, n.
     kept: Vec<(u64, u64)>,
     /// An entry that may be there or not, and what waits after it.
@@ -86,11 +90,11 @@ impl Part {
     }
 
     /// Whole flushes that are decided here and not published.
-    fn unpublished(&self) -> Result<Vec<Flush>> {
+    fn unpublished(&self) -> Result<Vec<Found>> {
         let shown = self.shown.as_ref().map_or(0, |a| a.id.n);
         let waiting = self.kept.iter().filter(|(_, n)| *n > shown);
         waiting
-            .map(|(number, _)| self.log.flush(*number, true))
+            .map(|(number, _)| Ok((self.log.flush(*number, true)?, self.log.groups(*number)?)))
             .collect()
     }
 
@@ -102,9 +106,13 @@ impl Part {
         for (folder, rows) in place.read_open()? {
             self.waiting.add_open(folder, rows, false);
         }
-        found
-            .iter()
-            .try_for_each(|f| self.waiting.take(&place.layout, f))
+        for (flush, groups) in found {
+            self.waiting.take(&place.layout, &place.encoder, &flush)?;
+            for (folder, group) in groups {
+                self.waiting.take_group(folder, group)?;
+            }
+        }
+        Ok(())
     }
 
     /// Makes it the home of `claim`.
@@ -178,10 +186,9 @@ impl Part {
         let record = flush.encode_state()?;
         self.defects(&record)?;
         let mut waiting = self.waiting.clone();
-        waiting.take(&place.layout, flush)?;
+        let taken = waiting.take(&place.layout, &place.encoder, flush)?;
         let mut entry = self.entry(Why::Flush);
         entry.head = Some(head.clone());
-        entry.record = record.len() as u64;
         if waiting.due(limits) {
             entry.publish = Some(place.stage(&waiting, &self.attempt())?);
         }
@@ -189,24 +196,30 @@ impl Part {
         if shows {
             entry.shown = waiting.upto.clone();
         }
-        let effects = match keep || !shows {
-            true => effects_only(flush).encode()?,
-            false => Vec::new(),
+        let mut body = Body {
+            record,
+            ..Body::default()
         };
-        entry.effects = effects.len() as u64;
-        self.make(entry, &record, &effects, waiting, place)
+        if keep {
+            // Others need the rows as they are.
+            body.effects = effects_only(flush).encode()?;
+        } else if !shows {
+            body.effects = without(flush, &taken).encode()?;
+            body.groups = taken.groups;
+        }
+        entry.describe(&body);
+        self.make(entry, &body, waiting, place)
     }
 
     /// Makes the manifest and takes over what it says.
     fn make(
         &mut self,
         entry: Entry,
-        record: &[u8],
-        effects: &[u8],
+        body: &Body,
         waiting: Waiting,
         place: &Place,
     ) -> Result<Decided> {
-        match self.log.make(&entry, record, effects) {
+        match self.log.make(&entry, body) {
             Ok(Made::Yes) => self.adopt(entry, waiting),
             Ok(Made::Taken(owner)) => {
                 entry.publish.iter().for_each(|p| place.discard(p));
@@ -304,7 +317,7 @@ impl Part {
             return Err(home_changed(name));
         }
         if next_step(name, self.accepted(), flush)? == Next::Write {
-            self.waiting.take(&place.layout, flush)?;
+            self.waiting.take(&place.layout, &place.encoder, flush)?;
         }
         match self.waiting.due(limits) {
             true => self.roll(place),
@@ -329,7 +342,7 @@ impl Part {
         entry.publish = Some(place.stage(&self.waiting, &self.attempt())?);
         entry.shown = self.waiting.upto.clone();
         let waiting = self.waiting.clone();
-        match self.make(entry, &[], &[], waiting, place)? {
+        match self.make(entry, &Body::default(), waiting, place)? {
             Decided::Yes => {}
             Decided::Fenced(owner) => {
                 return Err(fenced(
@@ -365,6 +378,15 @@ impl Part {
     }
 }
 
+/// The effects of a flush but for the rows in groups.
+fn without(flush: &Flush, taken: &Rows) -> Flush {
+    let mut effects = effects_only(flush);
+    effects.windows.retain(|w| w.rows.num_rows() > 0);
+    let mut carried = taken.carried.iter();
+    effects.windows.retain(|_| carried.next() != Some(&true));
+    effects
+}
+
 /// Makes a fence after the newest entry; gives it and the numbers of the entries before it.
 fn make_fence(log: &Log, owner: &Owner) -> Result<(Entry, Vec<u64>)> {
     loop {
@@ -378,7 +400,7 @@ fn make_fence(log: &Log, owner: &Owner) -> Result<(Entry, Vec<u64>)> {
             fence.shown = newest.shown;
         }
         // Taken: another owner, or an old one's last flush, was first; it is the newest now.
-        if let Made::Yes = log.make(&fence, &[], &[])? {
+        if let Made::Yes = log.make(&fence, &Body::default())? {
             return Ok((fence, numbers));
         }
     }
@@ -398,7 +420,8 @@ fn next_epoch(newest: Option<&Entry>, owner: &Owner) -> Result<u64> {
 }
 
 /// Head, state records from the last fold on and the whole flushes that are kept, as of the newest entry.
-/// A flush kept without its effects is shown, and so is all before it: what is to be applied comes after.
+/// A flush kept without its effects is shown, and so is all before it: what is to be applied comes after. One with groups is
+/// kept for this table alone, and taken in from them.
 pub(super) fn recover(log: &Log, newest: &Entry) -> Result<Owned> {
     let fold = newest.head.as_ref().map_or(0, |h| h.fold.n);
     let (mut records, mut unapplied) = (Vec::new(), Vec::new());
@@ -412,6 +435,8 @@ pub(super) fn recover(log: &Log, newest: &Entry) -> Result<Owned> {
         }
         match entry.effects {
             0 => unapplied.clear(),
+            // Rows that only this table can take.
+            _ if !entry.groups.is_empty() => unapplied.clear(),
             _ => unapplied.push(log.flush(number, true)?),
         }
     }

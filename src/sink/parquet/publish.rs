@@ -2,6 +2,7 @@
 
 use super::disk;
 use super::encode::{Encoder, plain};
+use super::group::Piece;
 use super::layout::{Layout, in_order, sorted};
 use super::log::Publish;
 use super::waiting::Waiting;
@@ -26,10 +27,10 @@ pub(super) struct Place {
 }
 
 /// One file to be made.
-struct Job<'a> {
+struct Job {
     staged: String,
     to: String,
-    rows: Vec<&'a RecordBatch>,
+    pieces: Vec<Piece>,
 }
 
 impl Place {
@@ -59,38 +60,45 @@ impl Place {
     }
 
     /// Open windows first: they must leave their old file before their final rows appear.
-    fn jobs<'a>(&self, waiting: &'a Waiting, attempt: &str) -> Vec<Job<'a>> {
+    fn jobs(&self, waiting: &Waiting, attempt: &str) -> Vec<Job> {
         let changed = waiting.open.iter().filter(|(_, o)| o.changed);
         let open = changed.map(|(folder, o)| {
-            let rows = std::iter::once(&o.none).chain(&o.rows);
-            (self.open_name(folder), rows.collect())
+            let rows = std::iter::once(&o.none).chain(&o.rows).cloned();
+            (self.open_name(folder), rows.map(Piece::Rows).collect())
         });
         let id = waiting.upto.as_ref().map(|a| a.id).unwrap_or_default();
-        let part = |(k, (folder, rows)): (usize, (&String, &'a Vec<RecordBatch>))| {
+        let part = |(k, (folder, pieces)): (usize, (&String, &Vec<Piece>))| {
             let name = format!("part-{}-{}-{}-{k}.parquet", self.partition, id.epoch, id.n);
-            (join(folder, &name), rows.iter().collect())
+            (join(folder, &name), pieces.clone())
         };
         let parts = waiting.rows.iter().enumerate().map(part);
-        let job = |(i, (to, rows)): (usize, (String, Vec<&'a RecordBatch>))| Job {
+        let job = |(i, (to, pieces)): (usize, (String, Vec<Piece>))| Job {
             staged: format!("{attempt}-{i}"),
             to,
-            rows,
+            pieces,
         };
         open.chain(parts).enumerate().map(job).collect()
     }
 
-    fn write(&self, job: &Job<'_>) -> Result<()> {
-        let rows: Vec<RecordBatch> = job.rows.iter().map(|b| (*b).clone()).collect();
-        let rows = match in_order(self.layout.what, &rows) {
-            true => rows,
-            false => vec![self.put_in_order(&rows)?],
-        };
-        self.encoder.write(&self.staged.join(&job.staged), &rows)
+    fn write(&self, job: &Job) -> Result<()> {
+        let path = self.staged.join(&job.staged);
+        match in_order(self.layout.what, &job.pieces) {
+            true => self.encoder.write(&path, &job.pieces),
+            false => {
+                let rows = self.put_in_order(&job.pieces)?;
+                self.encoder.write(&path, &[Piece::Rows(rows)])
+            }
+        }
     }
 
-    fn put_in_order(&self, rows: &[RecordBatch]) -> Result<RecordBatch> {
+    fn put_in_order(&self, pieces: &[Piece]) -> Result<RecordBatch> {
         let odd = "rows of one folder differ in their columns";
-        let plain: Vec<RecordBatch> = rows.iter().map(plain).collect::<Result<_>>()?;
+        let mut plain: Vec<RecordBatch> = Vec::new();
+        for piece in pieces {
+            for rows in piece.rows()? {
+                plain.push(self::plain(&rows)?);
+            }
+        }
         let first = plain.first();
         let first = first.ok_or_else(|| Error::new(Kind::Internal, "a file of no rows"))?;
         let joined = concat_batches(&first.schema(), &plain)
@@ -161,7 +169,7 @@ impl Place {
             for entry in disk::names(&self.table.join(&folder))? {
                 if entry == name {
                     let path = self.table.join(&folder).join(&entry);
-                    let rows = super::encode::read(&path)?;
+                    let rows = super::encode::read_file(&path)?;
                     found.extend(rows.into_iter().map(|rows| (folder.clone(), rows)));
                 } else if entry.contains('=') && !entry.ends_with(".parquet") {
                     folders.push(join(&folder, &entry));

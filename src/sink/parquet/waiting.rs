@@ -5,9 +5,11 @@
 //! the windows open then. A window leaves the open file before the file with its final row
 //! appears: a reader may miss it for a moment, and never sees it twice.
 
+use super::encode::Encoder;
+use super::group::{Group, Piece, pieces};
 use super::layout::Layout;
 use crate::flush::Flush;
-use crate::sink::{Applied, rows};
+use crate::sink::{Applied, What, rows};
 use crate::{Error, Kind, Result};
 use arrow_array::{Array, BooleanArray, RecordBatch};
 use arrow_select::filter::filter_record_batch;
@@ -19,7 +21,7 @@ use std::time::{Duration, Instant};
 #[derive(Clone, Debug, Default)]
 pub(super) struct Waiting {
     /// Final rows by folder.
-    pub rows: BTreeMap<String, Vec<RecordBatch>>,
+    pub rows: BTreeMap<String, Vec<Piece>>,
     /// Open windows by folder, and whether they changed since they were published.
     pub open: BTreeMap<String, Open>,
     /// The last flush taken in.
@@ -47,15 +49,47 @@ pub(super) struct Limits {
     pub wait: Duration,
 }
 
+/// What became of the rows of a flush that were taken in.
+#[derive(Debug, Default)]
+pub(super) struct Taken {
+    /// Of each batch with rows: whether `groups` hold all of it.
+    pub carried: Vec<bool>,
+    /// Those groups and their folders.
+    pub groups: Vec<(String, Group)>,
+}
+
+/// Final rows with their folder, and the number of the batch of the flush that they are all of or a part of.
+#[derive(Default)]
+struct Fresh {
+    rows: Vec<(String, RecordBatch)>,
+    of: Vec<usize>,
+}
+
 impl Waiting {
-    /// Takes the rows of a flush in.
-    pub fn take(&mut self, layout: &Layout, flush: &Flush) -> Result<()> {
-        for (grain, batch) in rows::batches(layout.what, flush)? {
-            if layout.what == crate::sink::What::Windows {
-                self.take_windows(layout, &grain, &batch)?;
-            } else {
-                self.take_final(layout, &grain, &batch)?;
+    /// Takes the rows of a flush in; many are encoded at once.
+    pub fn take(&mut self, layout: &Layout, encoder: &Encoder, flush: &Flush) -> Result<Taken> {
+        let batches = rows::batches(layout.what, flush)?;
+        let mut taken = Taken::default();
+        let mut fresh = Fresh::default();
+        for (index, (grain, batch)) in batches.iter().enumerate() {
+            let done = self.take_final(layout, grain, batch)?;
+            taken.carried.push(done.num_rows() == batch.num_rows());
+            if done.num_rows() > 0 {
+                self.count += done.num_rows() as u64;
+                self.bytes += done.get_array_memory_size() as u64;
+                fresh.rows.extend(layout.split(grain, &done)?);
+                fresh.of.resize(fresh.rows.len(), index);
             }
+        }
+        let made = pieces(layout.what, encoder, fresh.rows)?;
+        for (index, (_, piece)) in fresh.of.iter().zip(&made) {
+            taken.carried[*index] &= matches!(piece, Piece::Group(_));
+        }
+        for (index, (folder, piece)) in fresh.of.into_iter().zip(made) {
+            if let (true, Piece::Group(group)) = (taken.carried[index], &piece) {
+                taken.groups.push((folder.clone(), group.clone()));
+            }
+            self.rows.entry(folder).or_default().push(piece);
         }
         self.since.get_or_insert_with(Instant::now);
         self.last |= flush.last;
@@ -63,33 +97,41 @@ impl Waiting {
             lineage: flush.lineage.clone(),
             id: flush.id,
         });
+        Ok(taken)
+    }
+
+    /// Takes the rows of a group in that a manifest carried.
+    pub fn take_group(&mut self, folder: String, group: Group) -> Result<()> {
+        for rows in group.rows()? {
+            self.count += rows.num_rows() as u64;
+            self.bytes += rows.get_array_memory_size() as u64;
+            self.forget_open_in(&folder, &rows)?;
+        }
+        let pieces = self.rows.entry(folder).or_default();
+        pieces.push(Piece::Group(group));
         Ok(())
     }
 
-    fn take_final(&mut self, layout: &Layout, grain: &str, batch: &RecordBatch) -> Result<()> {
-        if batch.num_rows() == 0 {
-            return Ok(());
+    /// The final ones of the rows; the open ones are kept apart.
+    fn take_final(
+        &mut self,
+        layout: &Layout,
+        grain: &str,
+        batch: &RecordBatch,
+    ) -> Result<RecordBatch> {
+        if layout.what != What::Windows {
+            return Ok(batch.clone());
         }
-        self.count += batch.num_rows() as u64;
-        self.bytes += batch.get_array_memory_size() as u64;
-        for (folder, rows) in layout.split(grain, batch)? {
-            self.rows.entry(folder).or_default().push(rows);
-        }
-        Ok(())
-    }
-
-    fn take_windows(&mut self, layout: &Layout, grain: &str, batch: &RecordBatch) -> Result<()> {
         self.forget_open(layout, grain, batch)?;
         if !rows::any_open(batch) {
-            return self.take_final(layout, grain, batch);
+            return Ok(batch.clone());
         }
         let done = finals(batch)?;
-        self.take_final(layout, grain, &filtered(batch, &done)?)?;
         let still = filtered(batch, &negated(&done))?;
         for (folder, rows) in layout.split(grain, &still)? {
             self.add_open(folder, rows, true);
         }
-        Ok(())
+        filtered(batch, &done)
     }
 
     /// Adds open windows: new ones, or those found in the published file.
@@ -110,17 +152,19 @@ impl Waiting {
             true => return Ok(()),
             false => layout.split(grain, batch)?.into_iter().collect(),
         };
-        for (folder, new) in folders {
-            let Some(open) = self.open.get_mut(&folder).filter(|o| !o.rows.is_empty()) else {
-                continue;
-            };
-            let (sensors, starts) = rows::window_keys(&new)?;
-            let keys: HashSet<(&str, i64)> = (0..new.num_rows())
-                .map(|i| (sensors.value(i), starts.value(i)))
-                .collect();
-            open.forget(&keys)?;
-        }
-        Ok(())
+        let mut folders = folders.iter();
+        folders.try_for_each(|(folder, new)| self.forget_open_in(folder, new))
+    }
+
+    fn forget_open_in(&mut self, folder: &str, new: &RecordBatch) -> Result<()> {
+        let Some(open) = self.open.get_mut(folder).filter(|o| !o.rows.is_empty()) else {
+            return Ok(());
+        };
+        let (sensors, starts) = rows::window_keys(new)?;
+        let keys: HashSet<(&str, i64)> = (0..new.num_rows())
+            .map(|i| (sensors.value(i), starts.value(i)))
+            .collect();
+        open.forget(&keys)
     }
 
     /// Whether it is time to publish.
