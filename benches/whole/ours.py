@@ -25,7 +25,7 @@ def land(*told: str) -> None:
 
 def share(*told: str) -> None:
     with contextlib.suppress(wl.Interrupted):
-        for _ in pipeline(*told, group="whole").follow():
+        for _ in pipeline(*told, group=told[1].rpartition("/")[2]).follow():
             pass
 
 
