@@ -93,7 +93,7 @@ pub(super) struct Parts {
 /// looked through unless it turns out to be in no order.
 const OPTIMISTIC: u64 = 4 << 20;
 /// Bytes of effects after which a flush is built.
-const FLUSH_BYTES: usize = 16 << 20;
+const FLUSH_BYTES: usize = 8 << 20;
 
 /// Opens the source and compiles what is asked for. `keep`: a store must be able to continue
 /// (positions carry fingerprints); off for `windows`, which keeps nothing.
