@@ -211,6 +211,7 @@ fn batch(case: &Case, rows: &[Row]) -> (Readings, Keep) {
     };
     let column = |m: usize| rows.iter().map(|r| r.values[m]).collect::<Float64Array>();
     let readings = Readings {
+        attributes: Default::default(),
         measures: case.spec.measures.clone(),
         sensors,
         time: rows.iter().map(|r| r.time).collect::<Vec<_>>().into(),

@@ -67,6 +67,9 @@ class Schema:
     (``{"columns": [...], "order": "dmy"}``), ``tz``, ``stamp``, ``step`` (a duration, ``{"column": ...}`` in seconds,
     ``{"by_sensor": {...}}``), ``nulls``.
 
+    An ``attribute`` is no part of windows: it travels with the readings to the sinks that take them. Two readings are
+    equal, or in conflict, by their measures alone; of equal ones the first stays, with its attributes.
+
     ``quality``: ``{"column": "q", "values": {"A": "ok", "E": "estimated", "F": "bad"}}``; ``bad`` rows count in no
     window, ``estimated`` ones are counted beside, other texts are rejects.
 

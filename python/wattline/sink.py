@@ -20,6 +20,11 @@ class Sink(Frozen):
     topic's objects too; ``key``: the columns that name a row there (default: its primary key), of a topic those of
     the messages' keys (default: ``sensor_id``); ``on_same_time`` (``first``, ``last``, ``raise``): readings that such
     a key does not tell apart; ``ttl`` (``"5min"``): how long a row of Cassandra lives.
+
+    ``readings`` and ``late`` rows hold ``sensor_id``, ``time``, the measures, the attributes of the schema (text,
+    yes or no, numbers, dates, times), ``quality``, ``file``, ``stream``, ``row``. ``columns`` takes those it names;
+    a column that a table lacks is refused with the statement that adds it (a Parquet table keeps the columns it was
+    begun with).
     """
 
     __slots__ = ()

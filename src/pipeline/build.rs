@@ -7,8 +7,8 @@ use super::spec::{AggregatesSpec, SchemaSpec, Spec, duration};
 use super::stores::Stores;
 use super::task::{self, Limits, TaskConfig, Wants};
 use crate::csv::{LocalPolicy, ReadOptions, SchemaChoice};
-use crate::schema::{Aggregate, Measure, MeasureKind, Overrides, Schema, StepSpec};
-use crate::sink::{self, Memory, MemoryStore, Sink, Tables, What};
+use crate::schema::{Aggregate, Carried, Measure, MeasureKind, Overrides, Schema, StepSpec};
+use crate::sink::{self, Endpoint, Memory, MemoryStore, Sink, SinkSpec, Tables, What};
 use crate::source::{
     ArrowOptions, ArrowSource, FileOptions, FileSource, Order, Sequence, Simulated, Source,
 };
@@ -18,6 +18,7 @@ use crate::window::{Plan, StepKnown, WindowSpec};
 use crate::{Error, Kind, Result};
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -131,8 +132,8 @@ pub(super) fn parts(
             .map(ToString::to_string)
             .collect(),
         windows: plan.schema(),
-        readings: task::tables::readings_schema(&measures),
-        late: task::tables::late_schema(&measures),
+        readings: task::tables::readings_schema(&measures, &source.attributes()),
+        late: task::tables::late_schema(&measures, &source.attributes()),
     };
     let order = match source.size() {
         Some(bytes) if source.bounded() && (bytes <= OPTIMISTIC || !keep) => Order::Optimistic,
@@ -213,6 +214,7 @@ fn config(
             late: takes(What::Late),
             rejects: takes(What::Rejects),
         },
+        attributes: source.attributes(),
     })
 }
 
@@ -228,6 +230,11 @@ fn source(
         measures: spec.measures.clone(),
         step: spec.step.clone(),
         tz: None,
+        carried: if keep {
+            carried(&spec.sinks)
+        } else {
+            Carried::None
+        },
     };
     let spill_dir = spec.spill_dir.as_ref().map(PathBuf::from);
     no_topic(spec)?;
@@ -298,6 +305,25 @@ fn source(
             files,
             file_options(spec, overrides, spill_dir, keep)?,
         )?)),
+    }
+}
+
+/// The attributes that some sink of readings or late rows asks for: those of its mapping, or all for a table of ours.
+fn carried(sinks: &[SinkSpec]) -> Carried {
+    let mut names = BTreeSet::new();
+    let rows = |s: &&SinkSpec| matches!(s.what, What::Readings | What::Late);
+    for sink in sinks.iter().filter(rows) {
+        let Some(columns) = &sink.columns else {
+            return Carried::All;
+        };
+        names.extend(columns.values().cloned());
+        if let (Endpoint::Kafka(_), Some(key)) = (&sink.endpoint, &sink.key) {
+            names.extend(key.iter().cloned());
+        }
+    }
+    match names.is_empty() {
+        true => Carried::None,
+        false => Carried::Named(names),
     }
 }
 

@@ -58,6 +58,14 @@ pub fn check(spec: &Spec, handed: Option<Handed>) -> Result<Vec<Finding>> {
                 names.join(", ")
             ),
         );
+        let carried = parts.source.attributes();
+        if !carried.is_empty() {
+            let names: Vec<&str> = carried.iter().map(|f| f.name().as_str()).collect();
+            found.info(
+                "schema",
+                format!("with the readings go {}", names.join(", ")),
+            );
+        }
         if parts.source.assumed() {
             found.warning(
                 "schema",
@@ -85,7 +93,11 @@ pub fn check(spec: &Spec, handed: Option<Handed>) -> Result<Vec<Finding>> {
                 .to_lowercase(),
             );
             if let Some(parts) = &parts {
-                found.keep(&format!("sink {}", number + 1), sink.inspect(&parts.tables));
+                let at = format!("sink {}", number + 1);
+                found.keep(&at, sink.inspect(&parts.tables));
+                let concerns = found.keep(&at, sink.concerns(&parts.tables));
+                let concerns = concerns.into_iter().flatten();
+                concerns.for_each(|c| found.warning(&at, c));
             }
         }
         if let Some(parts) = &parts {

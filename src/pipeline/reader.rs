@@ -102,7 +102,9 @@ impl Share {
 /// About how many bytes of memory a batch holds.
 pub(super) fn size_of(batch: &SourceBatch) -> usize {
     let row = 16 + 9 * batch.readings.values.len();
-    batch.readings.len() * row + batch.delta.as_ref().map_or(0, |d| d.size_bytes())
+    batch.readings.len() * row
+        + batch.readings.attributes.bytes()
+        + batch.delta.as_ref().map_or(0, |d| d.size_bytes())
 }
 
 /// Polls `reader` on its own thread until its end, an error or `quit`.

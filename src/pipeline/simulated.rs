@@ -43,7 +43,7 @@ pub(crate) fn table(columns: &SchemaRef, readings: &Readings) -> Result<RecordBa
 
 /// The columns of a simulation's table.
 pub(crate) fn columns(source: &Simulated) -> Result<SchemaRef> {
-    let all = readings_schema(&source.measures());
+    let all = readings_schema(&source.measures(), &source.attributes());
     let json = serde_json::to_string(&source.schema()).map_err(|e| {
         Error::new(
             Kind::Internal,

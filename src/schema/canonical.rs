@@ -11,6 +11,7 @@
 
 mod work;
 
+use super::attributes;
 use super::keys::sensor_keys;
 use super::readings::{Measure, Readings, RowIds, SensorKeys, Step};
 use super::roles::{self, Overrides};
@@ -23,7 +24,7 @@ use arrow_array::types::{Float64Type, Int64Type, TimestampMicrosecondType};
 use arrow_array::{Array, ArrayRef, Float64Array, RecordBatch, TimestampMicrosecondArray};
 use arrow_buffer::ScalarBuffer;
 use arrow_cast::{CastOptions, cast_with_options};
-use arrow_schema::{DataType, SchemaRef};
+use arrow_schema::{DataType, Fields, SchemaRef};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use work::{Bad, Work};
@@ -52,6 +53,7 @@ pub struct Canonical {
     constant: Arc<str>,
     steps: Steps,
     quality: Option<usize>,
+    attributes: attributes::Plan,
     to_utc: Option<ToUtc>,
     naive: bool,
     /// Times without zone were read as UTC, here or by the reader that made the table.
@@ -91,17 +93,21 @@ impl Canonical {
     /// a column is missing or its type cannot be what its role asks.
     pub fn new(schema: &Schema, arrow: &SchemaRef, overrides: &Overrides) -> Result<Canonical> {
         let schema = roles::apply(schema.clone(), arrow, overrides)?;
-        Canonical::resolve(schema, arrow)
+        Canonical::resolve(schema, arrow, &overrides.carried)
     }
 
     /// For any table: by its metadata where wattline wrote it, else by its types: the only
     /// timestamp is the time, `sensor_id` or the only text the sensor (a whole number named like a
     /// key is asked about), numbers are gauges.
     pub fn infer(arrow: &SchemaRef, overrides: &Overrides) -> Result<Canonical> {
-        Canonical::resolve(roles::infer(arrow, overrides)?, arrow)
+        Canonical::resolve(roles::infer(arrow, overrides)?, arrow, &overrides.carried)
     }
 
-    fn resolve(schema: Schema, arrow: &SchemaRef) -> Result<Canonical> {
+    fn resolve(
+        schema: Schema,
+        arrow: &SchemaRef,
+        carried: &attributes::Carried,
+    ) -> Result<Canonical> {
         let find = |column: &Column| locate(column, arrow);
         let by_role = |role| schema.columns.iter().filter(move |c| c.role == role);
         let times = time_columns(&schema, arrow)?;
@@ -134,6 +140,7 @@ impl Canonical {
         let ours = arrow.metadata().contains_key(roles::METADATA_KEY);
         let measures: Arc<[Measure]> = measures(&schema).into();
         told_apart(&measures)?;
+        let attributes = attributes::Plan::new(&schema, arrow, carried, find)?;
         Ok(Canonical {
             name: "table".into(),
             schema,
@@ -144,6 +151,7 @@ impl Canonical {
             constant,
             steps,
             quality,
+            attributes,
             naive,
             assumed,
             ours,
@@ -185,6 +193,11 @@ impl Canonical {
     /// The measures of the readings.
     pub fn measures(&self) -> Arc<[Measure]> {
         self.measures.clone()
+    }
+
+    /// The attributes that travel with the readings.
+    pub fn attributes(&self) -> Fields {
+        self.attributes.fields.clone()
     }
 
     /// Whether times without zone are counted as they stand, for want of a zone.

@@ -33,7 +33,7 @@ pub enum ColumnType {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
-    /// Carried along, not used by windows.
+    /// Carried along to the sinks that ask for it, not used by windows.
     #[default]
     Attribute,
     /// Part of the sensor key.

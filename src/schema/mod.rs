@@ -4,6 +4,7 @@
 //! embedded from `presets/*.toml`, or the proposal of `csv::sniff`. Out: a checked [`Schema`]
 //! and [`Readings`]. Nothing here opens a file or knows a store.
 
+mod attributes;
 mod canonical;
 mod check;
 mod columns;
@@ -18,6 +19,7 @@ mod replace;
 mod roles;
 
 pub use crate::time::DateOrder;
+pub use attributes::{Attributes, Carried, is_attribute};
 pub use canonical::{Canonical, LocalTimes, SENSOR, ToUtc, measures};
 pub use columns::{
     Aggregate, Column, ColumnType, Dialect, MeasureKind, Quality, QualityMap, Role, Schema, Stamp,

@@ -1,5 +1,6 @@
 //! The canonical batch of readings: what every source gives and every window takes.
 
+use super::attributes::Attributes;
 use super::columns::{Aggregate, MeasureKind};
 use arrow_array::Float64Array;
 use arrow_buffer::ScalarBuffer;
@@ -76,6 +77,8 @@ pub struct Readings {
     pub file: u32,
     /// Row numbers in that file.
     pub rows: RowIds,
+    /// Columns beside the measures, where some sink asks for them.
+    pub attributes: Attributes,
 }
 
 impl Readings {

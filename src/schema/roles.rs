@@ -1,6 +1,7 @@
 //! Which column of an Arrow table is what: from a schema, from what the caller says, or from
 //! the types alone. Nothing that could be read two ways is guessed.
 
+use super::attributes::Carried;
 use super::columns::{Column, ColumnType, MeasureKind, Role, Schema, StepSpec, TimeSpec};
 use super::names::named_like_key;
 use crate::time::duration;
@@ -23,6 +24,8 @@ pub struct Overrides {
     pub step: Option<String>,
     /// IANA zone of times without one.
     pub tz: Option<String>,
+    /// The attributes that travel with the readings.
+    pub carried: Carried,
 }
 
 /// The schema of a table: its metadata where wattline wrote it, else inferred from the types.

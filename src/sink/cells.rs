@@ -3,18 +3,19 @@
 use super::instant::IsoText;
 use super::mapping::{Mapping, Ours};
 use super::{What, rows};
+use crate::schema::is_attribute;
 use crate::{Error, Kind, Result};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type, TimestampMicrosecondType};
 use arrow_array::{
     Array, ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray,
-    TimestampMicrosecondArray,
+    TimestampMicrosecondArray, new_null_array,
 };
-use arrow_schema::{DataType, TimeUnit};
+use arrow_schema::{DataType, Field, TimeUnit};
 
 /// A column in the form it is written in.
 pub(super) enum Cell {
-    /// Text.
+    /// Text, and days as text, `2007-01-31`.
     Text(StringArray),
     /// Whole numbers.
     Integer(Int64Array),
@@ -44,7 +45,7 @@ impl Cells {
     pub fn of(mapping: &Mapping, what: What, batch: &RecordBatch) -> Result<Cells> {
         let one = |(_, ours): &(String, Ours)| match ours {
             Ours::Id => Ok(Cell::Id),
-            Ours::Column(i) => named(batch, mapping.schema.field(*i).name()),
+            Ours::Column(i) => of_ours(batch, mapping.schema.field(*i)),
         };
         let columns = mapping.columns.iter().map(one).collect::<Result<_>>()?;
         let key = rows::natural_key(what, &mapping.schema);
@@ -71,6 +72,14 @@ pub(super) fn in_key_order(
         return Ok(batch.clone());
     }
     rows::sorted_by(batch, &rows::natural_key(what, &mapping.schema))
+}
+
+/// A column of ours. A flush that was decided before a sink asked for an attribute has none of it.
+fn of_ours(batch: &RecordBatch, field: &Field) -> Result<Cell> {
+    match batch.column_by_name(field.name()) {
+        None if is_attribute(field) => cell(&new_null_array(field.data_type(), batch.num_rows())),
+        _ => named(batch, field.name()),
+    }
 }
 
 fn named(batch: &RecordBatch, name: &str) -> Result<Cell> {

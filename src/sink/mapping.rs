@@ -1,9 +1,12 @@
 //! Our columns onto theirs, checked before row one. Pure: a store describes its table as [`Theirs`].
 //!
-//! - `columns = {theirs: ours}` picks and renames; without it every column of ours is written under its own name.
+//! - `columns = {theirs: ours}` picks and renames; without it every column of ours is written under its own name, the
+//!   attributes of the readings among them. A table that a run without some attribute made lacks its column: it is refused
+//!   with the statement that adds it, since leaving the column out would drop it silently.
 //!   `id` is one more column of ours: a UUID made from the row's key, so that the same row has the
 //!   same id in every run and store. It is a version 8 UUID over BLAKE3, not a version 5 one: the house
-//!   has no SHA-1, and nobody needs to recompute it elsewhere.
+//!   has no SHA-1, and nobody needs to recompute it elsewhere. An attribute `id` can be told from it by no mapping, and is
+//!   refused there.
 //! - `key` (by default the table's primary key) must have a unique index and must tell rows apart:
 //!   (sensor, grain, start) of a window, where one grain or one sensor in the whole run may be
 //!   left out. A reading's key is (sensor, time, file, row); a target keyed by time alone
@@ -12,7 +15,7 @@
 //!   change a value.
 
 use super::sql::{list, quoted, same};
-use super::{OnSameTime, SinkSpec, Tables, What, rows};
+use super::{Endpoint, OnSameTime, SinkSpec, Tables, What, rows};
 use crate::{Error, Kind, Result};
 use arrow_schema::{DataType, Schema, SchemaRef};
 use std::collections::BTreeMap;
@@ -33,6 +36,8 @@ pub(super) enum Class {
     Flag,
     /// Instants.
     Time,
+    /// Days.
+    Date,
     /// The row's UUID.
     Id,
 }
@@ -169,13 +174,18 @@ impl Asker<'_> {
     }
 
     fn picked(&self, map: &BTreeMap<String, String>) -> Result<Vec<(String, Ours)>> {
-        let one = |(theirs, ours): (&String, &String)| match self.schema.index_of(ours) {
+        let one = |(theirs, ours): (&String, &String)| {
+            match self.schema.index_of(ours) {
+            Ok(_) if ours == ID => self.refuse(format!(
+                "columns= maps {theirs:?} from \"id\", which is the row's UUID and an attribute too; rename the attribute in the schema"
+            )),
             Ok(i) => Ok((theirs.clone(), Ours::Column(i))),
             Err(_) if ours == ID => Ok((theirs.clone(), Ours::Id)),
             Err(_) => self.refuse(format!(
                 "columns= maps {theirs:?} from {ours:?}, which is none of ours: {}, {ID}",
                 self.names().join(", ")
             )),
+        }
         };
         if map.is_empty() {
             return self.refuse("columns= is empty; map at least the key".into());
@@ -203,8 +213,12 @@ impl Asker<'_> {
         for (name, ours) in columns {
             let Some(column) = theirs.find(name) else {
                 return self.refuse(format!(
-                    "it has no column {name:?}; run ALTER TABLE {} ADD COLUMN {} {}, or map the columns it has with columns=",
+                    "it has no column {name:?}; run ALTER TABLE {} {} {} {}, or map the columns it has with columns=",
                     quoted(self.table),
+                    match self.spec.endpoint {
+                        Endpoint::Cassandra(_) => "ADD",
+                        _ => "ADD COLUMN",
+                    },
                     quoted(name),
                     self.declared(*ours)
                 ));
@@ -237,6 +251,7 @@ impl Asker<'_> {
             Class::Real => "decimal numbers",
             Class::Flag => "yes or no",
             Class::Time => "a time",
+            Class::Date => "a date",
         }
     }
 
@@ -299,9 +314,12 @@ impl Asker<'_> {
 
     /// The columns of ours that the key is made of.
     fn told_apart(&self, columns: &[(String, Ours)], key: &[String]) -> Result<Vec<&str>> {
+        // An attribute may be called what the row's UUID is, and tells nothing apart.
+        let names_row = |ours: &Ours| *ours == Ours::Id || self.ours_name(*ours) != ID;
         let ours = |k: &String| {
             let found = columns.iter().find(|(name, _)| same(name, k));
-            found.map(|(_, ours)| self.ours_name(*ours))
+            let found = found.map(|(_, ours)| *ours).filter(names_row);
+            found.map(|ours| self.ours_name(ours))
         };
         Ok(key.iter().filter_map(ours).collect())
     }
@@ -365,7 +383,8 @@ pub(super) fn class_of(schema: &Schema, ours: Ours) -> Class {
         return Class::Id;
     };
     match schema.field(i).data_type() {
-        DataType::Timestamp(..) | DataType::Date32 => Class::Time,
+        DataType::Timestamp(..) => Class::Time,
+        DataType::Date32 => Class::Date,
         DataType::Float64 | DataType::Float32 => Class::Real,
         DataType::Boolean => Class::Flag,
         k if k.is_integer() => Class::Integer,

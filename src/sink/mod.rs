@@ -32,7 +32,8 @@
 //! lineage, or a store without any when earlier flushes were pruned, is refused with advice (new pipeline name or empty table).
 //!
 //! **Rows.** A windows row is keyed (sensor, grain, start): upsert. A reading is keyed (sensor, time, file, row).
-//! Pipeline name and zone are in the table's metadata; another pipeline's table is refused.
+//! Pipeline name and zone are in the table's metadata; another pipeline's table is refused. Attributes stand in the rows of
+//! readings and late rows that some sink asks them for (`schema::Attributes`); a flush that was decided before has none.
 //!
 //! | part | does |
 //! |---|---|
@@ -177,6 +178,10 @@ pub trait Sink: Send {
     /// Looks for what `prepare` would refuse, and writes nothing: for `check`.
     fn inspect(&mut self, _tables: &Tables) -> Result<()> {
         Ok(())
+    }
+    /// What to look at before a run, a sentence each: for `check`.
+    fn concerns(&mut self, _tables: &Tables) -> Result<Vec<String>> {
+        Ok(Vec::new())
     }
     /// The last flush whose rows are durable and visible, and its lineage; for a home too.
     fn applied(&mut self, partition: u32) -> Result<Option<Applied>>;

@@ -7,10 +7,13 @@
 use super::{Tables, What};
 use crate::flush::{Flush, FlushId};
 use crate::reject::Reject;
+use crate::schema::is_attribute;
 use crate::{Error, Kind, Result};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int64Type, TimestampMicrosecondType};
-use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow_array::{
+    ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray, new_null_array,
+};
 use arrow_ord::sort::{LexicographicalComparator, SortColumn, lexsort_to_indices};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use std::sync::Arc;
@@ -67,6 +70,23 @@ pub(super) fn batches(what: What, flush: &Flush) -> Result<Vec<(String, RecordBa
     };
     out.retain(|(_, rows)| rows.num_rows() > 0);
     Ok(out)
+}
+
+/// Rows of readings under the columns of `schema`, whatever attributes travelled when their flush was decided.
+pub(super) fn fitted(rows: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
+    let own = rows.schema();
+    let names = own.fields().iter().map(|f| f.name());
+    if names.eq(schema.fields().iter().map(|f| f.name())) {
+        return Ok(rows.clone());
+    }
+    let column = |f: &Arc<Field>| match rows.column_by_name(f.name()) {
+        Some(column) => Ok(column.clone()),
+        None if is_attribute(f) => Ok(new_null_array(f.data_type(), rows.num_rows())),
+        None => Err(lacks(f.name())),
+    };
+    let columns = schema.fields().iter().map(column).collect::<Result<_>>()?;
+    RecordBatch::try_new(schema.clone(), columns)
+        .map_err(|e| Error::new(Kind::Internal, "readings do not fit their table").because(e))
 }
 
 /// Columns of a rejects table.

@@ -17,7 +17,7 @@ use crate::schema::{Canonical, Measure, Overrides, Readings, RowIds, Schema, Ste
 use crate::time::{Converter, OnMissing, OnRepeated, Zone, duration};
 use crate::{Error, Kind, Result};
 use arrow_array::RecordBatch;
-use arrow_schema::SchemaRef;
+use arrow_schema::{Fields, SchemaRef};
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -179,6 +179,10 @@ impl Source for ArrowSource {
 
     fn measures(&self) -> Arc<[Measure]> {
         self.canonical.measures()
+    }
+
+    fn attributes(&self) -> Fields {
+        self.canonical.attributes()
     }
 
     fn bounded(&self) -> bool {

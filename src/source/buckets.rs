@@ -346,6 +346,7 @@ impl Shared {
             step: self.legend.step(),
             file: 0,
             rows: RowIds::Dense(0),
+            attributes: self.legend.attributes(),
         }
     }
 }

@@ -1,14 +1,15 @@
 //! Readings as Arrow record batches and back, for what waits on disk. Sensors are numbers of one
-//! list that stays in memory; all else is in the batch.
+//! list that stays in memory; all else is in the batch. The file has no name and dies with its process: no other
+//! version ever reads it.
 
-use crate::schema::{Measure, Readings, RowIds, SensorKeys, Step};
+use crate::schema::{Attributes, Measure, Readings, RowIds, SensorKeys, Step};
 use crate::{Error, Kind, Result};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type, UInt8Type, UInt32Type, UInt64Type};
 use arrow_array::{
     ArrayRef, Float64Array, Int64Array, RecordBatch, UInt8Array, UInt32Array, UInt64Array,
 };
-use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use arrow_schema::{DataType, Field, Fields, Schema, SchemaRef};
 use hashbrown::HashMap;
 use std::sync::Arc;
 
@@ -21,6 +22,7 @@ pub(super) struct Names {
     codes: HashMap<Arc<str>, u32>,
     names: Vec<Arc<str>>,
     step: Option<Step>,
+    attributes: Fields,
 }
 
 /// What a batch on disk does not say itself.
@@ -28,6 +30,7 @@ pub(super) struct Names {
 pub(super) struct Legend {
     names: Arc<[Arc<str>]>,
     step: Step,
+    attributes: Fields,
 }
 
 impl Names {
@@ -58,6 +61,7 @@ impl Names {
         Legend {
             names: self.names.clone().into(),
             step,
+            attributes: self.attributes.clone(),
         }
     }
 }
@@ -67,12 +71,18 @@ impl Legend {
     pub(super) fn step(&self) -> Step {
         self.step.clone()
     }
+
+    /// The attributes of a batch without rows.
+    pub(super) fn attributes(&self) -> Attributes {
+        Attributes::none(&self.attributes)
+    }
 }
 
-/// Columns: time, sensor, file, row, step (0: not known), quality, then the measures.
+/// Columns: time, sensor, file, row, step (0: not known), quality, then the measures, then the attributes.
 pub(super) fn to_batch(readings: &Readings, names: &mut Names) -> Result<RecordBatch> {
     let n = readings.len();
     names.note(&readings.step);
+    names.attributes.clone_from(&readings.attributes.fields);
     let codes: UInt32Array = match &readings.sensors {
         SensorKeys::Constant(name) => vec![names.code(name); n].into(),
         SensorKeys::Coded {
@@ -110,10 +120,12 @@ pub(super) fn to_batch(readings: &Readings, names: &mut Names) -> Result<RecordB
             .iter()
             .map(|v| Arc::new(v.clone()) as ArrayRef),
     );
-    RecordBatch::try_new(schema(readings.values.len()), columns).map_err(broken)
+    columns.extend(readings.attributes.columns.iter().cloned());
+    let schema = schema(readings.values.len(), &readings.attributes.fields);
+    RecordBatch::try_new(schema, columns).map_err(broken)
 }
 
-fn schema(values: usize) -> SchemaRef {
+fn schema(values: usize, attributes: &Fields) -> SchemaRef {
     let field = |name: &str, kind| Field::new(name, kind, true);
     let mut fields = vec![
         field("time", DataType::Int64),
@@ -124,6 +136,8 @@ fn schema(values: usize) -> SchemaRef {
         field("quality", DataType::UInt8),
     ];
     fields.extend((0..values).map(|i| field(&format!("v{i}"), DataType::Float64)));
+    let own = attributes.iter().enumerate();
+    fields.extend(own.map(|(i, a)| field(&format!("a{i}"), a.data_type().clone())));
     Arc::new(Schema::new(fields))
 }
 
@@ -172,17 +186,25 @@ fn one(
         step => step.clone(),
     };
     let quality = batch.column(5).as_primitive::<UInt8Type>().values().clone();
-    let values = batch.columns().iter().skip(FIXED);
+    let own = batch.columns().get(FIXED..).unwrap_or_default();
+    let (values, attributes) = own
+        .split_at_checked(measures.len())
+        .ok_or_else(|| Error::new(Kind::Internal, "spooled readings lack a measure"))?;
     Ok(Readings {
         measures: measures.clone(),
         sensors: sensors(batch.column(1).as_primitive::<UInt32Type>(), &legend.names)?,
         time: batch.column(0).as_primitive::<Int64Type>().values().clone(),
         values: values
+            .iter()
             .map(|v| v.as_primitive::<Float64Type>().clone())
             .collect::<Vec<Float64Array>>(),
         quality: quality.iter().any(|q| *q != 0).then_some(quality),
         step,
         file,
+        attributes: Attributes {
+            fields: legend.attributes.clone(),
+            columns: attributes.to_vec(),
+        },
         rows: RowIds::Listed(
             batch
                 .column(3)

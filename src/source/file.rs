@@ -25,6 +25,7 @@ use crate::schema::StepSpec;
 use crate::schema::{Canonical, Measure, Overrides, Role, Schema};
 use crate::time::duration;
 use crate::{Error, Kind, Result};
+use arrow_schema::Fields;
 use std::io::Read;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
@@ -391,8 +392,8 @@ fn plan(spec: InputSpec, choice: &SchemaChoice, options: &FileOptions) -> Result
     })
 }
 
-/// Where the measures are named, only they are read, with what makes a row a reading: a fault in
-/// another column is not looked for.
+/// Where the measures are named, only they are read, with what makes a row a reading and the attributes that a
+/// sink names: a fault in another column is not looked for.
 fn leave_out(schema: &mut Schema, measures: &[String], told: &Overrides) {
     // What is not there is told with all that is.
     if measures.iter().any(|m| schema.column(m).is_none()) {
@@ -402,6 +403,7 @@ fn leave_out(schema: &mut Schema, measures: &[String], told: &Overrides) {
     needed.extend(told.sensor.iter().flatten().cloned());
     needed.extend(schema.time.columns.iter().cloned());
     needed.extend(schema.quality.as_ref().map(|q| q.column.clone()));
+    needed.extend(told.carried.named().cloned());
     if let StepSpec::Column { column } = &schema.step {
         needed.push(column.clone());
     }
@@ -452,6 +454,10 @@ impl Source for FileSource {
 
     fn measures(&self) -> Arc<[Measure]> {
         self.first().canonical.measures()
+    }
+
+    fn attributes(&self) -> Fields {
+        self.first().canonical.attributes()
     }
 
     fn bounded(&self) -> bool {

@@ -93,6 +93,7 @@ use crate::ledger::Ledger;
 use crate::reject::Reject;
 use crate::schema::{Measure, Readings, Schema};
 use crate::window::Delta;
+use arrow_schema::Fields;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -204,6 +205,10 @@ pub trait Source: Send + Sync {
     fn describe(&self) -> String;
     /// The measures of its readings.
     fn measures(&self) -> Arc<[Measure]>;
+    /// The attributes of its readings, where some are carried.
+    fn attributes(&self) -> Fields {
+        Fields::empty()
+    }
     /// Number of lanes: 1 for files, tables, the simulator and where one head holds all; else the topic's partitions.
     fn partitions(&self) -> u32 {
         1

@@ -12,6 +12,7 @@ use crate::schema::{Measure, Schema};
 use crate::transform::select;
 use crate::{Error, Kind, Result};
 use arrow_buffer::BooleanBuffer;
+use arrow_schema::Fields;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,7 +47,26 @@ impl Sequence {
                 ),
             ));
         }
+        let (before, after) = (files.attributes(), topic.attributes());
+        if before != after {
+            return Err(Error::new(
+                Kind::Schema,
+                format!(
+                    "the files have the attributes {}, and the topic {}; declare one schema for both",
+                    listed(&before),
+                    listed(&after)
+                ),
+            ));
+        }
         Ok(Sequence { files, topic, cut })
+    }
+}
+
+fn listed(attributes: &Fields) -> String {
+    let one = |f: &Arc<arrow_schema::Field>| format!("{} ({})", f.name(), f.data_type());
+    match attributes.is_empty() {
+        true => "none".into(),
+        false => attributes.iter().map(one).collect::<Vec<_>>().join(", "),
     }
 }
 
@@ -57,6 +77,10 @@ impl Source for Sequence {
 
     fn measures(&self) -> Arc<[Measure]> {
         self.files.measures()
+    }
+
+    fn attributes(&self) -> Fields {
+        self.files.attributes()
     }
 
     fn bounded(&self) -> bool {

@@ -2,7 +2,7 @@
 //!
 //! Two readings of one sensor and time are *equal* if all measures are (by a 128-bit hash of their values; two
 //! different readings of one sensor and time take each other's hash once in about 10^38), else they *conflict*.
-//! Rows without any value are neither.
+//! Rows without any value are neither. Attributes are not compared: of equal readings the first stays, with its own.
 //!
 //! **What is remembered.** In a bounded read, readings at or after `low` (the least time that may still come), so in-order data
 //! keep only those of their last instant; in a stream, readings of the last `dedupe_for` behind the watermark.

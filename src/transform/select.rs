@@ -38,6 +38,7 @@ pub fn select(readings: &Readings, rows: &BooleanBuffer) -> Result<Readings> {
             step => step.clone(),
         },
         file: readings.file,
+        attributes: readings.attributes.filter(&mask)?,
         rows: RowIds::Listed(rows.set_indices().map(|i| readings.row(i)).collect()),
     })
 }

@@ -190,6 +190,7 @@ mod tests {
     fn merge(plan: &Plan, open: &mut Open, rows: &[(u32, i64)]) {
         let names = ["a", "b", "c"].map(Arc::from);
         let readings = Readings {
+            attributes: Default::default(),
             measures: plan.measures.clone(),
             sensors: SensorKeys::Coded {
                 codes: rows.iter().map(|r| r.0).collect(),

@@ -301,6 +301,7 @@ mod tests {
     fn minutes(plan: &Plan, from: i64, to: i64) -> Delta {
         let time: Vec<i64> = (from..to).map(|m| m * MINUTE).collect();
         let readings = Readings {
+            attributes: Default::default(),
             measures: plan.measures.clone(),
             sensors: SensorKeys::Constant("a".into()),
             values: vec![time.iter().map(|t| Some(*t as f64)).collect()],

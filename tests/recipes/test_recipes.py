@@ -23,7 +23,7 @@ SHOWN = {
     "quarterly": [r"2006-Q4 +[78]\d{3} "],
     "lambda": [r"^[1-9]\d* minutes in both views, 0 differ", r"00:00:00 +60 "],
     "generic": ["Airport +48", "Harbour", "999.9"],
-    "users": [r"^200$", r"2026-03-01 00:00:00\+00:00 +20 "],
+    "users": [r"^200$", r"chen1@example\.org", r"Norway +\d+ +19", r"2026-03-01 00:00:00\+00:00 +20 "],
 }
 
 

@@ -122,6 +122,7 @@ impl Scenario {
 
     pub fn config(&self, token: String, order: Order, until: Option<i64>) -> TaskConfig {
         TaskConfig {
+            attributes: arrow_schema::Fields::empty(),
             pipeline: "p".into(),
             partition: 0,
             token,

@@ -599,6 +599,7 @@ fn readings(rows: &[Row], from: usize) -> Readings {
     static NAMES: OnceLock<Arc<[Arc<str>]>> = OnceLock::new();
     let names = NAMES.get_or_init(|| ["s0", "s1", "s2"].map(Arc::from).into());
     Readings {
+        attributes: Default::default(),
         measures: measures(),
         sensors: match rows.first() {
             Some(one) if rows.iter().all(|r| r.sensor == one.sensor) => {

@@ -7,6 +7,7 @@ use crate::sink::Owned;
 use crate::source::{FileName, Order, SourceBatch};
 use crate::window::Plan;
 use crate::{Error, Result};
+use arrow_schema::Fields;
 use std::sync::Arc;
 
 /// Which effects any sink takes.
@@ -93,6 +94,8 @@ pub struct TaskConfig {
     pub sinks: usize,
     /// Which effects any sink takes; the others are not made.
     pub wants: Wants,
+    /// The attributes of the readings.
+    pub attributes: Fields,
 }
 
 /// What happened.

@@ -151,7 +151,7 @@ impl Live {
         let mut parts = Parts(&record.state.bytes);
         let (open, dedupe, waiting) = (parts.next()?, parts.next()?, parts.next()?);
         self.dedupe.restore(dedupe)?;
-        self.held = held::decode(waiting, &c.plan, &mut self.files)?;
+        self.held = held::decode(waiting, (&c.plan, &c.attributes), &mut self.files)?;
         self.max_end = record.max_end;
         self.next_max_end = record.max_end;
         self.closed_to = record.watermark;

@@ -1,6 +1,6 @@
 //! Readings as rows of a table: the readings themselves, and those put aside with their reason.
 //!
-//! `sensor_id, time, <measures>, quality, file, stream, row`, and for late rows `reason, grains` (the names of the grains
+//! `sensor_id, time, <measures>, <attributes>, quality, file, stream, row`, and for late rows `reason, grains` (the names of the grains
 //! the row is late for, comma separated).
 
 use crate::schema::{Measure, Readings, SensorKeys};
@@ -10,24 +10,24 @@ use arrow_array::{
     Array, ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
 };
 use arrow_buffer::BooleanBuffer;
-use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow_schema::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 use rayon::prelude::*;
 use std::sync::Arc;
 
 /// Columns of a readings table.
-pub fn readings_schema(measures: &[Measure]) -> SchemaRef {
-    Arc::new(Schema::new(fields(measures)))
+pub fn readings_schema(measures: &[Measure], attributes: &Fields) -> SchemaRef {
+    Arc::new(Schema::new(fields(measures, attributes)))
 }
 
 /// Columns of a table of late readings.
-pub fn late_schema(measures: &[Measure]) -> SchemaRef {
-    let mut fields = fields(measures);
+pub fn late_schema(measures: &[Measure], attributes: &Fields) -> SchemaRef {
+    let mut fields = fields(measures, attributes);
     fields.push(Field::new("reason", DataType::Utf8, false));
     fields.push(Field::new("grains", DataType::Utf8, false));
     Arc::new(Schema::new(fields))
 }
 
-fn fields(measures: &[Measure]) -> Vec<Field> {
+fn fields(measures: &[Measure], attributes: &Fields) -> Vec<Field> {
     let stamp = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
     let mut fields = vec![
         Field::new("sensor_id", DataType::Utf8, false),
@@ -38,6 +38,7 @@ fn fields(measures: &[Measure]) -> Vec<Field> {
             .iter()
             .map(|m| Field::new(&m.name, DataType::Float64, true)),
     );
+    fields.extend(attributes.iter().map(|a| (**a).clone()));
     fields.push(Field::new("quality", DataType::Utf8, false));
     fields.push(Field::new("file", DataType::Utf8, false));
     fields.push(Field::new("stream", DataType::Utf8, false));
@@ -47,7 +48,8 @@ fn fields(measures: &[Measure]) -> Vec<Field> {
 
 /// All rows as a table.
 pub fn readings_rows(readings: &Readings, file: &FileName) -> Result<RecordBatch> {
-    table(readings_schema(&readings.measures), columns(readings, file))
+    let schema = readings_schema(&readings.measures, &readings.attributes.fields);
+    table(schema, columns(readings, file))
 }
 
 /// All rows as a table of late readings.
@@ -60,7 +62,8 @@ pub fn late_rows(
     let mut columns = columns(readings, file);
     columns.push(Arc::new(StringArray::from(reasons)));
     columns.push(Arc::new(StringArray::from(grains)));
-    table(late_schema(&readings.measures), columns)
+    let schema = late_schema(&readings.measures, &readings.attributes.fields);
+    table(schema, columns)
 }
 
 /// The batches as one.
@@ -106,6 +109,7 @@ fn columns(readings: &Readings, file: &FileName) -> Vec<ArrayRef> {
             .iter()
             .map(|v| Arc::new(v.clone()) as ArrayRef),
     );
+    columns.extend(readings.attributes.columns.iter().cloned());
     columns.push(Arc::new(quality(readings)));
     for text in [&file.name, &file.stream] {
         let same = std::iter::repeat_n(&**text, n);

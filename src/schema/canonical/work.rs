@@ -160,6 +160,7 @@ impl<'a> Work<'a> {
             step,
             file,
             rows: self.rows,
+            attributes: self.plan.attributes.of(&self.batch)?,
         })
     }
 }

@@ -47,13 +47,14 @@ impl Cql {
     fn holds(self) -> Holds {
         use Class as C;
         match self {
-            Cql::Text => &[C::Text, C::Time, C::Id],
+            Cql::Text => &[C::Text, C::Time, C::Date, C::Id],
             Cql::BigInt => &[C::Integer, C::Time],
             Cql::Int | Cql::SmallInt | Cql::TinyInt => &[C::Integer],
             Cql::Double => &[C::Real, C::Integer],
             Cql::Float => &[C::Real],
             Cql::Boolean => &[C::Flag],
-            Cql::Timestamp | Cql::Date => &[C::Time],
+            Cql::Timestamp => &[C::Time],
+            Cql::Date => &[C::Time, C::Date],
             Cql::Uuid => &[C::Id],
         }
     }
@@ -67,6 +68,7 @@ pub(super) fn declares(class: Class) -> &'static str {
         Class::Real => "double",
         Class::Flag => "boolean",
         Class::Time => "timestamp",
+        Class::Date => "date",
         Class::Id => "uuid",
     }
 }

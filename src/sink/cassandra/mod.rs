@@ -151,13 +151,17 @@ impl CassandraSink {
         Ok(())
     }
 
-    /// Checks the table, or makes it; gives how it is written.
-    fn writer(&self, client: &Client, tables: &Tables) -> Result<Writer> {
+    /// How our columns get into the table; the table as it is, if it is there.
+    fn mapping(
+        &self,
+        client: &Client,
+        tables: &Tables,
+    ) -> Result<(Mapping, Option<describe::Found>)> {
         let named = self.spec.table.clone();
         let table = named.unwrap_or_else(|| rows::table_name(self.spec.what).into());
         rows::refuse_own_name(&table, &["wattline_", "system"])?;
         let extended = write::with_buckets(tables);
-        let mut found = describe::table(client, &self.at.keyspace, &table)?;
+        let found = describe::table(client, &self.at.keyspace, &table)?;
         // A table without our column of buckets is one of theirs, with a key of its own.
         let buckets = match &found {
             Some(f) => {
@@ -166,6 +170,7 @@ impl CassandraSink {
             None => true,
         };
         let tables = if buckets { &extended } else { tables };
+        write::one_day(tables)?;
         self.refuse_key(found.as_ref(), &table)?;
         let mapping = Mapping::resolve(
             &self.spec,
@@ -174,6 +179,13 @@ impl CassandraSink {
             describe::declares,
         )?;
         write::check_same_time(&mapping, &self.at.to_string())?;
+        Ok((mapping, found))
+    }
+
+    /// Checks the table, or makes it; gives how it is written.
+    fn writer(&self, client: &Client, tables: &Tables) -> Result<Writer> {
+        let (mapping, mut found) = self.mapping(client, tables)?;
+        let table = &mapping.table;
         if found.is_none() {
             client.define(&describe::create(
                 &mapping,
@@ -181,7 +193,7 @@ impl CassandraSink {
                 self.spec.what,
                 self.ttl,
             ))?;
-            found = describe::table(client, &self.at.keyspace, &table)?;
+            found = describe::table(client, &self.at.keyspace, table)?;
         }
         let found = found.ok_or_else(|| {
             let message = format!("table {table:?} of {} was made and is not there; look at the cluster's schema agreement", self.at);
@@ -336,6 +348,13 @@ impl Sink for CassandraSink {
 
     fn what(&self) -> What {
         self.spec.what
+    }
+
+    fn inspect(&mut self, tables: &Tables) -> Result<()> {
+        let client = self.client()?;
+        let (mapping, found) = self.mapping(&client, tables)?;
+        let types = |found| describe::types(&mapping, &found, &self.at.to_string()).map(drop);
+        found.map_or(Ok(()), types)
     }
 
     fn prepare(&mut self, tables: &Tables) -> Result<()> {

@@ -244,6 +244,18 @@ pub(super) fn with_buckets(tables: &Tables) -> Tables {
     }
 }
 
+/// An attribute cannot be called what the column that keeps partitions small is.
+pub(super) fn one_day(tables: &Tables) -> Result<()> {
+    let days = |schema: &Schema| schema.fields().iter().filter(|f| f.name() == DAY).count();
+    match days(&tables.readings).max(days(&tables.late)) > 1 {
+        false => Ok(()),
+        true => Err(Error::new(
+            Kind::Usage,
+            "the attribute \"day\" has the name of the column that parts readings in Cassandra; rename it in the schema",
+        )),
+    }
+}
+
 /// The batch with its bucket or day.
 fn extended(what: What, batch: &RecordBatch) -> Result<RecordBatch> {
     let (name, from) = match what {

@@ -16,7 +16,9 @@ const BAR: char = '|';
 /// How rows of a sink become messages.
 pub(super) struct RowWriter {
     what: What,
-    /// Columns of ours that are written.
+    /// Columns of ours.
+    ours: SchemaRef,
+    /// Those that are written.
     columns: Vec<usize>,
     /// Under these names.
     schema: SchemaRef,
@@ -60,6 +62,7 @@ impl RowWriter {
         let schema = Arc::new(Schema::new(fields));
         Ok(RowWriter {
             what: spec.what,
+            ours: ours.clone(),
             columns: named.into_iter().map(|(_, i)| i).collect(),
             encoder: Encoder::new(&schema)?,
             schema,
@@ -76,6 +79,10 @@ impl RowWriter {
     }
 
     fn batch(&self, producer: &mut Producer, topic: usize, batch: &RecordBatch) -> Result<()> {
+        let batch = &match self.what {
+            What::Readings | What::Late => rows::fitted(batch, &self.ours)?,
+            What::Windows | What::Rejects => batch.clone(),
+        };
         let written = batch.project(&self.columns).map_err(unfit)?;
         let written = RecordBatch::try_new(self.schema.clone(), written.columns().to_vec());
         let (mut bytes, mut ends) = (Vec::new(), Vec::new());

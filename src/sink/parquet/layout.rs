@@ -12,6 +12,7 @@ use crate::{Error, Kind, Result};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int32Type, TimestampMicrosecondType};
 use arrow_array::{Array, RecordBatch, UInt32Array};
+use arrow_schema::SchemaRef;
 use chrono::{DateTime, Datelike, Offset};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,8 @@ pub(super) struct Layout {
     pub what: What,
     pub by: Option<PartitionBy>,
     pub tz: Tz,
+    /// The columns of the table, `grain` among them.
+    pub columns: SchemaRef,
 }
 
 impl Layout {

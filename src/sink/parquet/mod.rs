@@ -213,13 +213,15 @@ impl Sink for ParquetSink {
             Error::new(Kind::Usage, message)
         })?;
         let facts = table::Facts::new(&self.spec, &self.at, tables);
-        table::claim(&self.table, &self.state, &facts, self.at.durable)?;
+        let holds = table::claim(&self.table, &self.state, &facts, self.at.durable)?;
+        let ours = super::rows::schema(self.spec.what, tables);
         self.ready = Some(Ready {
             pipeline: tables.pipeline.clone(),
             layout: Layout {
                 what: self.spec.what,
                 by: self.at.partition_by,
                 tz,
+                columns: holds.kept(&ours),
             },
             encoder: Encoder {
                 level: self.at.level,
@@ -228,6 +230,19 @@ impl Sink for ParquetSink {
             },
         });
         Ok(())
+    }
+
+    fn concerns(&mut self, tables: &Tables) -> Result<Vec<String>> {
+        let facts = table::Facts::new(&self.spec, &self.at, tables);
+        let lacks = table::left_out(&self.state, &facts)?;
+        Ok(match lacks.is_empty() {
+            true => Vec::new(),
+            false => vec![format!(
+                "{} was begun without {} and goes on without; to have such columns, name another folder and another pipeline",
+                self.table.display(),
+                lacks.join(", ")
+            )],
+        })
     }
 
     fn applied(&mut self, partition: u32) -> Result<Option<Applied>> {

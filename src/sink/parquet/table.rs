@@ -1,11 +1,17 @@
 //! Whose table a folder is, what it holds and how it is laid out: told once, in `table.json` beside it.
+//!
+//! A table keeps the columns that it was begun with, since its readers take them from any of its files. One that was
+//! begun before some attribute travelled goes on without it; `check` says so.
 
 use super::disk;
+use crate::schema::is_attribute;
 use crate::sink::{Parquet, PartitionBy, SinkSpec, Tables, rows};
 use crate::{Error, Kind, Result};
+use arrow_schema::{Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
 use std::io::ErrorKind;
 use std::path::Path;
+use std::sync::Arc;
 
 /// Version of the layout; a greater one is refused.
 const FORMAT: u32 = 1;
@@ -20,14 +26,16 @@ pub(super) struct Facts {
     partition_by: Option<PartitionBy>,
     /// Name and type of each column.
     columns: Vec<(String, String)>,
+    /// Those of them that are attributes of readings.
+    #[serde(skip)]
+    attributes: Vec<String>,
 }
 
 impl Facts {
     /// The facts of a table that a sink would write.
     pub fn new(spec: &SinkSpec, at: &Parquet, tables: &Tables) -> Facts {
         let schema = rows::schema(spec.what, tables);
-        let column =
-            |f: &std::sync::Arc<arrow_schema::Field>| (f.name().clone(), f.data_type().to_string());
+        let column = |f: &Arc<arrow_schema::Field>| (f.name().clone(), f.data_type().to_string());
         Facts {
             format: FORMAT,
             pipeline: tables.pipeline.clone(),
@@ -35,7 +43,23 @@ impl Facts {
             what: rows::table_name(spec.what).into(),
             partition_by: at.partition_by,
             columns: schema.fields().iter().map(column).collect(),
+            attributes: schema
+                .fields()
+                .iter()
+                .filter(|f| is_attribute(f))
+                .map(|f| f.name().clone())
+                .collect(),
         }
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.columns.iter().any(|(own, _)| own == name)
+    }
+
+    /// Of the columns of `schema` those that the table has.
+    pub fn kept(&self, schema: &Schema) -> SchemaRef {
+        let fields = schema.fields().iter().filter(|f| self.has(f.name()));
+        Arc::new(Schema::new(fields.cloned().collect::<Vec<_>>()))
     }
 
     /// Metadata of each file.
@@ -66,14 +90,16 @@ impl Facts {
         if self.partition_by != asked.partition_by {
             return refuse("was begun with another partition_by".into());
         }
-        let differs = |(has, asks): &(&(String, String), &(String, String))| has != asks;
-        let mut pairs = self.columns.iter().zip(&asked.columns);
+        let spare = |name: &String| asked.attributes.contains(name) && !self.has(name);
+        let asked: Vec<_> = asked.columns.iter().filter(|c| !spare(&c.0)).collect();
+        let differs = |(has, asks): &(&(String, String), &&(String, String))| has != *asks;
+        let mut pairs = self.columns.iter().zip(&asked);
         match pairs.find(differs) {
             Some((has, asks)) => refuse(format!(
                 "has the column {} ({}) where {} ({}) would be written",
                 has.0, has.1, asks.0, asks.1
             )),
-            None if self.columns.len() != asked.columns.len() => {
+            None if self.columns.len() != asked.len() => {
                 refuse("has another number of columns".into())
             }
             None => Ok(()),
@@ -81,12 +107,23 @@ impl Facts {
     }
 }
 
-/// Makes the table's folder and says whose it is, or refuses one that is another's.
-pub(super) fn claim(table: &Path, state: &Path, facts: &Facts, durable: bool) -> Result<()> {
+/// The attributes that a table was begun without.
+pub(super) fn left_out(state: &Path, asked: &Facts) -> Result<Vec<String>> {
+    let lacks = |has: &Facts| {
+        let names = asked.attributes.iter().filter(|name| !has.has(name));
+        names.cloned().collect()
+    };
+    Ok(read(&state.join("table.json"))?
+        .as_ref()
+        .map_or_else(Vec::new, lacks))
+}
+
+/// Makes the table's folder and says whose it is, or refuses one that is another's; gives what holds for the table.
+pub(super) fn claim(table: &Path, state: &Path, facts: &Facts, durable: bool) -> Result<Facts> {
     let path = state.join("table.json");
     if let Some(has) = read(&path)? {
         disk::make_dir(table)?;
-        return has.agree(table, facts);
+        return has.agree(table, facts).map(|()| has);
     }
     if let Some(name) = foreign(table)? {
         let message = format!(
@@ -104,10 +141,10 @@ pub(super) fn claim(table: &Path, state: &Path, facts: &Facts, durable: bool) ->
     let linked = std::fs::hard_link(&temporary, &path);
     disk::remove(&temporary);
     match linked {
-        Ok(()) => disk::sync_dir(state, durable),
+        Ok(()) => disk::sync_dir(state, durable).map(|()| facts.clone()),
         // Another run was first; hold ours against its.
         Err(e) if e.kind() == ErrorKind::AlreadyExists => match read(&path)? {
-            Some(has) => has.agree(table, facts),
+            Some(has) => has.agree(table, facts).map(|()| has),
             None => Err(disk::failed("made", &path, e)),
         },
         Err(e) => Err(disk::failed("made", &path, e)),

@@ -42,7 +42,7 @@ pub(super) enum Kept {
     Bool,
     /// `timestamptz`, and `timestamp`, which gets UTC.
     Instant,
-    /// `date`: a local midnight of the pipeline's zone.
+    /// `date`: a day, or a local midnight of the pipeline's zone.
     Date,
     /// `uuid`.
     Uuid,
@@ -133,6 +133,7 @@ impl Encoder {
                 continue;
             }
             let written = match cell {
+                Cell::Text(a) if *kept == Kept::Date => date(a.value(row), out),
                 Cell::Text(a) => text(a.value(row), out),
                 Cell::Integer(a) => integer(a.value(row), *kept, out),
                 Cell::Real(a) => real(a.value(row), *kept, out),
@@ -181,6 +182,14 @@ fn fixed(bytes: &[u8], out: &mut Vec<u8>) -> bool {
 
 fn text(value: &str, out: &mut Vec<u8>) -> bool {
     i32::try_from(value.len()).is_ok() && fixed(value.as_bytes(), out)
+}
+
+/// A day as text, `2007-01-31`.
+fn date(value: &str, out: &mut Vec<u8>) -> bool {
+    let day = value.parse::<chrono::NaiveDate>();
+    let since = |d: chrono::NaiveDate| i64::from(d.to_epoch_days()) - EPOCH / DAY;
+    let days = day.ok().and_then(|d| i32::try_from(since(d)).ok());
+    days.is_some_and(|d| fixed(&d.to_be_bytes(), out))
 }
 
 fn flag(value: bool, kept: Kept, out: &mut Vec<u8>) -> bool {

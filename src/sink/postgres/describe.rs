@@ -92,13 +92,14 @@ impl Table {
 
 /// What a column can take; some values are looked at one by one.
 fn holds(kept: Kept) -> Holds {
-    use Class::{Flag, Id, Integer, Real, Text, Time};
+    use Class::{Date, Flag, Id, Integer, Real, Text, Time};
     match kept {
-        Kept::Text => &[Text, Time, Id],
+        Kept::Text => &[Text, Time, Date, Id],
         Kept::Int2 | Kept::Int4 | Kept::Int8 => &[Integer, Flag],
         Kept::Float4 | Kept::Float8 | Kept::Numeric(_) => &[Real, Integer],
         Kept::Bool => &[Flag],
-        Kept::Instant | Kept::Date => &[Time],
+        Kept::Instant => &[Time],
+        Kept::Date => &[Time, Date],
         Kept::Uuid => &[Id],
     }
 }
@@ -111,6 +112,7 @@ pub(super) fn declared(class: Class) -> &'static str {
         Class::Real => "double precision",
         Class::Flag => "boolean",
         Class::Time => "timestamptz",
+        Class::Date => "date",
         Class::Id => "uuid",
     }
 }
@@ -123,6 +125,7 @@ pub(super) fn kept(class: Class) -> Kept {
         Class::Real => Kept::Float8,
         Class::Flag => Kept::Bool,
         Class::Time => Kept::Instant,
+        Class::Date => Kept::Date,
         Class::Id => Kept::Uuid,
     }
 }

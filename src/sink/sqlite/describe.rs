@@ -74,25 +74,25 @@ pub(super) fn declared(class: Class) -> &'static str {
     match class {
         Class::Integer | Class::Flag => "INTEGER",
         Class::Real => "REAL",
-        Class::Text | Class::Time | Class::Id => "TEXT",
+        Class::Text | Class::Time | Class::Date | Class::Id => "TEXT",
     }
 }
 
 /// SQLite's rules from a declared type to what it does to values.
 fn holds(declared: &str) -> Holds {
-    use Class::{Flag, Id, Integer, Real, Text, Time};
+    use Class::{Date, Flag, Id, Integer, Real, Text, Time};
     let d = declared.to_ascii_uppercase();
     let has = |part: &str| d.contains(part);
     if has("INT") {
         &[Integer, Flag]
     } else if has("CHAR") || has("CLOB") || has("TEXT") {
-        &[Text, Time, Id]
+        &[Text, Time, Date, Id]
     } else if d.is_empty() || has("BLOB") || d == "ANY" {
-        &[Text, Integer, Real, Flag, Time, Id]
+        &[Text, Integer, Real, Flag, Time, Date, Id]
     } else if has("REAL") || has("FLOA") || has("DOUB") {
         &[Real, Integer, Flag]
     } else {
         // NUMERIC: text that is no number stays (dates, UUIDs), other text may not.
-        &[Integer, Real, Flag, Time, Id]
+        &[Integer, Real, Flag, Time, Date, Id]
     }
 }

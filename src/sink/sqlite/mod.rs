@@ -153,11 +153,16 @@ impl SqliteSink {
         })
     }
 
+    fn table(&self) -> Result<String> {
+        let named = self.spec.table.clone();
+        let table = named.unwrap_or_else(|| rows::table_name(self.spec.what).into());
+        rows::refuse_own_name(&table, &["wattline_", "sqlite_"])?;
+        Ok(table)
+    }
+
     fn check_and_make(&self, conn: &Connection, tables: &Tables) -> Step<Ready> {
         store::make(conn)?;
-        let table = self.spec.table.clone();
-        let table = table.unwrap_or_else(|| rows::table_name(self.spec.what).into());
-        rows::refuse_own_name(&table, &["wattline_", "sqlite_"])?;
+        let table = self.table()?;
         let theirs = describe::table(conn, &table)?;
         let mapping = Mapping::resolve(&self.spec, tables, theirs.as_ref(), describe::declared)?;
         let one_sensor = mapping.one_sensor;
@@ -267,6 +272,20 @@ impl Sink for SqliteSink {
 
     fn what(&self) -> What {
         self.spec.what
+    }
+
+    fn inspect(&mut self, tables: &Tables) -> Result<()> {
+        let table = self.table()?;
+        let mut theirs = None;
+        if self.conn.is_some() || self.at.path.exists() {
+            self.open()?;
+            let found = self.conn.as_ref().map(|conn| describe::table(conn, &table));
+            let found = found
+                .transpose()
+                .map_err(|e| failure::said(&self.at.path, e))?;
+            theirs = found.flatten();
+        }
+        Mapping::resolve(&self.spec, tables, theirs.as_ref(), describe::declared).map(drop)
     }
 
     fn prepare(&mut self, tables: &Tables) -> Result<()> {

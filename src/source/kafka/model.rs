@@ -15,6 +15,7 @@ use crate::transform::{end, select};
 use crate::window::Delta;
 use crate::{Error, Kind, Result};
 use arrow_buffer::BooleanBuffer;
+use arrow_schema::Fields;
 use std::sync::{Arc, OnceLock};
 
 /// Bits of a row number for the place within an Arrow message.
@@ -98,11 +99,12 @@ impl Models {
             return Ok(self.plain.clone());
         }
         let model = Model::new(&self.topic, &self.reading, &values(messages))?;
-        if model.measures() != self.plain.measures() {
+        let attributes = (model.attributes(), self.plain.attributes());
+        if model.measures() != self.plain.measures() || attributes.0 != attributes.1 {
             return Err(Error::new(
                 Kind::Schema,
                 format!(
-                    "the first messages of topic {} have other measures than its schema says; run again, now that there are messages",
+                    "the first messages of topic {} have other measures or attributes than its schema says; run again, now that there are messages",
                     self.topic
                 ),
             ));
@@ -158,6 +160,10 @@ impl Model {
 
     pub(super) fn measures(&self) -> Arc<[Measure]> {
         self.canonical.measures()
+    }
+
+    pub(super) fn attributes(&self) -> Fields {
+        self.canonical.attributes()
     }
 
     pub(super) fn assumed(&self) -> bool {

@@ -17,6 +17,7 @@ use crate::reject::OnReject;
 use crate::schema::{Measure, Overrides, Schema};
 use crate::source::{Concern, FileName, Group, Identity, Order, Prepare, Reader, Source};
 use crate::{Error, Kind, Result, runtime};
+use arrow_schema::Fields;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -245,6 +246,10 @@ impl Source for TopicSource {
 
     fn measures(&self) -> Arc<[Measure]> {
         self.common.models.first().measures()
+    }
+
+    fn attributes(&self) -> Fields {
+        self.common.models.first().attributes()
     }
 
     fn partitions(&self) -> u32 {

@@ -4,7 +4,7 @@
 use super::Simulation;
 use super::house::{House, Sample, mix, unit};
 use crate::Result;
-use crate::schema::{Measure, Readings, RowIds, SensorKeys, Step};
+use crate::schema::{Attributes, Measure, Readings, RowIds, SensorKeys, Step};
 use crate::time::{MINUTE, Zone};
 use arrow_array::Float64Array;
 use std::sync::Arc;
@@ -215,6 +215,7 @@ impl Course {
             quality: None,
             step: Step::Fixed(self.options.step),
             file: 0,
+            attributes: Attributes::default(),
             rows: if dense {
                 RowIds::Dense(first)
             } else {

@@ -23,6 +23,7 @@ fn readings(rows: &[Row]) -> Readings {
         aggregates: vec![],
     };
     Readings {
+        attributes: Default::default(),
         measures: vec![measure].into(),
         sensors: SensorKeys::Coded {
             codes,
