@@ -3,7 +3,8 @@
 //! **Who asks.** A sink of readings or late rows: with `columns=` for those that it names, without it for all that the
 //! schema has. Where no sink asks, none is carried and readings are what they were: windows never see an attribute, and
 //! the windows of a read are the same bits whether attributes travel beside them or not. That is also why a column is
-//! read and checked whoever asks: a record that is a reject is one for every sink.
+//! read and checked whoever asks: a record that is a reject is one for every sink. Where `measures=` says what is read of
+//! a file, the attributes that a sink names are read too (and a fault in one is a reject), and no others.
 //!
 //! **Types.** What every store keeps without change: text, yes or no, whole numbers (64 bits), floats, dates and
 //! instants (µs, UTC). Others become one of these where they are one: dictionaries text, decimals floats (as measures

@@ -258,3 +258,27 @@ pub(super) fn refuse_own_name(table: &str, taken: &[&str]) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow_array::{Array, Float64Array};
+    use std::collections::HashMap;
+
+    #[test]
+    fn rows_of_a_flush_from_before_an_attribute_have_none_of_it() {
+        let value = Field::new("v", DataType::Float64, true);
+        let role = HashMap::from([("wattline:role".to_string(), "attribute".to_string())]);
+        let note = Field::new("note", DataType::Utf8, true).with_metadata(role);
+        let before = Arc::new(Schema::new(vec![value.clone()]));
+        let asked = Arc::new(Schema::new(vec![value.clone(), note]));
+        let column = || Arc::new(Float64Array::from(vec![1.0, 2.0])) as ArrayRef;
+        let old = RecordBatch::try_new(before.clone(), vec![column()]).unwrap();
+        let now = fitted(&old, &asked).unwrap();
+        assert_eq!((now.num_columns(), now.column(1).null_count()), (2, 2));
+        // And those that a table was begun without are left out of it.
+        assert_eq!(fitted(&now, &before).unwrap(), old);
+        let other = Arc::new(Schema::new(vec![Field::new("w", DataType::Float64, true)]));
+        assert!(fitted(&old, &other).is_err());
+    }
+}
