@@ -74,8 +74,8 @@ fn shown(minute: usize) -> Shown {
         1 => Some("\"zu spät, sehr\"".to_string()),
         n => Some(format!("status {n}")),
     };
-    let valve = (minute % 7 != 0).then_some((minute % 2) as i64);
-    let seen = (minute % 11 != 0).then(|| format!("2026-01-{:02}", 1 + minute % 28));
+    let valve = (!minute.is_multiple_of(7)).then_some((minute % 2) as i64);
+    let seen = (!minute.is_multiple_of(11)).then(|| format!("2026-01-{:02}", 1 + minute % 28));
     (status, valve, seen)
 }
 
