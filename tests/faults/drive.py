@@ -38,15 +38,17 @@ def sinks(folder: Path, home: str, others: str) -> list[wl.Sink]:
 def pipeline(folder: Path, home: str, take_over: bool = False) -> wl.Pipeline:
     """SQLite and Parquet together, each taking windows, readings and rejects; HOME decides.
 
-    HOME `postgres` (or `cassandra`, `kafka`) decides for all three; `sqlite+postgres`: SQLite decides for all three.
+    HOME `postgres` (or `cassandra`, `kafka`) decides for all three; `sqlite+postgres`: SQLite decides for all three;
+    `only-cassandra`: no other store is written.
     """
+    alone, home = home.startswith("only-"), home.removeprefix("only-")
     first = home.split("+")[0]
     return wl.Pipeline(
         "faults",
         source=str(folder / "in*.csv"),
         schema=str(folder / "schema.toml"),
         grains=GRAINS,
-        sinks=sinks(folder, first, f"sqlite+parquet+{home}"),
+        sinks=sinks(folder, first, "" if alone else f"sqlite+parquet+{home}"),
         on_reject="collect",
         flush_rows=150,
         flush_interval="1ms",
