@@ -14,7 +14,7 @@ __all__ = ["Endpoint", "Sink", "sink_spec"]
 class Sink(Frozen):
     """What goes to an endpoint: ``windows``, ``readings``, ``late`` or ``rejects``.
 
-    ``endpoint``: ``Sqlite``, ``Parquet``, ``Postgres``, ``Cassandra``, ``Kafka``, a URL (``sqlite:///out.db``,
+    ``endpoint``: ``Sqlite``, ``Parquet``, ``Postgres``, ``Cassandra``, ``Kafka``, a URL (``out.db``,
     ``postgresql://user@host/db``, ``cassandra://host/keyspace``, ``kafka://host:9092/topic``) or a path. An existing
     table of a database is filled with ``table`` and ``columns = {theirs: ours}``, which names the members of a
     topic's objects too; ``key``: the columns that name a row there (default: its primary key), of a topic those of

@@ -527,7 +527,7 @@ pub(super) fn stores(spec: &Spec) -> Result<Stores> {
     let Some((first, rest)) = sinks.split_first().filter(|_| !spec.sinks.is_empty()) else {
         return Err(Error::new(
             Kind::Usage,
-            "the pipeline has no sink; name one, for example sqlite:///data/out.db",
+            "the pipeline has no sink; name one, for example out.db, a folder or postgresql://host/base",
         ));
     };
     if spec.name.is_empty() {

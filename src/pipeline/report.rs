@@ -107,6 +107,20 @@ impl Report {
         }
     }
 
+    /// Says what became of readings behind final windows; `kept`: a sink takes them.
+    pub(super) fn note_late(&mut self, kept: bool) {
+        let late = self.run.grains.values().map(|books| books.late).max();
+        let place = match kept {
+            true => "where late readings go",
+            false => "in no store",
+        };
+        if let Some(late @ 1..) = late {
+            self.notes.push(format!(
+                "{late} readings came behind windows that are final: they are in no window, and {place}; a pipeline with on_late = \"correct\" and correct_for takes such readings in, another time or meter wants another pipeline name"
+            ));
+        }
+    }
+
     /// Readings a second of wall time.
     pub fn rate(&self) -> f64 {
         let seconds = self.elapsed.as_secs_f64();

@@ -67,15 +67,17 @@ pub(super) fn run(parts: &Parts, mut stores: Stores, control: &Arc<Control>) -> 
     if let Some(error) = refused {
         return Err(explained(error, parts, stores.home.as_mut()));
     }
+    let keeps_late = stores.sinks().any(|s| s.what() == What::Late);
     let mut run = Run::new(parts, stores, control, began)?;
     let ended = run.drive();
     let (report, released) = run.close();
     let outcome = ended.and_then(|outcome| released.map(|()| outcome));
-    let report = Report {
+    let mut report = Report {
         outcome: *outcome.as_ref().unwrap_or(&Outcome::Failed),
         elapsed: began.elapsed(),
         ..report
     };
+    report.note_late(keeps_late);
     match outcome.and_then(|_| report.run.balance()) {
         Ok(()) => Ok(report),
         Err(error) => {

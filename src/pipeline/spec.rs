@@ -244,6 +244,9 @@ impl Spec {
     pub fn from_toml(text: &str) -> Result<Spec> {
         let mut value: toml::Value = toml::from_str(text).map_err(|e| wrong(&e.to_string()))?;
         fill_environment(&mut value, &mut Vec::new())?;
+        for name in ["grains", "sinks", "measures"] {
+            as_list(&mut value, name);
+        }
         let spec: Spec = value.try_into().map_err(|e| wrong(&e.to_string()))?;
         spec.checked()
     }
@@ -494,6 +497,13 @@ fn drop_nulls(value: serde_json::Value) -> serde_json::Value {
     }
 }
 
+/// What may be one thing or a list of them is a list, as in Python.
+fn as_list(value: &mut toml::Value, name: &str) {
+    if let Some(one) = value.get_mut(name).filter(|v| !v.is_array()) {
+        *one = toml::Value::Array(vec![one.clone()]);
+    }
+}
+
 /// Passwords stay by reference: they are read when they are used, and stand in no definition.
 fn fill_environment(value: &mut toml::Value, key: &mut Vec<String>) -> Result<()> {
     match value {
@@ -621,6 +631,10 @@ mod tests {
         let spec = Spec::from_toml("name = \"x\"\nsinks = [\"out.db\"]").unwrap();
         let long = "name = \"x\"\n[[sinks]]\nendpoint = \"out.db\"\nwhat = \"windows\"";
         assert_eq!(spec, Spec::from_toml(long).unwrap());
+        let short = "name = \"x\"\nsinks = \"out.db\"\ngrains = \"1h\"\nmeasures = \"kw\"";
+        let spec = Spec::from_toml(short).unwrap();
+        assert_eq!((spec.sinks.len(), spec.grains.len()), (1, 1));
+        assert_eq!(spec.measures, Some(vec!["kw".to_string()]));
     }
 
     #[test]

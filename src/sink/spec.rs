@@ -292,7 +292,9 @@ fn given<'a>(text: &str, path: &'a str) -> Result<&'a str> {
     if path.is_empty() {
         return Err(Error::new(
             Kind::Usage,
-            format!("{text:?} names no path; write for example sqlite:///data/out.db"),
+            format!(
+                "{text:?} names no path; write for example sqlite://out.db (here) or sqlite:///data/out.db (from the root)"
+            ),
         ));
     }
     Ok(path)

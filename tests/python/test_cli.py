@@ -191,3 +191,28 @@ def test_the_demo_and_the_demo_again(uci, tmp_path) -> None:
     again = shell("demo", uci, "-o", tmp_path)
     assert again.returncode == 0, again.stderr
     assert "nothing new" in again.stdout
+
+
+def test_windows_of_a_definition(uci, tmp_path) -> None:
+    definition = tmp_path / "house.toml"
+    told = ['name = "house"', f'source = "{uci}"', 'schema = "household"', 'grains = "1d"', 'sinks = "out.db"']
+    definition.write_text("\n".join([*told, 'measures = "voltage"']))
+    done = shell("windows", definition, "--aggregate", "mean", "-f", "csv", "-q")
+    assert done.returncode == 0, done.stderr
+    due = wl.windows(uci, "1d", schema="household", measures=["voltage"], aggregates=["mean"])["1d"].to_arrow()
+    assert len(done.stdout.splitlines()) == len(due) + 1
+    assert "voltage_mean" in done.stdout.splitlines()[0]
+
+
+def test_readings_behind_final_windows_are_told(tmp_path) -> None:
+    reports = []
+    for month in (2, 1):
+        path = tmp_path / f"{month}.csv"
+        shell("simulate", "--start", f"2026-0{month}-01", "--end", f"2026-0{month}-02", "-o", path)
+        p = wl.Pipeline("p", source=path, grains="1h", sinks=tmp_path / "out.db")
+        reports.append(p.run(progress=False))
+    newer, older = reports
+    assert newer.summary()["notes"] == []
+    assert older.ledger["grains"]["1h"]["late"] == 1440
+    assert "1440 readings came behind windows that are final" in str(older)
+    assert "in no store" in str(older)

@@ -3,6 +3,7 @@
 import json
 from datetime import UTC, datetime, timedelta
 
+import pyarrow.csv
 import pytest
 
 import wattline as wl
@@ -229,3 +230,31 @@ def test_a_schema_with_melt_comes_back_the_same():
     schema = declared([TIME], melt=WIDE, dialect={"footer": ["Total"], "header_lines": 2})
     assert wl.Schema.from_toml(schema.to_toml()) == schema
     assert "melt" not in json.loads(declared([TIME])._json())
+
+
+@pytest.mark.parametrize("name", ["sensor_id", "meter"])
+@pytest.mark.parametrize("schema", [None, "household"])
+def test_houses_of_the_preset_are_told_apart_by_their_column(tmp_path, name, schema):
+    houses = wl.simulate(sensors=2, start="2026-03-28", end="2026-03-30").to_arrow()
+    path = tmp_path / "houses.csv"
+    pyarrow.csv.write_csv(houses.rename_columns([name, *houses.column_names[1:]]), path)
+    days = wl.windows(path, "1d", schema=schema)["1d"].to_arrow()
+    assert days["sensor_id"].to_pylist() == ["house-1", "house-2"] * 2
+    assert days["readings"].to_pylist() == [1440] * 4
+    found = wl.windows(houses, "1d")["1d"].to_arrow()
+    assert days["global_active_power_energy_wh"] == found["global_active_power_energy_wh"]
+
+
+@pytest.mark.parametrize("form", ["{0:%Y-%m-%dT%H:%M:%S}Z", "{1:%Y-%m-%d %H:%M:%S}+01:00", "{2}"])
+def test_times_that_say_their_zone_are_instants(tmp_path, form):
+    start = datetime(2026, 3, 28, 23, tzinfo=UTC)
+    stamps = [start + timedelta(minutes=15 * n) for n in range(96)]
+    rows = [form.format(t, t + HOUR, int(t.timestamp())) for t in stamps]
+    path = tmp_path / "meter.csv"
+    path.write_text("time,kw\n" + "".join(f"{row},1.0\n" for row in rows))
+    days = wl.windows(path, "1d", tz="Europe/Paris")["1d"].to_arrow()
+    # The day on which clocks go forward has 23 hours.
+    assert days["readings"].to_pylist() == [92, 4]
+    assert wl.windows(wl.read_csv(path), "1d", tz="Europe/Paris")["1d"].to_arrow() == days
+    checked = wl.Pipeline("p", source=path, grains="1d", tz="Europe/Paris", sinks=tmp_path / "o.db").check()
+    assert "carry no zone" not in str(checked)

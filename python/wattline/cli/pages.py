@@ -13,7 +13,7 @@ from .flags import given, of_pipeline, pipeline, with_flags
 from .output import FAILED, guarded
 
 Sources = Annotated[
-    list[str], typer.Argument(help="Files, globs, a store (sqlite:///out.db, a Parquet folder) or one pipeline.toml.")
+    list[str], typer.Argument(help="Files, globs, a store (out.db, a Parquet folder) or one pipeline.toml.")
 ]
 OutOption = Annotated[Path | None, typer.Option("--out", "-o", help="Write the page to this file: page.html.")]
 
@@ -72,7 +72,7 @@ def report_command(
 
     \b
     wattline report household.txt.gz -o page.html
-    wattline report sqlite:///out.db -o page.html
+    wattline report out.db -o page.html
     wattline report pipeline.toml
     """
     _report(sources, out, {"title": title, "measure": measure, "submeters": submeters or None}, options)

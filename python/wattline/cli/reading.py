@@ -156,7 +156,7 @@ def rejects_command(
     \b
     wattline rejects meter.csv -s meter.toml -o mend.csv
     wattline rejects --replay mend.csv meter.csv -s meter.toml
-    wattline run meter.csv mend.csv --schema meter.toml --grain 1h --sink sqlite:///out.db
+    wattline run meter.csv mend.csv --schema meter.toml --grain 1h --sink out.db
 
     A run takes the export beside the file it came from, and commits its records exactly once. Of a dead letter
     topic, the messages are exported, and sent back where they came from:

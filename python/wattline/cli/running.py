@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .. import windows
+from .. import Pipeline, Schema, windows
 from ..errors import UsageError
 from .flags import given, of_pipeline, of_windows, pipeline, with_flags
 from .output import FAILED, Format, FormatOption, OutOption, emit, guarded
@@ -26,6 +26,8 @@ Until = Annotated[
 @guarded
 def _windows(sources: list[str], format: Format, out: Path | None, quiet: bool, options: dict[str, Any]) -> None:
     told = given(options)
+    if len(sources) == 1 and sources[0].endswith(".toml"):
+        sources, told = _defined(sources[0], told)
     grains = told.pop("grains", None)
     if not grains:
         raise UsageError("no grain is asked for; name some, for example --grain 1h --grain 1d")
@@ -38,6 +40,16 @@ def _windows(sources: list[str], format: Format, out: Path | None, quiet: bool, 
     from .._native import concat
 
     emit(concat(list(made.values())), format, out)
+
+
+def _defined(path: str, told: dict[str, Any]) -> tuple[list[str], dict[str, Any]]:
+    """Source and options of a pipeline's .toml that windows have too; flags win."""
+    spec = json.loads(Pipeline.from_toml(path)._spec)
+    own = {name: spec[name] for name in of_windows() if spec.get(name) is not None}
+    if isinstance(own.get("schema"), dict):
+        own["schema"] = Schema(**own["schema"])
+    source = spec["source"]
+    return [source] if isinstance(source, str) else source, own | told
 
 
 @with_flags(of_windows())
@@ -82,7 +94,7 @@ def run_command(
     Examples:
 
     \b
-    wattline run household.txt.gz --schema household --grain 1h --grain 1d --sink sqlite:///out.db
+    wattline run household.txt.gz --schema household --grain 1h --grain 1d --sink out.db
     wattline run pipeline.toml
     wattline run 'sim://?sensors=3' --grain 1min --sink live.db
     """

@@ -5,8 +5,9 @@ use super::further;
 use super::sample::Sample;
 use super::types::{Typed, typed};
 use crate::input::Head;
-use crate::schema::{Column, ColumnType, DateOrder, Role, Schema, preset};
+use crate::schema::{Column, ColumnType, DateOrder, Role, Schema, named_like_key, preset};
 use crate::{Error, Kind, Result};
+use std::collections::BTreeSet;
 
 /// What a field is in this file.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -14,6 +15,8 @@ enum Part {
     Date,
     Time,
     Stamp,
+    /// Which of several meters it is.
+    Sensor,
     /// Index into the preset's columns.
     Measure(usize),
     /// Row numbers and what else stands there.
@@ -62,6 +65,7 @@ pub(super) fn layout(sample: &Sample, schema: &Schema) -> std::result::Result<La
         .filter(|(at, _)| !parts.contains(&Part::Measure(*at)));
     let mut missing: Vec<String> = missing.map(|(_, c)| c.name.clone()).collect();
     find_time(sample, &mut parts, header);
+    find_sensor(sample, &mut parts, by_name);
     let pair = parts.contains(&Part::Date) && parts.contains(&Part::Time);
     if !(pair || parts.contains(&Part::Stamp)) {
         missing.insert(0, "date and time".to_string());
@@ -122,6 +126,23 @@ fn find_time(sample: &Sample, parts: &mut [Part], header: bool) {
     }
 }
 
+/// Several meters in one file are told apart by a column that is named for it and whose values come again.
+fn find_sensor(sample: &Sample, parts: &mut [Part], by_name: bool) {
+    let names = sample.first.iter().zip(parts).enumerate();
+    let mut keyed = names.filter(|(at, (name, part))| {
+        **part == Part::Other && named_like_key(name) && comes_again(&sample.column(*at, true))
+    });
+    if let Some((_, (_, part))) = keyed.next().filter(|_| by_name) {
+        *part = Part::Sensor;
+    }
+}
+
+/// Whether values are all there and few of them differ; of one or none nothing is known.
+fn comes_again(values: &[&[u8]]) -> bool {
+    let different: BTreeSet<&[u8]> = values.iter().copied().collect();
+    !different.contains(&b""[..]) && (values.len() < 2 || different.len() * 2 <= values.len())
+}
+
 fn answers(name: Option<&String>, names: &[&str]) -> bool {
     name.is_some_and(|n| names.contains(&crate::schema::plain_name(n).as_str()))
 }
@@ -157,7 +178,13 @@ impl Layout {
         if self.by_name {
             // The table is the same, however the file orders its columns.
             let place = |c: &Column| base.columns.iter().position(|b| b.name == c.name);
-            columns.sort_by_key(|c| place(c).unwrap_or(usize::MAX));
+            columns.sort_by_key(|c| match c.role {
+                Role::Sensor => 0,
+                _ => place(c).map_or(usize::MAX, |at| at + 1),
+            });
+        }
+        if self.parts.contains(&Part::Sensor) {
+            schema.sensor_id = None;
         }
         let times = columns.iter().filter(|c| c.role == Role::Time);
         schema.time.columns = times.map(|c| c.name.clone()).collect();
@@ -185,12 +212,23 @@ impl Layout {
             Part::Date => Some(renamed("date", ColumnType::Date)),
             Part::Time => Some(renamed("time", ColumnType::Time)),
             Part::Stamp => Some(renamed("time", ColumnType::Timestamp)),
+            Part::Sensor => sample.first.get(at).map(|name| Column {
+                role: Role::Sensor,
+                ..Column::new(name, ColumnType::Text)
+            }),
             Part::Other if self.by_name => None,
             Part::Other => Some(Column {
                 role: Role::Ignore,
                 ..Column::new(format!("field_{}", at + 1), ColumnType::Text)
             }),
         }
+    }
+
+    /// Whether all of the first stamps carry a zone.
+    pub fn zoned(&self, sample: &Sample) -> bool {
+        let stamp = self.parts.iter().position(|p| *p == Part::Stamp);
+        let typed = stamp.map(|at| first_typed(sample, at, self.header));
+        typed.is_some_and(|t| t.values > 0 && t.zoned == t.values)
     }
 
     /// The preset's dates are day, month, year, unless the file holds one that cannot be.
@@ -229,6 +267,11 @@ pub(super) fn resolve(head: &Head, sample: &Sample, told: &Schema) -> Result<Sch
     let mut schema = told.clone();
     schema.columns = found.columns;
     schema.time = found.time;
+    if told.sensor_id == base.sensor_id {
+        schema.sensor_id = found.sensor_id;
+    } else if told.sensor_id.is_some() {
+        schema.columns.retain(|c| c.role != Role::Sensor);
+    }
     schema.dialect.header = found.dialect.header;
     schema.dialect.preamble = found.dialect.preamble;
     Ok(schema)

@@ -191,7 +191,20 @@ impl<'a> Proposal<'a> {
             };
             self.found("dates", super::dates::order_name(order), why);
         }
-        self.unknown.push("the zone: the preset's times carry none and are read as wall clock; say tz = ... for another reading".to_string());
+        if let Some(sensor) = self.schema.columns.iter().find(|c| c.role == Role::Sensor) {
+            let name = sensor.name.clone();
+            self.found(
+                "sensor",
+                name,
+                "its name says so, and its values come again",
+            );
+        }
+        if layout.zoned(self.sample) {
+            self.schema.tz = Some("UTC".to_string());
+            self.found("zone", "in the times", "they carry Z or an offset from UTC");
+        } else {
+            self.unknown.push("the zone: the preset's times carry none and are read as wall clock; say tz = ... for another reading".to_string());
+        }
         Ok(())
     }
 
@@ -411,15 +424,20 @@ impl<'a> Proposal<'a> {
         }
         let typed = |at: &usize| fields.get(*at).map(|f| &f.typed);
         let zoned = time.iter().filter_map(typed).any(|t| t.zoned > 0);
+        let all_zoned = time.iter().filter_map(typed).any(|t| t.zoned == t.values);
         let counted = time
             .iter()
             .filter_map(typed)
             .any(|t| matches!(t.kind, ColumnType::Integer | ColumnType::Float));
+        if zoned && all_zoned {
+            self.schema.tz = Some("UTC".to_string());
+        }
         if zoned {
             let count: usize = time.iter().filter_map(typed).map(|t| t.zoned).sum();
             let why = format!("{count} values carry Z or an offset from UTC");
             self.found("zone", "in the times", why);
         } else if counted {
+            self.schema.tz = Some("UTC".to_string());
             self.found("zone", "UTC", "they count from 1970-01-01T00:00Z");
         } else {
             self.unknown.push("the zone: the times carry none and are read as wall clock; say tz = \"Europe/Paris\" or alike".to_string());
