@@ -12,12 +12,12 @@ use crate::time::{Grain, OnMissing, OnRepeated, Zone};
 use crate::{Error, Kind, Result, secret};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::BTreeMap;
 use std::fmt;
 
 /// One text or a list of them.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Deserialize)]
 #[serde(
     untagged,
     expecting = "a text or a list of texts is wanted for the source or the sensor"
@@ -41,6 +41,40 @@ impl Texts {
         match self {
             Texts::One(one) => vec![one.clone()],
             Texts::Many(many) => many.clone(),
+        }
+    }
+
+    /// As it may be seen: topics without their secrets.
+    fn shown(&self) -> Texts {
+        let shown = |text: &String| match text.starts_with("kafka://") {
+            true => secret::masked(text),
+            false => text.clone(),
+        };
+        match self {
+            Texts::One(one) => Texts::One(shown(one)),
+            Texts::Many(many) => Texts::Many(many.iter().map(shown).collect()),
+        }
+    }
+}
+
+impl fmt::Debug for Texts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.shown() {
+            Texts::One(one) => fmt::Debug::fmt(&one, f),
+            Texts::Many(many) => fmt::Debug::fmt(&many, f),
+        }
+    }
+}
+
+impl Serialize for Texts {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let shown = match secret::keeps() {
+            true => self.clone(),
+            false => self.shown(),
+        };
+        match shown {
+            Texts::One(one) => one.serialize(serializer),
+            Texts::Many(many) => many.serialize(serializer),
         }
     }
 }
@@ -444,27 +478,9 @@ fn wrong(what: &str) -> Error {
         Kind::Usage,
         format!(
             "the pipeline's definition cannot be read: {}",
-            redacted(told)
+            secret::redacted(told)
         ),
     )
-}
-
-/// The text without what stands before the @ of its URLs: user and password.
-fn redacted(text: &str) -> String {
-    let mut parts = text.split("://");
-    let mut out = parts.next().unwrap_or_default().to_string();
-    for part in parts {
-        let ends = |c: char| c.is_whitespace() || "\"'`/".contains(c);
-        let host = part.find(ends).unwrap_or(part.len());
-        let (host, rest) = part.split_at(host);
-        let shown = host
-            .rsplit_once('@')
-            .map_or(host.to_string(), |(_, host)| format!("***@{host}"));
-        out.push_str("://");
-        out.push_str(&shown);
-        out.push_str(rest);
-    }
-    out
 }
 
 fn json_of(spec: &Spec) -> Result<serde_json::Map<String, serde_json::Value>> {
@@ -526,11 +542,26 @@ fn fill_environment(value: &mut toml::Value, key: &mut Vec<String>) -> Result<()
     Ok(())
 }
 
+/// The secrets of a URL that the environment is not asked for now.
+fn by_reference(text: &str) -> Vec<std::ops::Range<usize>> {
+    let mut all: Vec<_> = password_in(text).into_iter().collect();
+    let behind = all.first().map_or(0, |first| first.end);
+    let named = secret::secrets_in(text).into_iter();
+    all.extend(named.filter(|s| s.start >= behind && secret::named(&text[s.clone()])));
+    all
+}
+
 fn filled(text: &str, key: &str) -> Result<String> {
-    if let Some(secret) = password_in(text) {
-        let (before, after) = (filled(&text[..secret.start], key)?, &text[secret.end..]);
-        return Ok(before + &text[secret] + &filled(after, key)?);
+    let (mut out, mut from) = (String::with_capacity(text.len()), 0);
+    for secret in by_reference(text) {
+        out += &plainly(&text[from..secret.start], key)?;
+        out += &text[secret.clone()];
+        from = secret.end;
     }
+    Ok(out + &plainly(&text[from..], key)?)
+}
+
+fn plainly(text: &str, key: &str) -> Result<String> {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(start) = rest.find("${") {
@@ -589,6 +620,35 @@ mod tests {
         let plain = Spec::from_toml(&text.replace("${NO_SUCH_NAME}", "pw")).unwrap();
         assert!(!plain.to_toml().unwrap().contains("pw"), "{plain:?}");
         assert!(!format!("{plain:?}").contains("pw"), "{plain:?}");
+    }
+
+    #[test]
+    fn the_password_of_a_topic_that_is_read_is_kept_and_not_shown() {
+        let url = "kafka://h:1/t?user=me&password=hunter2";
+        for source in [format!("{url:?}"), format!("[\"a.csv\", {url:?}]")] {
+            let json = format!("{{\"name\": \"x\", \"source\": {source}}}");
+            let spec = Spec::from_json(&json).unwrap();
+            let shown = format!(
+                "{}{spec:?}{}",
+                spec.to_toml().unwrap(),
+                serde_json::to_string(&spec).unwrap()
+            );
+            assert!(
+                !shown.contains("hunter2") && shown.contains("user=me&password=***"),
+                "{shown}"
+            );
+            assert_eq!(Spec::from_json(&spec.to_json().unwrap()).unwrap(), spec);
+        }
+        let error =
+            Spec::from_json(&format!("{{\"name\": \"x\", \"state\": {url:?}}}")).unwrap_err();
+        assert!(!error.message.contains("hunter2"), "{error}");
+        let named = "name = \"x\"\nsource = \"kafka://${USER}h/t?password=${NO_SUCH_NAME}&ca=b\"\n";
+        let named = Spec::from_toml(&named.replace("${USER}", "")).unwrap();
+        assert_eq!(
+            named.source.list(),
+            ["kafka://h/t?password=${NO_SUCH_NAME}&ca=b"]
+        );
+        assert_eq!(Spec::from_toml(&named.to_toml().unwrap()).unwrap(), named);
     }
 
     #[test]
