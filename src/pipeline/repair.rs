@@ -154,6 +154,7 @@ impl Desk {
                 }
                 for (stream, offset) in &moves {
                     let was = set(&mut positions, &format!("{topic}/{stream}"), *offset);
+                    forget(&mut positions, *stream, *offset);
                     let was = was.map_or("the beginning".into(), |at| format!("offset {at}"));
                     done.push(format!("partition {stream}: from {was} to offset {offset}"));
                 }
@@ -281,6 +282,12 @@ fn set(positions: &mut Positions, stream: &str, offset: u64) -> Option<u64> {
             None
         }
     }
+}
+
+/// Origins whose last message is read again: what was passed over before it would be taken for a repeat.
+fn forget(positions: &mut Positions, partition: u32, offset: u64) {
+    let origin = format!("origin/{partition}/");
+    positions.retain(|p| !(p.stream.starts_with(&origin) && p.at >= offset));
 }
 
 fn begin(stream: &str) -> Position {

@@ -5,9 +5,11 @@ import sqlite3
 import threading
 import uuid
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import psycopg
+import pyarrow as pa
 import pytest
 from cassandra.cluster import Cluster
 from confluent_kafka.admin import NewPartitions
@@ -15,7 +17,7 @@ from confluent_kafka.admin import NewPartitions
 import wattline as wl
 from conftest import shell
 from test_kafka import topic_of
-from test_topic_source import SCHEMA, make, reading, send
+from test_topic_source import SCHEMA, START, make, reading, send
 from tests.services import Cassandra, Kafka, Postgres
 
 HOMES = ["sqlite", "parquet", "kafka", "postgres", "cassandra"]
@@ -84,6 +86,28 @@ def test_seek_moves_where_reading_goes_on(kafka: Kafka, url: str, home: str, tmp
     assert counts(tmp_path) == {"a": 20}
     with pytest.raises(wl.UsageError, match="no partition 3"):
         p.state(seek={3: 0}, yes=True)
+
+
+@pytest.mark.parametrize("home", HOMES, indirect=True)
+def test_seek_back_brings_back_what_a_load_sent(kafka: Kafka, url: str, home: str, tmp_path: Path) -> None:
+    make(kafka, url)
+    minutes = [START + timedelta(minutes=m) for m in range(20)]
+    rows = pa.table({"sensor_id": ["a"] * 20, "time": minutes, "power": [1.5] * 20})
+    wl.produce(rows.slice(0, 10), url, schema=SCHEMA, name="load")
+    p = pipeline(url, home, tmp_path)
+    p.run(until="now", progress=False)
+    assert wl.produce(rows, url, schema=SCHEMA, name="load").ledger["readings"] == 10
+    # Each load ends with the mark of its transaction, an offset too.
+    p.state(seek={0: 18}, yes=True)
+    assert p.run(until="now", progress=False).ledger["readings"] == 3
+    assert counts(tmp_path) == {"a": 13}
+    p.state(seek={0: 0}, yes=True)
+    assert p.run(until="now", progress=False).ledger["messages"] == 20
+    assert counts(tmp_path) == {"a": 20}
+    # A seek forward forgets nothing: what was counted and is sent again is a repeat.
+    p.state(seek={0: 22}, yes=True)
+    wl.produce(rows, url, schema=SCHEMA, name="load", mode="fast")
+    assert p.run(until="now", progress=False).ledger["repeated"] == 20
 
 
 @pytest.mark.parametrize("home", HOMES, indirect=True)
