@@ -243,7 +243,10 @@ impl Feed {
     pub(super) fn known(&self, committed: &BTreeMap<String, Progress>) -> Result<Known> {
         let (stream, again) = match self {
             Feed::File(file) if file.spec.repeatable() => return file.recognised(committed),
-            Feed::File(file) => (file.name.clone().unwrap_or_else(|| "unnamed".into()), false),
+            Feed::File(file) => (
+                file.name.clone().unwrap_or_else(|| "unnamed".into()),
+                false,
+            ),
             Feed::Table(table) => (table.stream.clone(), !table.once),
             Feed::Live(source, ..) => (source.name()?, true),
         };
@@ -289,6 +292,16 @@ impl FileFeed {
             Some(position) => position.stream.clone(),
             None => self.stream()?,
         };
+        // Its rows would go out under orders that were used: readers would drop them as repeats.
+        if let Some(before) = committed.get(&stream).filter(|_| from.is_none()) {
+            return Err(Error::new(
+                Kind::DataLost,
+                format!(
+                    "{} begins as what was sent to {} before, but does not hold the {} bytes that were sent; restore the file, or send what is new as a table with a name of its own",
+                    self.spec.name, before.topic, before.position.at
+                ),
+            ));
+        }
         Ok(Known {
             messages: committed.get(&stream).map_or(0, |p| p.messages),
             stream,

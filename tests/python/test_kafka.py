@@ -112,6 +112,23 @@ def test_a_grown_file_goes_on(kafka: Kafka, url: str, tmp_path: Path) -> None:
     assert values == [i % 9000 / 1000 for i in range(7000)]
 
 
+def test_a_file_replaced_behind_its_beginning_is_refused(kafka: Kafka, url: str, tmp_path: Path) -> None:
+    path = household(tmp_path / "a.txt", 5000)
+    wl.produce(path, url, schema="household", create=True)
+    lines = path.read_text().splitlines(keepends=True)
+    lines[4000] = lines[4000].replace("0.418", "0.419")
+    path.write_text("".join(lines) + line(5000))
+    other = tmp_path / "b.txt"
+    other.write_text(path.read_text())
+    for again in (path, other):
+        with pytest.raises(wl.DataLost, match="restore the file"):
+            wl.produce(again, url, schema="household")
+    assert len(messages(kafka, topic_of(url))) == 5000
+    # Another file in its place is another stream.
+    household(path, 11_000, first=5000)
+    assert wl.produce(path, url, schema="household").ledger["readings"] == 6000
+
+
 def test_a_topic_made_anew_gets_the_file_again(kafka: Kafka, url: str, tmp_path: Path) -> None:
     path = household(tmp_path / "a.txt", 100)
     wl.produce(path, url, schema="household", create=True)
