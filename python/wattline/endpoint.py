@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+from . import _native
 from .reading import Path
 
 __all__ = ["Cassandra", "Endpoint", "Frozen", "Parquet", "Postgres", "Sqlite", "endpoint_spec"]
@@ -18,7 +19,7 @@ def shown(key: str, value: object) -> str:
     """A value as it may be seen: a password, alone or in a URL, is hidden unless it is a reference ``${NAME}``."""
     if key == "password" and not re.fullmatch(r"\$\{\w+\}", str(value)):
         return "***"
-    return re.sub(r"(://[^/?@\s:]*:)(?!\$\{\w+\}@)[^/?\s]*@", r"\1***@", repr(value))
+    return repr(_native.masked(value)) if isinstance(value, str) else _native.redacted(repr(value))
 
 
 class Frozen:

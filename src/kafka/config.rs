@@ -9,7 +9,7 @@
 //! `PRODUCER`; what the URL says wins, but for what exactly-once rests upon (`HELD`).
 
 use super::partitioner::Partitioner;
-use crate::secret::Secret;
+use crate::secret::{Secret, is_secret};
 use crate::{Error, Kind, Result};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -107,6 +107,12 @@ impl Config {
         })?;
         let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (brokers, topic) = place.split_once('/').unwrap_or((place, ""));
+        // A password with a / in it would be told as brokers and topic.
+        if topic.contains('@') {
+            return Err(usage(
+                "the kafka:// URL has a / before its @; write a / of a password as %2F".into(),
+            ));
+        }
         let mut options = BTreeMap::new();
         let brokers = match brokers.rsplit_once('@') {
             None => brokers,
@@ -118,11 +124,7 @@ impl Config {
             }
         };
         for pair in query.split('&').filter(|p| !p.is_empty()) {
-            let (name, value) = pair.split_once('=').ok_or_else(|| {
-                usage(format!(
-                    "the option {pair:?} of the kafka:// URL has no value; write {pair}=..."
-                ))
-            })?;
+            let (name, value) = pair.split_once('=').ok_or_else(|| valueless(pair))?;
             options.insert(long(&decoded(name)?).to_string(), decoded(value)?);
         }
         Config::new(brokers, &decoded(topic)?, options)
@@ -244,7 +246,7 @@ impl fmt::Display for Config {
         write!(f, "kafka://{}/{}", self.brokers, self.topic)?;
         for (i, (name, value)) in self.options.iter().enumerate() {
             let sign = if i == 0 { '?' } else { '&' };
-            match secret(name) {
+            match is_secret(name) {
                 true => write!(f, "{sign}{name}={:?}", Secret::new(value.as_str()))?,
                 false => write!(f, "{sign}{name}={value}")?,
             }
@@ -263,22 +265,20 @@ fn usage(message: String) -> Error {
     Error::new(Kind::Usage, message)
 }
 
+/// The name is told where it is one: it may be the rest of a password with a & in it.
+fn valueless(pair: &str) -> Error {
+    let name = match pair == "timeout" || long(pair) != pair {
+        true => format!("the option {pair:?}"),
+        false => "an option".into(),
+    };
+    usage(format!(
+        "{name} of the kafka:// URL has no value; write name=value, and a & of a password as %26"
+    ))
+}
+
 fn long(name: &str) -> &str {
     let found = SHORT.iter().find(|(short, _)| *short == name);
     found.map_or(name, |(_, long)| long)
-}
-
-/// Whether a setting may hold a secret.
-fn secret(name: &str) -> bool {
-    [
-        "password",
-        "secret",
-        "token",
-        ".pem",
-        "sasl.oauthbearer.config",
-    ]
-    .iter()
-    .any(|part| name.contains(part))
 }
 
 /// `%41` as `A`.
@@ -362,6 +362,21 @@ mod tests {
             let error = Config::parse(url).unwrap_err();
             assert_eq!(error.kind, Kind::Usage);
             assert!(error.message.contains(word), "{url}: {error}");
+        }
+    }
+
+    #[test]
+    fn no_part_of_a_password_is_told() {
+        for url in [
+            "kafka://h/t?password=ab&cd",
+            "kafka://me:ab/cd@h/t",
+            "kafka://me:ab?cd@h/t",
+            "kafka://me:ab&cd@/t",
+        ] {
+            let error = Config::parse(url).unwrap_err();
+            let told = &error.message;
+            assert!(!told.contains("ab") && !told.contains("cd"), "{told}");
+            assert_eq!(error.kind, Kind::Usage);
         }
     }
 

@@ -58,6 +58,8 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(spec::checked_spec, m)?)?;
     m.add_function(wrap_pyfunction!(spec::spec_from_toml, m)?)?;
     m.add_function(wrap_pyfunction!(spec::spec_to_toml, m)?)?;
+    m.add_function(wrap_pyfunction!(spec::masked, m)?)?;
+    m.add_function(wrap_pyfunction!(spec::redacted, m)?)?;
     m.add_function(wrap_pyfunction!(spec::read_text, m)?)?;
     m.add_function(wrap_pyfunction!(concat::concat, m)?)?;
     m.add_function(wrap_pyfunction!(source::simulate, m)?)?;

@@ -34,6 +34,18 @@ pub(super) fn spec_to_toml(py: Python<'_>, json: &str) -> PyResult<String> {
         .map_err(|e| error::exception(py, &e))
 }
 
+/// A text with URLs in it as it may be seen: passwords hidden unless they are references.
+#[pyfunction]
+pub(super) fn redacted(text: &str) -> String {
+    crate::secret::redacted(text)
+}
+
+/// One URL as it may be seen.
+#[pyfunction]
+pub(super) fn masked(url: &str) -> String {
+    crate::secret::masked(url)
+}
+
 /// A small text file, whole.
 #[pyfunction]
 pub(super) fn read_text(py: Python<'_>, path: &str) -> PyResult<String> {

@@ -26,6 +26,42 @@ def test_a_reference_is_shown_and_read_again(monkeypatch: pytest.MonkeyPatch) ->
         assert wl.Pipeline.from_toml(p.to_toml()) == p
 
 
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "kafka://h/t?password=hunter2",
+        "kafka://h/t?sasl.oauthbearer.config=hunter2",
+        "kafka://me:hunter2@h/t",
+        "kafka://me:x/hunter2@h/t",
+        "kafka://h/t?password=a&hunter2",
+        wl.Kafka("h", "t", config={"sasl.oauthbearer.config": "hunter2"}),
+    ],
+)
+def test_a_sink_shows_no_password(endpoint: object) -> None:
+    assert "hunter2" not in repr(wl.Sink(endpoint))
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "kafka://h/t?password=a&hunter2",
+        "kafka://me:hunter2/x@h/t",
+        "kafka://me:x/hunter2@h/t",
+        "kafka://me:x?hunter2@h/t",
+    ],
+)
+def test_no_part_of_a_password_is_told(endpoint: str, tmp_path: Path) -> None:
+    calls = [
+        lambda: wl.read_kafka(endpoint),
+        lambda: wl.Pipeline("p", source=endpoint, grains="1h", sinks=tmp_path / "o.db").run(progress=False),
+        lambda: wl.Pipeline("p", source="a.csv", grains="1h", sinks=endpoint),
+    ]
+    for call in calls:
+        with pytest.raises(wl.UsageError) as raised:
+            call()
+        assert "hunter2" not in str(raised.value)
+
+
 def test_a_store_holds_no_password(kafka: Kafka, url: str, tmp_path: Path) -> None:  # noqa: F811
     make(kafka, url)
     send(kafka, url, [("a", reading("a", m)) for m in range(3)])

@@ -1,7 +1,7 @@
 //! Topics as an endpoint: `kafka://host:9092,other:9092/topic?options`.
 
 use super::url;
-use crate::secret::Secret;
+use crate::secret::{Secret, is_secret};
 use crate::{Error, Kind, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -68,6 +68,15 @@ impl Kafka {
     /// Reads what follows `kafka://`. Errors: `Usage`; they never show a password.
     pub fn parse(rest: &str) -> Result<Self> {
         let url = url::parse("kafka", rest)?;
+        if let Some((_, options)) = rest.split_once('?')
+            && options
+                .split('&')
+                .any(|o| !o.is_empty() && !o.contains('='))
+        {
+            return Err(usage(
+                "an option of the kafka:// URL has no value; write name=value, and a & of a password as %26".into(),
+            ));
+        }
         if url.hosts.is_empty() {
             return Err(usage(
                 "the kafka:// URL names no broker; write kafka://host:9092/topic".into(),
@@ -110,14 +119,9 @@ impl Kafka {
 
     /// Settings whose name says that they are secret are kept as such.
     pub(super) fn hide(&mut self) {
-        let secret = |name: &str| {
-            ["password", "secret", "token", ".pem"]
-                .iter()
-                .any(|part| name.contains(part))
-        };
         let (hidden, shown) = std::mem::take(&mut self.settings)
             .into_iter()
-            .partition::<BTreeMap<_, _>, _>(|(name, _)| secret(name));
+            .partition::<BTreeMap<_, _>, _>(|(name, _)| is_secret(name));
         self.settings = shown;
         for (name, value) in hidden {
             self.secrets
@@ -165,5 +169,11 @@ mod tests {
             let error = Kafka::parse(bad).unwrap_err();
             assert_eq!(error.kind, Kind::Usage, "{bad}");
         }
+        for bad in ["h/t?password=xx&pw", "me:pw/xx@h/t", "me:xx?pw@h/t"] {
+            let told = Kafka::parse(bad).unwrap_err().message;
+            assert!(!told.contains("pw") && !told.contains("xx"), "{told}");
+        }
+        let token = Kafka::parse("h/t?sasl.oauthbearer.config=pw").unwrap();
+        assert_eq!((token.settings.len(), token.secrets.len()), (0, 1));
     }
 }

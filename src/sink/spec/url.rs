@@ -22,6 +22,15 @@ pub(super) struct Url {
 pub(super) fn parse(scheme: &str, rest: &str) -> Result<Url> {
     let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+    // A password with a / in it would be told as host and path.
+    if path.contains('@') {
+        return Err(Error::new(
+            Kind::Usage,
+            format!(
+                "a {scheme}:// URL has a / before an @; write a / of a password as %2F, an @ behind the host as %40"
+            ),
+        ));
+    }
     let (userinfo, hosts) = match authority.rsplit_once('@') {
         Some((userinfo, hosts)) => (Some(userinfo), hosts),
         None => (None, authority),
@@ -105,8 +114,11 @@ mod tests {
             (bare.hosts.as_str(), bare.user, bare.password),
             ("h", None, None)
         );
-        let error = parse("x", "me:s%zz@h").unwrap_err();
-        assert!(!error.message.contains("zz"), "{error}");
+        for bad in ["me:s%zz@h", "me:zz/zz@h/db"] {
+            let error = parse("x", bad).unwrap_err();
+            assert!(!error.message.contains("zz"), "{error}");
+        }
+        assert_eq!(parse("x", "h/a%40b").unwrap().path, "a@b");
     }
 
     #[test]
