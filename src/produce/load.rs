@@ -232,9 +232,17 @@ impl<'a> Load<'a> {
             let mut over = false;
             let mut open = false;
             while !over && begun.elapsed() < span && !self.job.control.stopped() {
-                match pieces.next()? {
+                let next = match pieces.next() {
+                    Err(error) => return self.refused(open, error),
+                    Ok(next) => next,
+                };
+                match next {
                     None => over = true,
-                    Some(packed) if packed.len() == 0 => self.count(packed)?,
+                    Some(packed) if packed.len() == 0 => {
+                        if let Err(error) = self.count(packed) {
+                            return self.refused(open, error);
+                        }
+                    }
                     Some(packed) => {
                         if !open {
                             if let Err(error) = self.producer.begin() {
@@ -249,7 +257,10 @@ impl<'a> Load<'a> {
                 }
             }
             if open {
-                let at = pieces.position()?;
+                let at = match pieces.position() {
+                    Err(error) => return self.refused(true, error),
+                    Ok(at) => at,
+                };
                 sent += self.open.messages;
                 let settled = self.settle(progress, &at, sent);
                 match settled {
@@ -280,8 +291,21 @@ impl<'a> Load<'a> {
             error.kind,
             Kind::Usage | Kind::RejectLimit | Kind::Schema | Kind::Internal
         );
+        match ours {
+            true => self.refused(true, error),
+            false => Ok(match self.producer.ended(error) {
+                Settled::Aborted(error) | Settled::Unclear(error) => Attempt::Again(error),
+                Settled::Committed => Attempt::End,
+            }),
+        }
+    }
+
+    /// The data end the load. An open transaction is aborted: readers of committed messages would wait for it.
+    fn refused(&self, open: bool, error: Error) -> Result<Attempt> {
+        if !open {
+            return Err(error);
+        }
         match self.producer.ended(error) {
-            Settled::Aborted(error) | Settled::Unclear(error) if !ours => Ok(Attempt::Again(error)),
             Settled::Aborted(error) | Settled::Unclear(error) => Err(error),
             Settled::Committed => Ok(Attempt::End),
         }

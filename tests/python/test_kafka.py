@@ -8,8 +8,10 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
@@ -127,6 +129,37 @@ def test_a_file_replaced_behind_its_beginning_is_refused(kafka: Kafka, url: str,
     # Another file in its place is another stream.
     household(path, 11_000, first=5000)
     assert wl.produce(path, url, schema="household").ledger["readings"] == 6000
+
+
+def open_transactions(kafka: Kafka, topic: str) -> list[int]:
+    """Messages that readers of committed messages are kept from, by partition."""
+    ends = []
+    for level in ("read_uncommitted", "read_committed"):
+        reader = Consumer({"bootstrap.servers": kafka.bootstrap, "group.id": "x", "isolation.level": level, **QUIET})
+        partitions = sorted(reader.list_topics(topic, 10).topics[topic].partitions)
+        ends.append([reader.get_watermark_offsets(TopicPartition(topic, p), timeout=10)[1] for p in partitions])
+        reader.close()
+    return [all - committed for all, committed in zip(*ends, strict=True)]
+
+
+def test_a_source_that_breaks_leaves_no_transaction_open(kafka: Kafka, url: str) -> None:
+    make(kafka, url, **{"retention.ms": "-1"})
+    schema = pa.schema({"sensor_id": pa.string(), "time": pa.timestamp("us", "UTC"), "power": pa.float64()})
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for n in range(500):
+            rows = [{"sensor_id": "a", "time": datetime(2007, 1, 1, n % 24, tzinfo=UTC), "power": 1.0}]
+            yield pa.RecordBatch.from_pylist(rows, schema)
+        # What was given is under way; some of it lies in the log before this breaks.
+        while not messages(kafka, topic_of(url), "read_uncommitted"):
+            time.sleep(0.1)
+        raise OSError("the meter is gone")
+
+    reader = pa.RecordBatchReader.from_batches(schema, batches())
+    with pytest.raises(wl.WattlineError):
+        wl.produce(reader, url, name="meter", transaction="10min")
+    assert open_transactions(kafka, topic_of(url)) == [0]
+    assert messages(kafka, topic_of(url)) == []
 
 
 def test_a_topic_made_anew_gets_the_file_again(kafka: Kafka, url: str, tmp_path: Path) -> None:
