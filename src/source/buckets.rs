@@ -329,6 +329,7 @@ impl Shared {
             read: None,
             low: Some(low),
             ends: None,
+            places: 0,
         })
     }
 

@@ -103,6 +103,7 @@ pub(super) fn piece_of(
         read: None,
         low: None,
         ends: None,
+        places: 0,
     };
     Ok(Piece { batch, mark, span })
 }

@@ -295,6 +295,7 @@ fn decoded(read: &FileRead, options: &ReadOptions, prepare: Option<Prepare>) -> 
             read: None,
             low: None,
             ends: None,
+            places: 0,
         };
         Ok(Made { batch, span, end })
     })

@@ -128,6 +128,8 @@ pub struct SourceBatch {
     pub low: Option<i64>,
     /// Several streams under one head: which of them this batch is of.
     pub ends: Option<Aligned>,
+    /// How many of the last bits of a row number are its place within a message, which a reject names whole.
+    pub places: u32,
 }
 
 /// Which of several streams a batch is of, and which may still hold older readings than have come. When the last of `behind`

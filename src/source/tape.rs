@@ -129,6 +129,7 @@ impl Recorded {
             read: None,
             low: None,
             ends: None,
+            places: 0,
         };
         Ok(Piece {
             batch,

@@ -3,15 +3,17 @@
 import csv
 import uuid
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
 import wattline as wl
 from conftest import shell
 from test_kafka import QUIET, topic_of
-from test_topic_source import make, pipeline, reading, rows, send
+from test_topic_source import SCHEMA, make, pipeline, reading, rows, send
 from tests.services import Kafka
 
 
@@ -103,6 +105,22 @@ def test_letters_are_exported_mended_and_sent_back_once(kafka: Kafka, url: str, 
     report = p.run(until="now", progress=False)
     assert (report.ledger["messages"], report.ledger["readings"]) == (1, 1)
     assert rows(tmp_path, "select max(power) from readings") == [(7.5,)]
+
+
+def test_rows_of_an_arrow_message_that_lie_ahead_are_one_letter(kafka: Kafka, url: str, tmp_path: Path) -> None:
+    make(kafka, url)
+    for name, years in (("good", [2007, 2007]), ("ahead", [2007, 2907, 2907])):
+        times = [datetime(year, 2, 1 + n, tzinfo=UTC) for n, year in enumerate(years)]
+        table = pa.table({"sensor_id": ["a"] * len(times), "time": times, "power": [1.5] * len(times)})
+        wl.produce(table, url, schema=SCHEMA, name=name, codec="arrow", timestamp="now")
+    report = pipeline(url, tmp_path, dlq=True).run(until="now", progress=False)
+    assert (report.ledger["readings"], report.ledger["rejected"]) == (3, 2)
+    _, message = letters(kafka, topic_of(url))
+    (letter,) = letters(kafka, topic_of(url) + ".dlq")
+    assert (letter.key(), letter.value()) == (b"a", message.value())
+    told = dict(letter.headers())
+    assert (told["stage"], told["offset"]) == (b"ahead", str(message.offset()).encode())
+    assert rows(tmp_path, 'select "row" from rejects') == [(message.offset(),)] * 2
 
 
 def test_a_message_that_lies_ahead_is_a_letter_too(kafka: Kafka, url: str, tmp_path: Path) -> None:

@@ -482,6 +482,7 @@ impl World {
             read,
             low,
             ends: None,
+            places: 0,
         })
     }
 

@@ -92,7 +92,7 @@ impl Live {
             file: self.file(readings).name,
             line: 0,
             byte: 0,
-            row: readings.row(i),
+            row: readings.row(i) >> self.places,
             column: "time".into(),
             raw: readings.time[i].to_string(),
             reason: "the time lies too far ahead of the clock".into(),

@@ -47,6 +47,8 @@ pub(super) struct Live {
     pub streams: Streams,
     /// Which of them the batch under way is of.
     pub own: Option<Arc<str>>,
+    /// Bits of a row number for the place within a message.
+    pub places: u32,
     /// The batch under way is one of a bounded read, whatever comes after it.
     pub vouched: bool,
     /// Of the batch under way: the greatest end of left-out rows before each row. Of one stream it says nothing
@@ -118,6 +120,7 @@ impl Live {
             folds: Folds::default(),
             streams: Streams::restore(&positions, now),
             own: None,
+            places: 0,
             beside: Vec::new(),
             vouched: c.bounded,
         };

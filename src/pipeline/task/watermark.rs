@@ -24,6 +24,7 @@ impl Live {
             read,
             low,
             ends,
+            places,
         } = batch;
         let mut after = after;
         let before = self.closed_to;
@@ -39,6 +40,7 @@ impl Live {
         }
         self.own = own;
         self.vouched = c.bounded || low.is_some();
+        self.places = places;
         self.admit(c, readings, delta, low, now)?;
         if self.own.is_some() {
             after

@@ -281,6 +281,7 @@ fn made(read: Read, mut counters: Ledger, after: Positions) -> Made {
             read: None,
             low: None,
             ends: None,
+            places: read.places,
         },
         dead: read.dead,
         sights: read.sights,

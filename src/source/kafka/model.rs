@@ -49,6 +49,8 @@ pub(super) struct Read {
     pub sights: Vec<Sight>,
     /// Greatest end of interval.
     pub end: Option<i64>,
+    /// Bits of a row number for the place within a message.
+    pub places: u32,
 }
 
 /// A sensor and the message it was seen in.
@@ -214,12 +216,20 @@ impl Model {
             readings,
             dead,
             counters,
+            places: self.places(),
         })
     }
 
     /// Whether a message is one record.
     fn one_a_message(&self) -> bool {
         matches!(self.decoder, Decoder::Json(_))
+    }
+
+    fn places(&self) -> u32 {
+        match self.one_a_message() {
+            true => 0,
+            false => PLACE,
+        }
     }
 
     /// The row numbers of decoded rows.
@@ -249,11 +259,7 @@ impl Model {
 
     /// The message that holds a row.
     fn message_of<'m>(&self, messages: &'m Messages, row: u64) -> Option<Message<'m>> {
-        let offset = match self.one_a_message() {
-            true => row,
-            false => row >> PLACE,
-        };
-        messages.at(offset as i64)
+        messages.at((row >> self.places()) as i64)
     }
 
     fn unread(&self, messages: &Messages, unread: Vec<Unread>) -> Vec<Dead> {

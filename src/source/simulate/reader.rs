@@ -71,6 +71,7 @@ impl Make {
             read: self.plan(),
             low: self.begun.bounded.then_some(low),
             ends: None,
+            places: 0,
         })
     }
 
