@@ -111,6 +111,11 @@ impl Options {
     }
 
     pub(super) fn check(&self) -> Result<()> {
+        if self.mode == Mode::Fast && self.codec == Codec::Arrow {
+            return Err(usage(
+                "mode = \"fast\" sends rows again, and an Arrow message of other rows than before has no place by which readers know them; leave mode out, or send JSON",
+            ));
+        }
         self.transaction()?;
         self.progress_timeout()?;
         Ok(())

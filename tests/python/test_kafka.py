@@ -242,6 +242,12 @@ def test_fast_says_what_it_gives_up(kafka: Kafka, url: str, tmp_path: Path) -> N
     assert len(messages(kafka, topic_of(url))) == 500
 
 
+def test_fast_and_arrow_exclude_each_other(url: str, tmp_path: Path) -> None:
+    path = household(tmp_path / "a.txt", 5)
+    with pytest.raises(wl.UsageError, match="send JSON"):
+        wl.produce(path, url, schema="household", mode="fast", codec="arrow", create=True)
+
+
 def test_old_readings_are_held_against_retention(kafka: Kafka, url: str, tmp_path: Path) -> None:
     path = household(tmp_path / "a.txt", 10)
     make(kafka, url, **{"retention.ms": "604800000"})
