@@ -168,7 +168,7 @@ fn table(options: &Options, handed: Handed) -> Result<TableFeed> {
     Ok(TableFeed {
         rows,
         packer: packer(options, canonical.named("table"), &schema)?,
-        stream: options.name.clone().unwrap_or_else(|| "unnamed".into()),
+        stream: options.name.clone().unwrap_or_else(crate::source::unnamed),
         once,
     })
 }
@@ -244,7 +244,7 @@ impl Feed {
         let (stream, again) = match self {
             Feed::File(file) if file.spec.repeatable() => return file.recognised(committed),
             Feed::File(file) => (
-                file.name.clone().unwrap_or_else(|| "unnamed".into()),
+                file.name.clone().unwrap_or_else(crate::source::unnamed),
                 false,
             ),
             Feed::Table(table) => (table.stream.clone(), !table.once),

@@ -263,7 +263,7 @@ pub trait Source: Send + Sync {
 }
 
 /// A stream name that no later run knows, for what can be read once and has no name.
-fn unnamed() -> String {
+pub(crate) fn unnamed() -> String {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     format!(
         "unnamed/{}/{}",

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
@@ -135,6 +136,16 @@ def test_rows_of_a_file_sent_twice_count_once(kafka: Kafka, url: str, tmp_path: 
     second = p.run(until="now", progress=False)
     assert second.ledger["messages"] == 700
     assert second.totals["messages"] == second.totals["decoded"] + second.totals["repeated"] == 1700
+
+
+def test_tables_without_a_name_are_not_repeats_of_each_other(kafka: Kafka, url: str, tmp_path: Path) -> None:
+    make(kafka, url)
+    for day in (0, 1):
+        found = [json.loads(reading("a", m)) for m in range(1440 * day, 1440 * day + 5)]
+        table = pa.Table.from_pylist([row | {"time": datetime.fromisoformat(row["time"])} for row in found])
+        wl.produce(table, url, schema=SCHEMA, mode="fast", progress=False)
+    ledger = pipeline(url, tmp_path).run(until="now", progress=False).ledger
+    assert (ledger["readings"], ledger["repeated"]) == (10, 0)
 
 
 def test_tombstones_and_dead_messages_are_counted_with_their_place(kafka: Kafka, url: str, tmp_path: Path) -> None:
