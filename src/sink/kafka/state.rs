@@ -1,6 +1,7 @@
 //! Heads, records and what each topic shows, as messages of a compacted topic.
 //!
-//! A key is JSON: `[pipeline, partition, kind, n, part]`. Kinds: `head` (the owner and the newest decided flush),
+//! A key is JSON: `[pipeline, partition, kind, n, part]`. Kinds: `head` (the owner and the newest decided flush; where
+//! a broker would not take that as one message the flush's head stands before it, cut, as `head-part`),
 //! `record` and `effects` (of flush n, cut into parts that a broker takes), `alive` (a sign of life of the owner of
 //! epoch n), `applied` (what a topic shows, and for which epochs), `table` (whose a topic is). Everything of one
 //! transactional id lies in one partition of the topic, so that a reader waits for that id's transactions, and
@@ -16,6 +17,9 @@ use std::time::Duration;
 
 /// Version of these messages; a greater one is refused.
 const FORMAT: u32 = 1;
+
+/// Version of a head that is cut into parts: who does not know that says so.
+const IN_PARTS: u32 = 2;
 
 /// Partitions of the state topic that are used, however many it has.
 const PARTITIONS: i32 = 12;
@@ -55,6 +59,13 @@ pub(super) struct Stored {
     /// When it was written, ms.
     pub renewed: i64,
     pub head: Option<Head>,
+    /// How many parts hold the head in place of `head`; 0: none.
+    #[serde(default, skip_serializing_if = "none")]
+    parts: u32,
+}
+
+fn none(parts: &u32) -> bool {
+    *parts == 0
 }
 
 /// What a topic shows, and the newest epoch that may apply.
@@ -123,7 +134,24 @@ impl Stored {
             owner: owner.into(),
             renewed: now,
             head,
+            parts: 0,
         }
+    }
+
+    /// As messages of `most` bytes: parts of its head, if it needs them, then the rest.
+    fn messages(&self, most: usize) -> Result<(Vec<Vec<u8>>, Vec<u8>)> {
+        let whole = json(self)?;
+        if whole.len() <= most {
+            return Ok((Vec::new(), whole));
+        }
+        let head = json(&self.head)?;
+        let parts: Vec<Vec<u8>> = head.chunks(most.max(1)).map(<[u8]>::to_vec).collect();
+        let rest = Stored {
+            format: IN_PARTS,
+            parts: parts.len() as u32,
+            ..Stored::new(self.epoch, &self.token, &self.owner, self.renewed, None)
+        };
+        Ok((parts, json(&rest)?))
     }
 }
 
@@ -152,6 +180,8 @@ impl Parts {
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     pub stored: Option<Stored>,
+    /// Parts of its head.
+    head: BTreeMap<u32, Vec<u8>>,
     records: BTreeMap<u64, Parts>,
     effects: BTreeMap<u64, Parts>,
     /// Signs of life by epoch, ms.
@@ -164,7 +194,8 @@ pub(super) type Kept = BTreeMap<u64, (u32, u32)>;
 impl Seen {
     fn take(&mut self, key: &Key<'_>, value: Option<&[u8]>) -> Result<()> {
         match key.2.as_ref() {
-            "head" => self.stored = value.map(parsed).transpose()?,
+            "head" => self.stored = value.map(|v| read(v, IN_PARTS)).transpose()?,
+            "head-part" => drop(self.head.insert(key.4, value.unwrap_or_default().to_vec())),
             "record" => part(&mut self.records, key, value),
             "effects" => part(&mut self.effects, key, value),
             "alive" => match value.map(parsed::<i64>).transpose()? {
@@ -173,6 +204,23 @@ impl Seen {
             },
             _ => {}
         }
+        Ok(())
+    }
+
+    /// Puts a head together that came in parts.
+    fn join(&mut self) -> Result<()> {
+        let parts = std::mem::take(&mut self.head);
+        let Some(stored) = self.stored.as_mut().filter(|s| s.parts > 0) else {
+            return Ok(());
+        };
+        let whole: Vec<u8> = parts
+            .range(..stored.parts)
+            .flat_map(|(_, p)| p)
+            .copied()
+            .collect();
+        let head = serde_json::from_slice(&whole)
+            .map_err(|e| damaged("a part of the head is gone").because(e))?;
+        (stored.head, stored.parts, stored.format) = (head, 0, FORMAT);
         Ok(())
     }
 
@@ -245,17 +293,22 @@ fn part(into: &mut BTreeMap<u64, Parts>, key: &Key<'_>, value: Option<&[u8]>) {
 }
 
 fn parsed<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+    read(bytes, FORMAT)
+}
+
+/// Reads a message of a version up to `known`.
+fn read<T: serde::de::DeserializeOwned>(bytes: &[u8], known: u32) -> Result<T> {
     #[derive(Deserialize)]
     struct Version {
         format: u32,
     }
     if let Ok(Version { format }) = serde_json::from_slice(bytes)
-        && format > FORMAT
+        && format > known
     {
         return Err(Error::new(
             Kind::SpecChanged,
             format!(
-                "the state topic was written by a newer wattline (format {format}, this one knows {FORMAT}); upgrade wattline"
+                "the state topic was written by a newer wattline (format {format}, this one knows {known}); upgrade wattline"
             ),
         ));
     }
@@ -294,6 +347,10 @@ pub(super) fn seen(log: &Log, place: i32, at: At<'_>, upto: Upto) -> Result<Seen
     each(log, place, at, upto, &mut |key, message| {
         seen.take(key, message.value)
     })?;
+    // Of what is not committed, parts may be of several heads; there only signs of life are looked at.
+    if upto != Upto::Everything {
+        seen.join()?;
+    }
     Ok(seen)
 }
 
@@ -382,7 +439,11 @@ impl Writer<'_> {
     }
 
     pub fn head(&mut self, stored: &Stored) -> Result<()> {
-        self.send("head", 0, 0, Some(&json(stored)?))
+        let (parts, rest) = stored.messages(self.part)?;
+        for (part, bytes) in parts.iter().enumerate() {
+            self.send("head-part", 0, part as u32, Some(bytes))?;
+        }
+        self.send("head", 0, 0, Some(&rest))
     }
 
     pub fn applied(&mut self, topic: &str, shown: &Shown) -> Result<()> {
@@ -441,6 +502,72 @@ mod tests {
         assert_eq!(all[&7].whole(), None);
         part(&mut all, &key(1), None);
         assert!(all.is_empty());
+    }
+
+    fn stored(positions: usize) -> Stored {
+        let position = |n: usize| crate::flush::Position {
+            stream: format!("{n:064}"),
+            ..Default::default()
+        };
+        let head = Head {
+            pipeline: "p".into(),
+            partition: 0,
+            id: FlushId::default(),
+            fold: FlushId::default(),
+            positions: (0..positions).map(position).collect(),
+            read: None,
+            watermark: None,
+            stamp: 0,
+            lineage: String::new(),
+            token: String::new(),
+            totals: Default::default(),
+            spec: String::new(),
+            spec_json: String::new(),
+            tzdata: String::new(),
+            format: crate::flush::FORMAT,
+            source: None,
+        };
+        Stored::new(3, "t", "o", 5, Some(head))
+    }
+
+    #[test]
+    fn a_head_of_any_size_comes_back() {
+        const MOST: usize = 100_000;
+        let key = |kind: &'static str, part| Key("p".into(), 0, kind.into(), 0, part);
+        let (mut topic, mut last) = (Vec::new(), None);
+        for (positions, cut) in [(0, false), (5000, true), (2000, true), (1, false)] {
+            let stored = stored(positions);
+            let (parts, rest) = stored.messages(MOST).unwrap();
+            assert_eq!(parts.is_empty(), !cut);
+            assert!(parts.iter().chain([&rest]).all(|m| m.len() <= MOST));
+            // A head that was not cut is read by those who know of no parts; the others tell them so.
+            let known = parsed::<Stored>(&rest).map_err(|e| e.kind);
+            assert_eq!(known.err(), cut.then_some(Kind::SpecChanged));
+            let parts = parts.into_iter().enumerate();
+            topic.extend(parts.map(|(part, bytes)| (key("head-part", part as u32), bytes)));
+            topic.push((key("head", 0), rest));
+            let mut seen = Seen::default();
+            for (key, value) in &topic {
+                seen.take(key, Some(value)).unwrap();
+            }
+            seen.join().unwrap();
+            last = seen.stored;
+            assert_eq!(last, Some(stored));
+        }
+        assert_eq!(
+            last.and_then(|s| s.head).map(|h| h.positions.len()),
+            Some(1)
+        );
+    }
+
+    #[test]
+    fn a_part_of_a_head_that_is_gone_is_lost_data() {
+        let (parts, rest) = stored(99).messages(1000).unwrap();
+        let mut seen = Seen::default();
+        let key = |kind: &'static str| Key("p".into(), 0, kind.into(), 0, 0);
+        seen.take(&key("head-part"), Some(&parts[0])).unwrap();
+        seen.take(&key("head"), Some(&rest)).unwrap();
+        assert_eq!(seen.join().unwrap_err().kind, Kind::DataLost);
     }
 
     #[test]

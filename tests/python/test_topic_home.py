@@ -1,0 +1,49 @@
+"""A topic as the home of a pipeline that has more positions than a message holds."""
+
+import uuid
+from pathlib import Path
+
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
+
+import wattline as wl
+from test_kafka import QUIET, household, messages
+from tests.services import Kafka
+
+
+def config(admin: AdminClient, topic: str) -> dict[str, str]:
+    resource = ConfigResource("topic", topic)
+    return {name: entry.value for name, entry in admin.describe_configs([resource])[resource].result().items()}
+
+
+def test_a_head_may_have_any_number_of_positions(kafka: Kafka, tmp_path: Path) -> None:
+    name = f"h-{uuid.uuid4().hex[:12]}"
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap, **QUIET})
+    small = NewTopic(f"{name}-state", 12, config={"cleanup.policy": "compact", "max.message.bytes": "3000"})
+    admin.create_topics([small])[small.topic].result()
+    files = [household(tmp_path / f"{n:02}.txt", 60 * n + 60, first=60 * n) for n in range(30)]
+    sinks = [f"kafka://{kafka.bootstrap}/{name}?state_topic={name}-state", wl.Sink(tmp_path / "seen.db")]
+
+    def run(count: int) -> wl.Report:
+        source = [str(path) for path in files[:count]]
+        p = wl.Pipeline("p", source=source, schema="household", grains="1h", sinks=sinks)
+        return p.run(progress=False)
+
+    # Few, many, many and one more; then nothing is new.
+    for count, new in [(2, 2), (29, 27), (30, 1), (30, 0)]:
+        assert run(count).ledger["readings"] == 60 * new
+    p = wl.Pipeline("p", source=str(tmp_path / "*.txt"), schema="household", grains="1h", sinks=sinks)
+    assert len(p.state()["positions"]) == 30
+    found = messages(kafka, f"{name}-state")
+    assert max(len(value or b"") for _, _, value, _ in found) < 3000
+    assert any(b'"head-part"' in key for _, key, _, _ in found)
+
+
+def test_a_state_topic_is_made_so_that_it_is_compacted(kafka: Kafka, tmp_path: Path) -> None:
+    name = f"h-{uuid.uuid4().hex[:12]}"
+    sink = f"kafka://{kafka.bootstrap}/{name}?state_topic={name}-state"
+    path = household(tmp_path / "a.txt", 60)
+    wl.Pipeline("p", source=str(path), schema="household", grains="1h", sinks=sink).run(progress=False)
+    made = config(AdminClient({"bootstrap.servers": kafka.bootstrap, **QUIET}), f"{name}-state")
+    assert made["cleanup.policy"] == "compact"
+    assert int(made["segment.bytes"]) <= 64 << 20
+    assert int(made["segment.ms"]) <= 24 * 3600 * 1000
