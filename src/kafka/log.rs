@@ -93,7 +93,13 @@ impl Log {
         if let Some(log) = Log::find(config, name, words)? {
             return Ok(log);
         }
-        let settings = [("cleanup.policy", "compact"), ("retention.ms", "-1")];
+        let settings = [
+            ("cleanup.policy", "compact"),
+            ("retention.ms", "-1"),
+            // The segment that is written to is never compacted; by default that is a gigabyte, or a week.
+            ("segment.bytes", "16777216"),
+            ("segment.ms", "3600000"),
+        ];
         let topic = NewTopic {
             name: name.into(),
             partitions: words.partitions,
@@ -124,7 +130,7 @@ impl Log {
     }
 
     /// Hands the messages of a partition to `each`, oldest first. Errors: `Timeout` where a transaction that was
-    /// open when we began is still open after `wait`.
+    /// open when we began is still open after `wait` in which nothing more could be read.
     pub fn read(
         &self,
         partition: i32,
@@ -143,11 +149,12 @@ impl Log {
         }
         let mut consumer = Consumer::on(sees)?;
         consumer.assign(&[(partition, Start::Beginning)])?;
-        let (until, mut next) = (Instant::now() + wait, low);
+        let (mut until, mut next) = (Instant::now() + wait, low);
         while next < high {
             if Instant::now() > until {
                 return Err(self.hanging(&consumer, wait));
             }
+            let before = next;
             let polled: Polled = consumer.poll(BATCH, POLL)?;
             for message in polled.messages.iter() {
                 next = message.offset + 1;
@@ -155,6 +162,10 @@ impl Log {
             }
             for (_, end) in polled.ends {
                 next = next.max(end);
+            }
+            // A transaction that hangs lets nobody past it; a long way is no such thing.
+            if next > before {
+                until = Instant::now() + wait;
             }
         }
         Ok(())
