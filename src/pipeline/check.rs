@@ -72,6 +72,12 @@ pub fn check(spec: &Spec, handed: Option<Handed>) -> Result<Vec<Finding>> {
                 "times carry no zone: they are taken as wall clock, typed UTC".into(),
             );
         }
+        for register in names_of_registers(&schema) {
+            found.warning(
+                "schema",
+                format!("{register} is a register, a running total: windows leave it out; declare it as \"gauge\" for the meter's stand, or as \"energy\" after differencing it"),
+            );
+        }
         found.parted(parts);
         found.info(
             "windows",
@@ -234,4 +240,15 @@ impl Findings {
             None => Positions::new(),
         }
     }
+}
+
+/// Measures that windows leave out.
+fn names_of_registers(schema: &crate::schema::Schema) -> impl Iterator<Item = &str> {
+    let registers =
+        |c: &&crate::schema::Column| c.measure == Some(crate::schema::MeasureKind::Register);
+    schema
+        .columns
+        .iter()
+        .filter(registers)
+        .map(|c| c.name.as_str())
 }

@@ -338,7 +338,7 @@ fn cell(
 
 fn is_register(name: &str) -> Error {
     usage(format!(
-        "{name} is a register, a running total, and windows take its differences; declare it as \"energy\" \
+        "{name} is a register, a running total, whose differences windows do not take yet; declare it as \"energy\" \
          after differencing it, or as \"gauge\" to aggregate the meter's stand"
     ))
 }

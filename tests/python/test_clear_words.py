@@ -25,7 +25,7 @@ def refused(error, *words):
 
 def test_a_zone_in_the_times_is_found(write):
     found = repr(wl.sniff(write(DAY)))
-    assert "zone in the times" in found
+    assert "time, UTC" in found
     assert "no zone" not in found
     assert "no zone: wall clock" in repr(wl.sniff(write(DAY.replace("Z,", ","))))
 
@@ -197,5 +197,8 @@ def test_a_register_is_named_where_there_is_nothing_else(write):
     totals = "time,energy_kWh\n" + "".join(f"2026-01-01 00:{m:02}:00,{m}.5\n" for m in range(60))
     with refused(wl.UsageError, "energy_kWh is a register", "gauge"):
         wl.windows(write(totals), "1h")
+    both = write(totals.replace("energy_kWh", "energy_kWh,kw").replace(".5", ".5,1.0"), "both.csv")
+    checked = wl.Pipeline("p", source=both, grains="1h", sinks=both.with_suffix(".db")).check()
+    assert "energy_kWh is a register" in str(checked)
     stand = wl.sniff(write(totals)).replace(columns={"energy_kWh": {"measure": "gauge"}})
     assert wl.windows(write(totals), "1h", schema=stand, aggregates=["last"])["1h"].rows()[0][-1] == 59.5

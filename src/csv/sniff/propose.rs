@@ -386,16 +386,16 @@ impl<'a> Proposal<'a> {
         });
         if unit.is_none() {
             self.unknown.push(format!(
-                "the kind of {name}: its name says no unit; a gauge is assumed; say measure = \"power\", \"energy\" or \"register\""
+                "the kind of {name}: its name says no unit; a gauge is assumed; say measure = \"power\" or \"energy\" otherwise"
             ));
         } else if kind == MeasureKind::Energy {
             let other = if register {
-                "register, since it never falls"
+                "a running total, since it never falls: windows leave it out; say measure = \"gauge\" for the meter's stand, or \"energy\" if these are amounts"
             } else {
-                "amount in each step"
+                "an amount in each step; say measure = \"gauge\" if it is the meter's stand"
             };
             self.unknown.push(format!(
-                "the kind of {name}: amounts and running totals look alike; taken for a {other}"
+                "the kind of {name}: amounts and running totals look alike; taken for {other}"
             ));
         }
         column.unit = unit;
