@@ -14,7 +14,9 @@ from ..ledger import length
 from ..pipeline import Pipeline
 from ..report import Report
 from .html import Html, tag
-from .measures import Measure, found, main_of
+from .measures import Measure, main_of
+from .measures import found as measures_found
+from .store import found
 from .svg import nice
 from .words import number
 
@@ -44,7 +46,7 @@ class Newest:
 
     def __init__(self, pipeline: Pipeline, last: int) -> None:
         self._pipeline, self._last = pipeline, last
-        self._file = _database(pipeline)
+        self._file, self._table = _database(pipeline)
         self.measure: Measure | None = None
         self.grain = min(json.loads(pipeline._spec)["grains"], key=length)
         self.sensors: dict[str, dict[Any, Value]] = {}
@@ -53,7 +55,7 @@ class Newest:
         """Looks again: windows that are open, and those that were closed since."""
         table = self._pipeline.state().open_windows
         names = table.column_names
-        self.measure = self.measure or main_of(found(names, None, ("sensor_id", "grain")), None)
+        self.measure = self.measure or main_of(measures_found(names, None, ("sensor_id", "grain")), None)
         column = _level(self.measure)
         if column is None:
             return
@@ -68,10 +70,11 @@ class Newest:
 
     def _closed(self, path: Path, column: str) -> None:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as store:
-            names = store.execute("select name from wattline_table where what = 'windows'").fetchall()
-            if not names:
+            tables = store.execute("select name, what, pipeline from wattline_table").fetchall()
+            named = found(tables, self._pipeline.name, self._table)
+            if named is None:
                 return
-            table, level = (f'"{name.replace(chr(34), chr(34) * 2)}"' for name in (names[0][0], column))
+            table, level = (f'"{name.replace(chr(34), chr(34) * 2)}"' for name in (named[0], column))
             for (sensor,) in store.execute(_SENSORS.format(table=table)):
                 held = self.sensors.setdefault(sensor, {})
                 select = _NEWEST.format(table=table, level=level)
@@ -79,11 +82,11 @@ class Newest:
                     held[start] = (label, value)
 
 
-def _database(pipeline: Pipeline) -> Path | None:
+def _database(pipeline: Pipeline) -> tuple[Path | None, str | None]:
     home = json.loads(pipeline._spec)["sinks"][0]
     at = home["endpoint"]
     plain = at["type"] == "sqlite" and home["what"] == "windows" and not home.get("columns")
-    return Path(at["path"]) if plain else None
+    return (Path(at["path"]) if plain else None), home.get("table")
 
 
 def _level(measure: Measure | None) -> str | None:

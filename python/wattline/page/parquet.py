@@ -17,11 +17,26 @@ from .held import LEFT, Held, Rows, chosen, whole
 
 def of_folder(path: Path) -> Held:
     """What a folder holds. Raises ``NotFound``, and ``UsageError`` where pyarrow is not installed."""
-    about = Path(f"{path}.wattline") / "table.json"
-    told = json.loads(about.read_text("utf-8")) if about.is_file() else {}
+    told, below = _told(path), []
+    if not told:
+        below = [p for p in _tables(path) if _told(p).get("what") == "windows"]
+        path, told = (below[0], _told(below[0])) if below else (path, told)
     books, notes = _books(path, told.get("pipeline"))
+    others = ", ".join(str(p) for p in below[1:])
+    notes += [f"the folder holds other tables of windows, not shown here: {others}"] if others else []
     made = f" (pipeline {told['pipeline']})" if told else ""
     return Held(f"{path}{made}", told.get("tz", "UTC"), _windows(path, notes), books, notes=notes)
+
+
+def _told(path: Path) -> dict[str, Any]:
+    """What stands beside a table about it."""
+    about = Path(f"{path}.wattline") / "table.json"
+    return dict(json.loads(about.read_text("utf-8"))) if about.is_file() else {}
+
+
+def _tables(path: Path) -> list[Path]:
+    """Tables inside a folder, which are not of its own table."""
+    return [p.with_suffix("") for p in sorted(path.rglob("*.wattline")) if (p / "table.json").is_file()]
 
 
 def _books(path: Path, pipeline: str | None) -> tuple[Ledger | None, list[str]]:
@@ -60,12 +75,14 @@ def _windows(path: Path, notes: list[str]) -> dict[str, Rows]:
 
 
 def _files(path: Path, grain: str | None = None) -> list[str]:
-    return [str(f) for f in sorted(path.rglob("*.parquet")) if grain is None or f"grain={grain}" in f.parts]
+    others = {folder for table in _tables(path) for folder in (table, Path(f"{table}.wattline"))}
+    own = [f for f in sorted(path.rglob("*.parquet")) if others.isdisjoint(f.parents)]
+    return [str(f) for f in own if grain is None or f"grain={grain}" in f.parts]
 
 
 def _grains(path: Path) -> set[str]:
     """Those that folders are named for."""
-    parts = {part for file in path.rglob("*.parquet") for part in file.parts}
+    parts = {part for file in _files(path) for part in Path(file).parts}
     return {part.removeprefix("grain=") for part in parts if part.startswith("grain=")}
 
 

@@ -47,12 +47,12 @@ def read(data: str | os.PathLike[str]) -> Held:
     return _from(path)
 
 
-def _from(path: Path) -> Held:
+def _from(path: Path, pipeline: str | None = None, table: str | None = None) -> Held:
     if not path.is_dir():
-        return _of_sqlite(path)
+        return _of_sqlite(path, pipeline, table)
     from .parquet import of_folder
 
-    return of_folder(path)
+    return of_folder(path / table if table else path)
 
 
 def of_pipeline(pipeline: Pipeline) -> Held:
@@ -60,25 +60,33 @@ def of_pipeline(pipeline: Pipeline) -> Held:
     for sink in json.loads(pipeline._spec)["sinks"]:
         at = sink["endpoint"]
         if sink["what"] == "windows" and at["type"] in ("sqlite", "parquet"):
-            held = _from(Path(at["path"]))
+            held = _from(Path(at["path"]), pipeline.name, sink.get("table"))
             books = pipeline.state().ledger
             return Held(held.source, held.tz, held.rows, books, held.schema, held.rejects, held.notes)
     raise UsageError("none of the pipeline's sinks is SQLite or Parquet, so its windows cannot be read back")
 
 
-def _of_sqlite(path: Path) -> Held:
+def found(tables: Sequence[Sequence[str]], pipeline: str | None, table: str | None) -> Sequence[str] | None:
+    """The table of windows that is meant, of rows (name, what, pipeline, ...); without a pipeline the first."""
+    meant = [t for t in tables if t[1] == "windows" and pipeline in (None, t[2])]
+    # SQLite knows no upper and lower case in names.
+    named = [t for t in meant if t[0].lower() == (table or "windows").lower()]
+    return next(iter(named if pipeline else meant), None)
+
+
+def _of_sqlite(path: Path, pipeline: str | None = None, table: str | None = None) -> Held:
     with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as store:
         try:
             tables = store.execute("select name, what, pipeline, tz from wattline_table").fetchall()
         except sqlite3.Error as error:
             raise UsageError(f"{path}: no store of wattline ({error})") from None
-        named = next((t for t in tables if t[1] == "windows"), None)
+        named = found(tables, pipeline, table)
         if named is None:
-            raise NotFound(f"{path}: holds no table of windows")
+            raise NotFound(f"{path}: holds no table of windows" + (f" of pipeline {pipeline!r}" if pipeline else ""))
         asked = "select head from wattline_head where pipeline = ?"
         heads = [json.loads(head) for (head,) in store.execute(asked, named[2:3]) if head]
         rejects = next((t[0] for t in tables if t[1] == "rejects" and t[2] == named[2]), None)
-        notes = _several(tables)
+        notes = _several(tables, named[0]) if pipeline is None else []
         return Held(
             f"{path} (pipeline {named[2]})",
             named[3],
@@ -107,8 +115,8 @@ def _added(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
     return out
 
 
-def _several(tables: Sequence[Sequence[str]]) -> list[str]:
-    others = [t[0] for t in tables if t[1] == "windows"][1:]
+def _several(tables: Sequence[Sequence[str]], shown: str) -> list[str]:
+    others = [t[0] for t in tables if t[1] == "windows" and t[0] != shown]
     return [f"the store holds other tables of windows, not shown here: {', '.join(others)}"] if others else []
 
 
