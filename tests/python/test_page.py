@@ -249,3 +249,19 @@ def test_too_many_hours_are_left_out_and_said(uci: Path, tmp_path: Path, monkeyp
         assert (held["missing"], held["readings"]) == (due["missing"], due["readings"])
         assert held["energy_wh"] == pytest.approx(due["energy_wh"])
         assert "Every hour of every day" not in page.html and "Load curve" in page.html
+
+
+def test_years_under_many_months_are_those_of_the_rows(tmp_path: Path) -> None:
+    path = tmp_path / "nineties.csv"
+    stamps = [f"{1997 + m // 12}-{1 + m % 12:02}-{day:02}" for m in range(30) for day in range(1, 29)]
+    path.write_text("\n".join(["time,power", *(f"{s}T00:00:00Z,1" for s in stamps), ""]))
+    columns = [
+        {"name": "time", "type": "timestamp", "role": "time"},
+        {"name": "power", "type": "float", "measure": "power", "unit": "kW"},
+    ]
+    schema = wl.Schema(columns=columns, sensor_id="a", tz="UTC", step="1h", dialect={"delimiter": ",", "header": True})
+    html = wl.report_page(path, schema=schema).html
+    drawn = html.split("<h3>Energy by month")[1].split("</figure>")[0]
+    for year in ("1998", "1999"):
+        assert f">{year}<" in drawn
+    assert ">2098<" not in drawn and ">2099<" not in drawn

@@ -156,16 +156,17 @@ def bars(
                 layers.append(tag("rect", tag("title", told), class_=f"c{part}", **box))
                 low += value
         across.append(Tick((place + 0.5) / len(rows), short))
+    firsts = [(tick.at, label) for tick, (label, *_) in zip(across, rows, strict=True) if label.startswith("Jan ")]
+    januaries = [Tick(at, label.removeprefix("Jan ")) for at, label in firsts]
     points = {"x": [label for label, *_ in rows], "y": [rounded(s, factor) for s in sums], "u": named}
     says = f"{len(rows)} bars, the highest {words.number(max(sums) / factor)} {named}"
     legend = [(f"c{i}", name) for i, name in enumerate(parts)]
-    drawn = plot(*layers, title=title, says=says, x=_thinned(across), y=ticks, unit=named, points=points)
+    drawn = plot(*layers, title=title, says=says, x=_thinned(across, januaries), y=ticks, unit=named, points=points)
     return chart(title, drawn, legend=legend)
 
 
-def _thinned(ticks: Sequence[Tick]) -> list[Tick]:
+def _thinned(ticks: Sequence[Tick], januaries: list[Tick]) -> list[Tick]:
     """As many labels of bars as fit: of many the years alone, where the labels are months."""
-    januaries = [Tick(t.at, "20" + t.text[4:]) for t in ticks if t.text.startswith("Jan ")]
     if len(ticks) > 18 and len(januaries) > 1:
         return januaries
     every = -(-len(ticks) // 9)
