@@ -131,13 +131,15 @@ def _file(connection: Any, rest: str, options: dict[str, Any]) -> Place:
 
 def _wattline(connection: Any, rest: str, options: dict[str, Any]) -> Place:
     """``host`` is an endpoint as wattline writes it, without the secrets: those are ``login`` and ``password``."""
-    url = str(_need(connection.host, "host (an endpoint: a URL or a path)"))
+    url, _, query = str(_need(connection.host, "host (an endpoint: a URL or a path)")).partition("?")
     scheme, mark, place = url.partition("://")
     if connection.login and mark:
         secret = f":{quote(connection.password, safe='')}" if connection.password else ""
         url = f"{scheme}://{quote(connection.login, safe='')}{secret}@{place}"
     below = f"/{rest}" if rest else ""
-    return url.rstrip("/") + below + _query({**_extra(connection), **options}), place.partition("/")[0] or url
+    more = _query({**_extra(connection), **options}).removeprefix("?")
+    whole = "?" + "&".join(part for part in (query, more) if part) if query or more else ""
+    return url.rstrip("/") + below + whole, place.partition("/")[0] or url
 
 
 def _query(options: Mapping[str, Any]) -> str:
