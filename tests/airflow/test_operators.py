@@ -24,6 +24,7 @@ import wattline as wl
 from tests.airflow.place import connection
 from wattline.airflow import (
     CheckOperator,
+    LagSensor,
     PipelineOperator,
     ProduceOperator,
     WattlineHook,
@@ -32,7 +33,7 @@ from wattline.airflow import (
     get_provider_info,
 )
 from wattline.airflow.operators import _OfPipeline
-from wattline.airflow.triggers import StateTrigger
+from wattline.airflow.triggers import StateTrigger, secret
 from wattline.options import PipelineOptions
 
 SECRET = "pass-phrase-of-the-test"
@@ -325,6 +326,57 @@ def test_a_trigger_stores_no_secret_and_gives_one_event(readings: str, tmp_path:
     assert "nowhere" in gone["error"]
     with pytest.raises(AirflowException, match="nowhere"):
         late.resume({}, gone)
+
+
+PLAIN = [
+    (wl.Postgres("127.0.0.1", dbname="d", user="me", password=SECRET), "-"),
+    (f"postgresql://me:{SECRET}@127.0.0.1/d", "-"),
+    (wl.Sink(wl.Cassandra("127.0.0.1", keyspace="k", user="me", password=SECRET)), "-"),
+    ({"endpoint": {"type": "postgres", "host": "127.0.0.1", "password": SECRET}, "what": "windows"}, "-"),
+    (f"kafka://me:{SECRET}@127.0.0.1:9/t", "-"),
+    (f"conn://base?password={SECRET}", "-"),
+    ("out.db", wl.Kafka("127.0.0.1:9", "t", user="me", password=SECRET)),
+    ("out.db", wl.Kafka("127.0.0.1:9", "t", config={"ssl.key.password": SECRET})),
+    ("conn://lake", f"kafka://me:{SECRET}@127.0.0.1:9/t"),
+    ("conn://lake", f"conn://stream/t?sasl.password={SECRET}"),
+]
+
+
+@pytest.mark.parametrize(("home", "source"), PLAIN)
+def test_a_sensor_with_a_password_is_not_deferred(home: Any, source: Any) -> None:
+    sensor = LagSensor(task_id="wait", name="flat", home=home, source=source, below=1, deferrable=True)
+    with pytest.raises(wl.UsageError, match=r"holds a password.*conn://ID") as refused:
+        sensor.execute({})
+    assert SECRET not in str(refused.value)
+
+
+NAMED = [
+    (wl.Postgres("127.0.0.1", dbname="d", user="me", password="${PW}"), "-"),
+    ("postgresql://me:${PW}@127.0.0.1/d?schema=s", "-"),
+    ("conn://lake", wl.Kafka("127.0.0.1:9", "t", user="me", password="${PW}")),
+    (wl.Sink("conn://lake?retry_for=3"), "conn://stream/t?sasl.password=${PW}"),
+    (wl.Parquet("lake"), "sim://?sensors=3"),
+]
+
+
+@pytest.mark.parametrize(("home", "source"), NAMED)
+def test_a_sensor_that_names_its_secrets_may_be_deferred(home: Any, source: Any) -> None:
+    assert secret(LagSensor(task_id="wait", name="flat", home=home, source=source, below=1).question()) is None
+
+
+@pytest.mark.parametrize(
+    ("host", "extra", "url", "whole"),
+    [
+        ("kafka://k:9092?security=ssl", None, "conn://e/power", "kafka://k:9092/power?security=ssl"),
+        ("kafka://k:9092/?a=1", {"b": 2}, "conn://e/t?c=3", "kafka://k:9092/t?a=1&b=2&c=3"),
+        ("kafka://k:9092?", None, "conn://e/t", "kafka://k:9092/t"),
+        ("kafka://k:9092", {"b": 2}, "conn://e/t", "kafka://k:9092/t?b=2"),
+        ("/data/lake", None, "conn://e/day", "/data/lake/day"),
+    ],
+)
+def test_a_url_with_options_may_stand_in_a_connection(host: str, extra: Any, url: str, whole: str) -> None:
+    connection("e", "wattline", host=host, extra=extra)
+    assert WattlineHook().endpoint(url) == whole
 
 
 def test_a_timeout_of_airflow_ends_the_run(readings: str, tmp_path: Path) -> None:

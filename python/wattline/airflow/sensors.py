@@ -11,13 +11,13 @@ from airflow.providers.common.compat.sdk import AirflowException, BaseSensorOper
 from ..errors import UsageError
 from ..kafka import Kafka
 from ..sink import Endpoint, Sink, sink_spec
-from .triggers import StateTrigger, met
+from .triggers import StateTrigger, met, secret
 
 __all__ = ["LagSensor", "WindowSensor"]
 
 
 class _StateSensor(BaseSensorOperator):
-    """Waits for a state of a pipeline, in the triggerer with ``deferrable=True``."""
+    """Waits for a state of a pipeline, with ``deferrable=True`` in the triggerer: then without plain passwords."""
 
     template_fields: Sequence[str] = ("name", "home", "source")
     ui_color = "#e9e2f5"
@@ -50,8 +50,14 @@ class _StateSensor(BaseSensorOperator):
         """Waits here, or hands over to the triggerer."""
         if not self.deferrable:
             return super().execute(context)
+        question = self.question()
+        if (held := secret(question)) is not None:
+            raise UsageError(
+                f"{held} holds a password, which a deferred sensor would leave in Airflow's database; "
+                "name a connection (conn://ID/...) or an environment variable (${NAME}) instead"
+            )
         if not self.poke(context):
-            trigger = StateTrigger(self.question(), self.poke_interval)
+            trigger = StateTrigger(question, self.poke_interval)
             self.defer(trigger=trigger, method_name="resume", timeout=self._left())
         return None
 
@@ -86,7 +92,8 @@ class WindowSensor(_StateSensor):
     """Waits until the windows of a pipeline that end at ``end`` or before are final.
 
     ``name`` and ``home`` (its first sink) say which pipeline; ``end``: a time with its zone, or a template such as
-    ``"{{ data_interval_end }}"``. Every partition's watermark must have reached it.
+    ``"{{ data_interval_end }}"``. The watermark of every partition that has had a reading must have reached it; a
+    partition without one holds nothing back.
     """
 
     template_fields: Sequence[str] = (*_StateSensor.template_fields, "end")

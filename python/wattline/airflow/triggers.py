@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
 from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from .._native import kafka_shown
 from ..errors import NotFound
 from ..pipeline import Pipeline
 from ..state import State
+from .connections import split
 from .hook import WattlineHook
 
-__all__ = ["StateTrigger", "met"]
+__all__ = ["StateTrigger", "met", "secret"]
+
+
+#: What stands for a secret where an endpoint is shown.
+HIDDEN = "***"
+_SECRET = re.compile(r"password|secret|[._]key\b")
+_REFERENCE = re.compile(r"\$\{\w+\}")
 
 
 class StateTrigger(BaseTrigger):
@@ -25,7 +34,7 @@ class StateTrigger(BaseTrigger):
         self.question, self.every = question, every
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """What the metadata database keeps: no secret, connections are named."""
+        """What the metadata database keeps: no secret, see :func:`secret`."""
         return "wattline.airflow.triggers.StateTrigger", {"question": self.question, "every": self.every}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
@@ -37,6 +46,30 @@ class StateTrigger(BaseTrigger):
             yield TriggerEvent({"error": f"{type(error).__name__}: {error}"})
         else:
             yield TriggerEvent(found)
+
+
+def secret(question: Mapping[str, Any]) -> str | None:
+    """Which endpoint (``home``, ``source``) holds a password as it is, not by ``conn://`` or ``${NAME}``."""
+    home, source = question["home"], question["source"]
+    place = home["endpoint"] if isinstance(home, Mapping) else home
+    if _named(place):
+        return "home" if _in_options(place) else _of_source(source)
+    told = Pipeline("-", source="-", sinks=[home]).to_toml()
+    return "home" if HIDDEN in told else _of_source(source)
+
+
+def _of_source(source: str) -> str | None:
+    plain = _in_options(source) if _named(source) else source.startswith("kafka:") and HIDDEN in kafka_shown(source)
+    return "source" if plain else None
+
+
+def _named(place: Any) -> bool:
+    return isinstance(place, str) and place.startswith("conn://")
+
+
+def _in_options(url: str) -> bool:
+    """Whether what follows ``?`` in ``conn://`` is a secret."""
+    return any(_SECRET.search(key) and not _REFERENCE.fullmatch(str(value)) for key, value in split(url)[2].items())
 
 
 def met(question: dict[str, Any]) -> dict[str, Any] | None:
