@@ -36,6 +36,13 @@ pub struct Reject {
     pub reason: String,
 }
 
+impl Reject {
+    /// About how many bytes of memory it holds.
+    pub fn size_bytes(&self) -> usize {
+        128 + self.raw.len()
+    }
+}
+
 /// Rejects as a table: file, line, byte, row, column, raw, reason.
 pub fn table(rejects: &[Reject]) -> Result<RecordBatch, ArrowError> {
     let int = |f: fn(&Reject) -> u64| {

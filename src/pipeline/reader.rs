@@ -5,6 +5,7 @@
 
 use super::lane::Key;
 use super::run::{Message, Told};
+use crate::reject::Reject;
 use crate::source::{Poll, Reader, SourceBatch};
 use crate::{Result, faults, runtime};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -99,12 +100,12 @@ impl Share {
     }
 }
 
-/// About how many bytes of memory a batch holds.
+/// About how many bytes of memory a batch holds; a reject holds its record's whole text.
 pub(super) fn size_of(batch: &SourceBatch) -> usize {
     let row = 16 + 9 * batch.readings.values.len();
-    batch.readings.len() * row
-        + batch.readings.attributes.bytes()
-        + batch.delta.as_ref().map_or(0, |d| d.size_bytes())
+    let delta = batch.delta.as_ref().map_or(0, |d| d.size_bytes());
+    let rejects = batch.rejects.iter().map(Reject::size_bytes).sum::<usize>();
+    batch.readings.len() * row + batch.readings.attributes.bytes() + delta + rejects
 }
 
 /// Polls `reader` on its own thread until its end, an error or `quit`.
@@ -138,4 +139,87 @@ pub(super) fn start(
             }
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flush::Positions;
+    use crate::ledger::Ledger;
+    use crate::schema::{Readings, RowIds, SensorKeys, Step};
+    use std::sync::mpsc::channel;
+
+    const RAW: usize = 1 << 20;
+
+    /// Batches that hold a reject each and nothing else.
+    struct Unreadable(usize);
+
+    impl Reader for Unreadable {
+        fn next(&mut self, _wait: Duration) -> Result<Poll> {
+            let Some(left) = self.0.checked_sub(1) else {
+                return Ok(Poll::End);
+            };
+            self.0 = left;
+            Ok(Poll::Batch(Box::new(unreadable())))
+        }
+    }
+
+    fn unreadable() -> SourceBatch {
+        let reject = Reject {
+            file: "power".into(),
+            line: 1,
+            byte: 0,
+            row: 0,
+            column: String::new(),
+            raw: "x".repeat(RAW),
+            reason: "no JSON".into(),
+        };
+        SourceBatch {
+            readings: Readings {
+                measures: Vec::new().into(),
+                sensors: SensorKeys::Constant("a".into()),
+                time: Vec::new().into(),
+                values: Vec::new(),
+                quality: None,
+                step: Step::Unknown,
+                file: 0,
+                rows: RowIds::Dense(0),
+                attributes: Default::default(),
+            },
+            delta: None,
+            rejects: vec![reject],
+            counters: Ledger::default(),
+            after: Positions::new(),
+            read: None,
+            low: None,
+            ends: None,
+        }
+    }
+
+    #[test]
+    fn rejects_take_from_the_budget_what_they_hold() {
+        const BATCHES: usize = 40;
+        let budget = Budget::new(4 * RAW);
+        let share = Share::new(budget.clone());
+        let key = Key {
+            partition: 0,
+            turn: 1,
+        };
+        let (to, from) = channel();
+        let reader = Box::new(Unreadable(BATCHES));
+        let thread = start(reader, share, key, to).unwrap();
+        let mut under_way = Vec::new();
+        while let Ok(message) = from.recv_timeout(Duration::from_millis(500)) {
+            under_way.push(message);
+        }
+        assert_eq!(under_way.len(), 3, "a fourth would not fit into 4 MiB");
+        let mut seen = 0;
+        while let Message::Lane(_, Told::Batch(_, bytes)) = under_way.remove(0) {
+            budget.give(bytes);
+            seen += 1;
+            under_way.extend(from.recv_timeout(Duration::from_secs(60)));
+        }
+        assert_eq!(seen, BATCHES);
+        thread.join().unwrap();
+    }
 }

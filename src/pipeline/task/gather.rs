@@ -65,7 +65,7 @@ impl Gather {
     /// Adds a reject.
     pub fn add_reject(&mut self, reject: Reject) {
         self.rows += 1;
-        self.bytes += 128 + reject.raw.len();
+        self.bytes += reject.size_bytes();
         self.rejects.push(reject);
     }
 
