@@ -168,10 +168,11 @@ impl Stores {
         each.collect()
     }
 
-    /// One that cannot be renewed is found out at its next decision.
+    /// One that cannot be renewed is found out at its next decision, rows that cannot be shown at the next flush.
     fn renew(&mut self, partitions: &[u32]) -> Option<Message> {
         for partition in partitions {
             drop(self.home.renew(*partition));
+            self.sinks().for_each(|sink| drop(sink.roll(*partition)));
         }
         Some(Message::Renewed)
     }

@@ -196,6 +196,11 @@ pub trait Sink: Send {
     fn leave(&mut self, _partition: u32) -> Result<()> {
         Ok(())
     }
+    /// Publishes what has waited as long as it may (`roll_seconds`), where no flush comes that would; told by the run
+    /// every second.
+    fn roll(&mut self, _partition: u32) -> Result<()> {
+        Ok(())
+    }
     /// Whether a final window can be written again (`on_late = correct`); checked before row one.
     fn corrects(&self) -> bool {
         true

@@ -61,6 +61,40 @@ fn nothing_waits_for_the_flushes_before_a_roll() {
 }
 
 #[test]
+fn what_has_waited_long_enough_is_shown_though_no_flush_follows() {
+    let wait = std::time::Duration::from_millis(200);
+    let spec = |store: &Store| spec(store, |p| p.roll_seconds = wait.as_secs_f64());
+    let first = flush(1, 1, &[("a", 1, 1.0, true, 0)]);
+    let store = Store::new(Kind::Parquet);
+    let mut home = open_home(&spec(&store)).unwrap();
+    home.prepare(&tables()).unwrap();
+    home.acquire(&claim("run-1", false)).unwrap();
+    decide(&mut *home, &first, "run-1");
+    std::thread::sleep(wait);
+    home.roll(0).unwrap();
+    home.roll(1).unwrap();
+    assert_eq!(store.seen().len(), 1);
+    let files = names(&store);
+    std::thread::sleep(wait);
+    home.roll(0).unwrap();
+    assert_eq!(names(&store), files, "nothing new is no file");
+    let second = flush(1, 2, &[("a", 2, 1.0, true, 0)]);
+    decide(&mut *home, &last(second), "run-1");
+    assert_eq!(store.seen().len(), 2);
+    assert_eq!(home.applied(0).unwrap().map(|a| a.id.n), Some(2));
+
+    let store = Store::new(Kind::Parquet);
+    let mut follower = open(&spec(&store)).unwrap();
+    follower.prepare(&tables()).unwrap();
+    follower.fence(0, 1).unwrap();
+    follower.apply(&first).unwrap();
+    std::thread::sleep(wait);
+    follower.roll(0).unwrap();
+    assert_eq!(store.seen().len(), 1);
+    assert_eq!(follower.applied(0).unwrap().map(|a| a.id.n), Some(1));
+}
+
+#[test]
 fn a_full_roll_is_published_with_its_flush() {
     let store = Store::new(Kind::Parquet);
     let mut home = open_home(&spec(&store, |p| p.roll_rows = 3)).unwrap();

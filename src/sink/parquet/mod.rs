@@ -305,6 +305,14 @@ impl Sink for ParquetSink {
         Ok(())
     }
 
+    fn roll(&mut self, partition: u32) -> Result<()> {
+        if self.parts.contains_key(&partition) {
+            let (part, place, limits) = self.part(partition)?;
+            part.roll_due(&place, &limits)?;
+        }
+        Ok(())
+    }
+
     fn corrects(&self) -> bool {
         self.at.revisions == Revisions::Append
     }

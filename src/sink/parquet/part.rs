@@ -336,6 +336,15 @@ impl Part {
         }
     }
 
+    /// Publishes what waits where it is time; what is unclear is settled by the run first.
+    pub fn roll_due(&mut self, place: &Place, limits: &Limits) -> Result<()> {
+        let settled = self.unclear.is_none() && self.pending.is_none();
+        match settled && self.waiting.has_rows() && self.waiting.due(limits) {
+            true => self.roll(place),
+            false => Ok(()),
+        }
+    }
+
     fn roll(&mut self, place: &Place) -> Result<()> {
         self.end_renames(place)?;
         let mut entry = self.entry(Why::Publish);
