@@ -14,7 +14,7 @@ use super::lane::{Hands, Key, Lane, Phase};
 use super::reader::Budget;
 use super::report::{Outcome, Report};
 use super::share::{Member, Watch};
-use super::stores::{self, Job, Stores};
+use super::stores::{self, Job, Stores, Thread};
 use super::task::{self, Event};
 use crate::sink::{Claim, Home, Owned, What};
 use crate::source::{Change, SourceBatch};
@@ -29,7 +29,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 const IN_FLIGHT: usize = 8 << 20;
 /// How often the clock reaches the tasks, and how soon a stop is seen.
 const TICK: Duration = Duration::from_millis(50);
-/// How long a stop waits for decisions in flight.
+/// How long a stop waits for decisions in flight, and a run that failed or was stopped for rows still to be applied.
 const PATIENCE: Duration = Duration::from_millis(800);
 /// How long a partition that others are to have waits for its decision in flight.
 const LEAVE: Duration = Duration::from_secs(1);
@@ -70,7 +70,7 @@ pub(super) fn run(parts: &Parts, mut stores: Stores, control: &Arc<Control>) -> 
     let keeps_late = stores.sinks().any(|s| s.what() == What::Late);
     let mut run = Run::new(parts, stores, control, began)?;
     let ended = run.drive();
-    let (report, released) = run.close();
+    let (report, released) = run.close(matches!(ended, Ok(Outcome::Done)));
     let outcome = ended.and_then(|outcome| released.map(|()| outcome));
     let mut report = Report {
         outcome: *outcome.as_ref().unwrap_or(&Outcome::Failed),
@@ -115,7 +115,7 @@ struct Run<'a> {
     control: &'a Arc<Control>,
     books: Books,
     messages: Receiver<Message>,
-    stores: Option<std::thread::JoinHandle<Stores>>,
+    stores: Option<Thread>,
     lanes: BTreeMap<u32, Lane>,
     turns: u64,
     member: Option<Member>,
@@ -509,15 +509,19 @@ impl<'a> Run<'a> {
         self.with(partition, |lane, hands, books| lane.stop(hands, books))
     }
 
-    /// Ends the threads; gives up what was taken, unless a decision still hangs.
-    fn close(mut self) -> (Report, Result<()>) {
+    /// Ends the threads; gives up what was taken, unless a decision or an apply still hangs.
+    fn close(mut self, done: bool) -> (Report, Result<()>) {
         let partitions: Vec<u32> = self.lanes.keys().copied().collect();
         partitions.into_iter().for_each(|p| self.drop_lane(p));
         self.books.fill();
         self.hands.jobs = None;
-        let hangs = self.books.report.undecided.is_some();
-        let thread = self.stores.take().filter(|_| !hangs);
-        let back = thread.and_then(|thread| thread.join().ok());
+        let stopping = self
+            .stop_seen
+            .map_or(Duration::ZERO, |since| since.elapsed());
+        let back = self.stores.take().and_then(|thread| match done {
+            true => thread.end(),
+            false => thread.leave(PATIENCE.saturating_sub(stopping)),
+        });
         // Asked for before a stop, and given after it.
         while let Ok(message) = self.messages.try_recv() {
             if let Message::Owned(key, _) = message {

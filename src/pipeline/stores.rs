@@ -1,5 +1,8 @@
 //! The store thread of a run: the only owner of the sinks while it lasts, for all its lanes. Carries out what the
 //! tasks ask of them, in order, and answers with events.
+//!
+//! A run that is over does not wait for all that is queued: sinks that are well and quick show what was decided, and
+//! after a moment the rest is *left*: the next run applies it, as after a crash.
 
 use super::agree::Agreement;
 use super::lane::Key;
@@ -9,9 +12,15 @@ use crate::flush::{Flush, FlushId, Head};
 use crate::sink::{Claim, Decided, Home, Owned, Sink};
 use crate::{Error, Kind, Result, faults, runtime};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// How often it is looked whether the thread has ended.
+const LOOK: Duration = Duration::from_millis(5);
+/// What is under way when the rest is left may end within this.
+const LAST: Duration = Duration::from_millis(100);
 
 /// What the run asks of the sinks.
 pub(super) enum Job {
@@ -183,14 +192,49 @@ impl Stores {
     }
 }
 
+/// The thread, and whether it is to leave what it has not begun.
+pub(super) struct Thread {
+    handle: JoinHandle<Stores>,
+    left: Arc<AtomicBool>,
+}
+
+impl Thread {
+    /// Waits until every job is carried out, whose sender is gone.
+    pub(super) fn end(self) -> Option<Stores> {
+        self.handle.join().ok()
+    }
+
+    /// Waits so long, then leaves the jobs that have not begun; `None` where the one under way hangs: it is not
+    /// waited for, and what becomes of it is the next owner's to find out.
+    pub(super) fn leave(self, patience: Duration) -> Option<Stores> {
+        self.wait(patience);
+        self.left.store(true, Relaxed);
+        self.wait(LAST);
+        match self.handle.is_finished() {
+            true => self.end(),
+            false => None,
+        }
+    }
+
+    fn wait(&self, patience: Duration) {
+        let began = Instant::now();
+        while !self.handle.is_finished() && began.elapsed() < patience {
+            std::thread::sleep(LOOK);
+        }
+    }
+}
+
 /// Starts the thread; it ends when the sender of jobs is dropped and gives the stores back.
-pub(super) fn start(
-    mut stores: Stores,
-    to: Sender<Message>,
-) -> Result<(Sender<Job>, JoinHandle<Stores>)> {
+pub(super) fn start(mut stores: Stores, to: Sender<Message>) -> Result<(Sender<Job>, Thread)> {
     let (jobs, work): (Sender<Job>, Receiver<Job>) = channel();
-    let thread = runtime::spawn("stores", move || {
+    let left = Arc::new(AtomicBool::new(false));
+    let leaves = left.clone();
+    let handle = runtime::spawn("stores", move || {
         for job in work {
+            // What was given up is given up at once, that others need not wait.
+            if leaves.load(Relaxed) && !matches!(job, Job::Release(_)) {
+                continue;
+            }
             if let Some(message) = stores.carry(job)
                 && to.send(message).is_err()
             {
@@ -199,5 +243,5 @@ pub(super) fn start(
         }
         stores
     })?;
-    Ok((jobs, thread))
+    Ok((jobs, Thread { handle, left }))
 }

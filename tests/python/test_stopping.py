@@ -1,15 +1,18 @@
 """Ctrl-C, SIGTERM and stop() end a run at a decided flush and raise; what was decided stays."""
 
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 
+import psycopg
 import pytest
 
 import wattline as wl
 from conftest import python
+from tests.services import Postgres
 
 LIVE = "sim://?sensors=2&start=2026-01-01&rate=20000x"
 
@@ -206,3 +209,60 @@ def _schema() -> wl.Schema:
         tz="UTC",
         sensor_id="m",
     )
+
+
+FROZEN = """
+import os, signal, sys, time, wattline as wl
+sinks = [sys.argv[1], wl.Postgres("127.0.0.1", schema="mine", retry_for=60, **eval(sys.argv[2]))]
+made = wl.Pipeline("live", source={source!r}, grains=["1h"], sinks=sinks, flush_interval="3s")
+print("ready", flush=True)
+try:
+    made.run(progress=False)
+except wl.Interrupted as error:
+    print("interrupted", error.report.outcome, flush=True)
+"""
+
+
+def test_a_stop_waits_for_no_store_that_hangs(postgres: Postgres, tmp_path) -> None:
+    """What a frozen follower has not taken is left for the next run, which applies it."""
+    store, link = tmp_path / "live.db", {"port": postgres.port, "dbname": "wattline"}
+    link |= {"user": "wattline", "password": "wattline"}
+    with psycopg.connect(postgres.url, autocommit=True) as base:
+        base.execute("drop schema if exists mine cascade")
+        base.execute("create schema mine")
+    code = [sys.executable, "-c", FROZEN.format(source=LIVE), str(store), repr(link)]
+    run = subprocess.Popen(code, stdout=subprocess.PIPE, text=True)
+    assert run.stdout is not None and run.stdout.readline() == "ready\n"
+    wait_for_a_flush(store)
+    time.sleep(0.5)
+    postgres.freeze()
+    try:
+        decided = numbered(store)
+        # After it: the rows are being applied, and the next decision is seconds away.
+        for _ in range(200):
+            if numbered(store) > decided:
+                break
+            time.sleep(0.05)
+        run.send_signal(signal.SIGTERM)
+        # Far below retry_for: the applies that are queued would take a minute each.
+        out, _ = run.communicate(timeout=20)
+    finally:
+        run.kill()
+        postgres.thaw()
+    assert run.returncode == 0 and out == "interrupted interrupted\n"
+    sinks = [store, wl.Postgres("127.0.0.1", schema="mine", **link)]
+    again = wl.Pipeline("live", source=LIVE, grains=["1h"], sinks=sinks, flush_interval="50ms")
+    timer = threading.Timer(3, again.stop)
+    timer.start()
+    with pytest.raises(wl.Interrupted):
+        again.run(progress=False)
+    asked = "select sensor_id, window_label, readings from {} where final order by 1, 2"
+    with sqlite3.connect(store) as home, psycopg.connect(postgres.url) as base:
+        assert home.execute(asked.format("windows")).fetchall() == base.execute(asked.format("mine.windows")).fetchall()
+        base.execute("drop schema mine cascade")
+
+
+def numbered(store: object) -> int:
+    """The newest decided flush."""
+    held = wl.Pipeline("live", source=LIVE, grains=["1h"], sinks=store).state()
+    return int(held["head"]["n"])
