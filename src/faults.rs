@@ -7,8 +7,9 @@
 //! - `WATTLINE_BROKEN=name,name` turns on defects that the tests must notice.
 //!
 //! Points: `after_read`, `after_aggregate`, `before_decide`, `after_decide`, `before_apply`,
-//! `after_apply`, `staged`, `manifest`, `published`; `committing` and `committed` on both sides of a
-//! PostgreSQL commit; of `produce`: `sent` (a chunk was handed over), `progress_sent`, `before_commit`,
+//! `after_apply`; of Parquet `staged`, `manifest`, `published`; `committing` and `committed` on both sides of a
+//! commit of PostgreSQL and of a topic's transaction; of Cassandra `between_record_and_head` and
+//! `between_rows_and_applied`; of `produce`: `sent` (a chunk was handed over), `progress_sent`, `before_commit`,
 //! `after_commit`.
 //! Defects: `early_position` (positions move before the decision), `no_epoch` (a stale owner is
 //! not refused), `in_place` (stored state is overwritten in place), `no_origin` (messages of a
@@ -105,5 +106,45 @@ mod armed {
             assert_eq!(parse("staged:1:burn"), None);
             assert_eq!(parse("staged:1:kill:2"), None);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    /// What `call` is given in the files below `folder`.
+    fn named(folder: &Path, call: &str, found: &mut BTreeSet<String>) {
+        let mark = format!("faults::{call}(\"");
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                named(&path, call, found);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                let after = text.split(&mark).skip(1);
+                found.extend(after.filter_map(|t| Some(t.split_once('"')?.0.to_string())));
+            }
+        }
+    }
+
+    #[test]
+    fn the_list_above_is_whole() {
+        let here = include_str!("faults.rs");
+        let told = |from: &str, to: &str| -> BTreeSet<String> {
+            let part = here.split_once(from).unwrap().1;
+            let list = part.split_once(to).unwrap().0.split('`').skip(1).step_by(2);
+            list.filter(|name| *name != "produce")
+                .map(String::from)
+                .collect()
+        };
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        let mut points = BTreeSet::new();
+        named(&source, "point", &mut points);
+        assert_eq!(told("//! Points:", "//! Defects:"), points);
+        let mut defects = BTreeSet::new();
+        named(&source, "broken", &mut defects);
+        assert_eq!(told("//! Defects:", "\n\n"), defects);
     }
 }

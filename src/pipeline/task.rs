@@ -1,6 +1,6 @@
 //! One partition as a pure state machine: `step(event) → effects`. No I/O, no clock, no thread.
 //!
-//! Batch, resume, re-run, rebalance and (later) Kafka all enter here and nowhere else. The run
+//! Files, topics, a resume, a re-run and a rebalance all enter here and nowhere else. The run
 //! feeds events in the order they happened and carries effects out in the order given.
 //!
 //! ```text

@@ -234,7 +234,7 @@ pub trait Home: Sink {
     }
     /// All sinks show what is up to `upto`: effects kept until then may go, and records before the last fold.
     fn prune(&mut self, partition: u32, upto: FlushId) -> Result<()>;
-    /// The owner lives; told by the run three times a lease. For homes that do not show it themselves beside a step.
+    /// The owner lives; told by the run every second. For homes that do not show it themselves beside a step.
     fn renew(&mut self, _partition: u32) -> Result<()> {
         Ok(())
     }
