@@ -1,9 +1,13 @@
 """``Pipeline``: runs, goes on, refuses, is frozen, pickled and written as TOML."""
 
+import contextlib
 import json
 import os
 import pickle
 import sqlite3
+import threading
+import time
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -162,3 +166,32 @@ def test_handed_data_run_too(household, tmp_path) -> None:
     made = wl.Pipeline("table", source=pa.table(household), grains=["1d"], sinks=tmp_path / "t.db")
     assert made.run().ledger["readings"] == 40_000
     assert os.path.exists(tmp_path / "t.db")
+
+
+def test_windows_that_are_decided_are_shown_though_no_flush_follows(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    told = {"grains": ["1min"], "lateness": "1min", "flush_interval": "1h", "flush_rows": 8000}
+    source = "sim://?sensors=2&start=2026-01-01&rate=6000x"
+    made = wl.Pipeline("slow", source=source, sinks=wl.Parquet(out, roll_seconds=0.5), **told)
+
+    def decided() -> int:
+        try:
+            return int((made.state()["head"] or {}).get("n", 0))
+        except wl.NotFound:
+            return 0
+
+    def run() -> None:
+        with contextlib.suppress(wl.Interrupted):
+            made.run(progress=False)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    # An eighth of flush_rows is the first flush; the second is a minute away.
+    shown = []
+    while thread.is_alive() and not shown and decided() < 2:
+        time.sleep(0.1)
+        shown = list(out.rglob("*.parquet"))
+    first = decided()
+    made.stop()
+    thread.join()
+    assert first == 1 and shown
