@@ -63,7 +63,7 @@ impl Log {
         }
     }
 
-    fn of(all: Client, has: usize, words: Words) -> Result<Log> {
+    pub(super) fn of(all: Client, has: usize, words: Words) -> Result<Log> {
         let config = all.config().clone();
         let wants = words.partitions.max(1) as usize;
         if has == wants || (wants > 1 && has > wants) {

@@ -249,6 +249,41 @@ fn a_fenced_producer_knows_nothing_of_its_transaction() {
 }
 
 #[test]
+fn a_long_log_is_no_open_transaction() {
+    let (_cluster, config) = cluster("long", 1);
+    let mut producer = Producer::new(&config, None).unwrap();
+    let topic = producer.topic("long").unwrap();
+    for _ in 0..25_000 {
+        let message = Outgoing {
+            partition: 0,
+            ..outgoing(b"k", b"v", &[])
+        };
+        producer.send(topic, &message).unwrap();
+    }
+    producer.flush(WAIT).unwrap();
+    let words = Words {
+        holds: "state",
+        option: "state_topic",
+        writer: "pipeline",
+        timeout: "its timeout",
+        partitions: 1,
+    };
+    let all = Client::new(&config, Isolation::Uncommitted).unwrap();
+    let log = Log::of(all, 1, words).unwrap();
+    let (wait, mut seen) = (Duration::from_secs(5), 0);
+    // Reading takes longer than a transaction is waited for, and gets on all the while.
+    log.read(0, Upto::Everything, wait, &mut |message| {
+        if message.offset == 0 {
+            std::thread::sleep(wait + Duration::from_millis(100));
+        }
+        seen += 1;
+        Ok(())
+    })
+    .unwrap();
+    assert_eq!(seen, 25_000);
+}
+
+#[test]
 fn a_broker_that_is_not_there_is_named() {
     let config = Config::parse("kafka://127.0.0.1:1/power?timeout=1s").unwrap();
     let error = Client::new(&config, Isolation::Committed)
