@@ -39,7 +39,7 @@ class Pipeline:
 
     A topic (``wl.Kafka(...)`` or ``kafka://...``): ``state="keyed"`` gives each partition its own head, so that
     runs of one ``group`` share them (``instance``: a fixed name in it); ``"shared"`` gives all of them one, for
-    topics written without keys. The first run begins at ``since`` (``earliest``, ``now``, a time).
+    topics whose keys are not the sensors. The first run begins at ``since`` (``earliest``, ``now``, a time).
     ``source=[files..., topic]`` with ``cut`` takes readings before that instant from the files and the others from
     the topic. ``dlq`` names a topic for messages that cannot be read.
     """

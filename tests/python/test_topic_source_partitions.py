@@ -50,6 +50,51 @@ def test_keys_in_the_wrong_partition_are_refused(kafka: Kafka, url: str, tmp_pat
         pipeline(f"{url}?partitioner=random", tmp_path).run(until="now", progress=False)
 
 
+def keyed_by(partition: int, count: int = 2) -> list[str]:
+    """Keys that are no sensor and belong into this partition, by murmur2."""
+    return {0: ["k3", "k4"], 1: ["k0", "k1"]}[partition][:count]
+
+
+def refused(p: wl.Pipeline, tmp_path: Path) -> None:
+    with pytest.raises(wl.SchemaError, match=r'not the sensor.*state="shared"') as told:
+        p.run(until="now", progress=False)
+    assert (told.value.partition in (0, 1), told.value.offset) == (True, 0)
+    assert rows(tmp_path, "select count(*) from readings") == rows(tmp_path, "select count(*) from windows") == [(0,)]
+
+
+def test_keys_that_are_not_the_sensor_are_refused_by_every_run(kafka: Kafka, url: str, tmp_path: Path) -> None:
+    """One sensor under several keys, each in its partition: half an hour would replace the other half."""
+    make(kafka, url, 2)
+    keys = keyed_by(0) + keyed_by(1)
+    send(kafka, url, [(keys[m % 4], reading("b", m)) for m in range(40)])
+    for _ in range(3):
+        refused(pipeline(url, tmp_path), tmp_path)
+    told = {"state": "shared", "sinks": tmp_path / "b.db"}
+    assert pipeline(url, tmp_path, **told).run(until="now", progress=False).ledger["readings"] == 40
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_sensor_whose_second_key_comes_later_is_refused(kafka: Kafka, url: str, tmp_path: Path, first: int) -> None:
+    """The run that saw the first partition is over when the other has its first message."""
+    make(kafka, url, 2)
+    send(kafka, url, [(keyed_by(first)[0], reading("b", m)) for m in range(20)])
+    refused(pipeline(url, tmp_path), tmp_path)
+    send(kafka, url, [(keyed_by(1 - first)[0], reading("b", m)) for m in range(20, 40)])
+    refused(pipeline(url, tmp_path), tmp_path)
+
+
+def test_a_sensor_that_was_counted_is_refused_in_another_partition(kafka: Kafka, url: str, tmp_path: Path) -> None:
+    """A later run has nothing in memory: what it counted under the sensor's own key stays as it is."""
+    make(kafka, url, 2)
+    send(kafka, url, [("b", reading("b", m)) for m in range(20)])
+    assert pipeline(url, tmp_path).run(until="now", progress=False).ledger["readings"] == 20
+    send(kafka, url, [(keyed_by(p)[0], reading("b", m)) for m in range(20, 40) for p in (0, 1)])
+    for _ in range(2):
+        with pytest.raises(wl.SchemaError, match=r'state="shared"'):
+            pipeline(url, tmp_path).run(until="now", progress=False)
+    assert counts(tmp_path) == [("b", 20, 0)]
+
+
 def test_other_partitioners_are_named(kafka: Kafka, url: str, tmp_path: Path) -> None:
     from confluent_kafka import Producer
 

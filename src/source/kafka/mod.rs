@@ -5,7 +5,7 @@
 //! | [`TopicSource`] | a topic as a source of a pipeline |
 //! | `feed`, `model` | one partition: fetched, decoded on the pool, in order |
 //! | `origin` | messages that were counted before, by where they came from |
-//! | `reader`, `places` | one partition under its own head; a sensor lives in one of them |
+//! | `reader`, `places` | one partition under its own head; a sensor lives in one of them, that of its name as a key |
 //! | `merge` | all partitions under one head, by event time |
 //! | `group` | who gives out partitions among runs |
 //! | `dead` | messages that cannot be read |

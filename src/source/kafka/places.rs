@@ -1,21 +1,22 @@
 //! Places: with a head for each partition a sensor must live in one of them, or its windows would be torn.
 //!
-//! Checked at first sight, before anything of the batch is counted: the message has a key, the key belongs into the
-//! partition by the topic's partitioner, and this process has not seen the sensor in another partition.
+//! Checked at first sight, before anything of the batch is counted: the message's key is the sensor, and the key
+//! belongs into the partition by the topic's partitioner. So the sensor alone says where it lives: nothing needs to be
+//! remembered, and every run and every worker of a group decides alike. Under other keys (a site, an account) the same
+//! sensor could come in a second partition years later, in another process; such topics are for one head.
 
 use super::model::Sight;
 use crate::error::Place;
 use crate::kafka::Partitioner;
 use crate::{Error, Kind, Result};
-use hashbrown::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use hashbrown::HashSet;
+use std::sync::Arc;
 
 /// Where the sensors of a topic live; shared by its readers.
 pub(super) struct Places {
     topic: Arc<str>,
     count: usize,
     partitioner: Partitioner,
-    homes: Mutex<HashMap<Arc<str>, i32>>,
 }
 
 /// The sensors that one partition has shown.
@@ -31,55 +32,49 @@ impl Places {
             topic: topic.into(),
             count,
             partitioner,
-            homes: Mutex::default(),
         }
     }
 
     fn check(&self, partition: i32, sight: &Sight) -> Result<()> {
-        let wrong = |what: String| {
-            let place = Place {
-                message: Some((self.topic.to_string(), partition, sight.offset)),
-                ..Place::default()
-            };
-            Err(Error::new(
+        match self.fault(partition, sight) {
+            None => Ok(()),
+            Some(what) => Err(Error::new(
                 Kind::Schema,
                 format!(
                     "sensor {:?} of topic {}: {what}; its windows would be torn: say state=\"shared\", which reads all partitions under one head",
                     sight.sensor, self.topic
                 ),
             )
-            .at(place))
-        };
+            .at(Place {
+                message: Some((self.topic.to_string(), partition, sight.offset)),
+                ..Place::default()
+            })),
+        }
+    }
+
+    /// Why the sensor may have readings in other partitions too.
+    fn fault(&self, partition: i32, sight: &Sight) -> Option<String> {
+        let at = format!("at offset {} of partition {partition}", sight.offset);
         let Some(key) = &sight.key else {
-            return wrong(format!(
-                "the message at offset {} of partition {partition} has no key, so it may lie in any partition",
-                sight.offset
+            return Some(format!(
+                "the message {at} has no key, so it may lie in any partition"
             ));
         };
-        match self.partitioner.place(key, self.count) {
-            None => {
-                return wrong("its producers choose partitions at random".into());
-            }
-            Some(home) if home != partition => {
-                return wrong(format!(
-                    "its key at offset {} of partition {partition} belongs into partition {home} by the partitioner {} (name another one as partitioner= of the endpoint where the producers use it)",
-                    sight.offset,
-                    self.partitioner.name()
-                ));
-            }
-            Some(_) => {}
+        let Some(home) = self.partitioner.place(key, self.count) else {
+            return Some("its producers choose partitions at random".into());
+        };
+        if home != partition {
+            return Some(format!(
+                "its key {at} belongs into partition {home} by the partitioner {} (name another one as partitioner= of the endpoint where the producers use it)",
+                self.partitioner.name()
+            ));
         }
-        let mut homes = self.homes.lock().unwrap_or_else(PoisonError::into_inner);
-        match homes.get(&sight.sensor) {
-            Some(home) if *home != partition => wrong(format!(
-                "it is in partition {home} and in partition {partition}"
-            )),
-            Some(_) => Ok(()),
-            None => {
-                homes.insert(sight.sensor.clone(), partition);
-                Ok(())
-            }
-        }
+        (key.as_slice() != sight.sensor.as_bytes()).then(|| {
+            format!(
+                "the message {at} has the key {:?}, not the sensor, so others of it may lie in other partitions",
+                String::from_utf8_lossy(key)
+            )
+        })
     }
 }
 
@@ -135,11 +130,12 @@ mod tests {
             .unwrap();
         let moved = told(seen.check(&[sight("c", Some(&other))]).unwrap_err());
         assert!(moved.contains("murmur2_random"), "{moved}");
-        // The same sensor under another key, where that key belongs.
+        // Keys that are not the sensor, each where it belongs: the other partition cannot know of this one.
+        let foreign = told(seen.check(&[sight("d", Some("a"))]).unwrap_err());
+        assert!(foreign.contains("\"a\", not the sensor"), "{foreign}");
         let elsewhere = partition_of(other.as_bytes(), 4);
         let mut second = Seen::new(places, elsewhere);
-        let twice = told(second.check(&[sight("a", Some(&other))]).unwrap_err());
-        assert!(twice.contains(&format!("partition {home} and")), "{twice}");
+        told(second.check(&[sight("a", Some(&other))]).unwrap_err());
     }
 
     #[test]
