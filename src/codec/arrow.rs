@@ -6,6 +6,7 @@ use arrow_ipc::reader::StreamReader;
 use arrow_ipc::writer::StreamWriter;
 use arrow_schema::{ArrowError, Schema, SchemaRef};
 use std::io::{Read, Write};
+use std::panic::{UnwindSafe, catch_unwind};
 
 /// Writes `batches` as one IPC stream.
 pub fn encode(out: impl Write, schema: &Schema, batches: &[RecordBatch]) -> Result<()> {
@@ -22,8 +23,9 @@ pub fn encode(out: impl Write, schema: &Schema, batches: &[RecordBatch]) -> Resu
     })
 }
 
-/// Reads a whole IPC stream.
-pub fn decode(bytes: impl Read) -> Result<(SchemaRef, Vec<RecordBatch>)> {
+/// Reads a whole IPC stream. The reader of streams panics on some malformed bytes (offsets outside the body); such a
+/// panic is an error here.
+pub fn decode(bytes: impl Read + UnwindSafe) -> Result<(SchemaRef, Vec<RecordBatch>)> {
     let all = || -> std::result::Result<_, ArrowError> {
         let reader = StreamReader::try_new(bytes, None)?;
         Ok((
@@ -31,5 +33,14 @@ pub fn decode(bytes: impl Read) -> Result<(SchemaRef, Vec<RecordBatch>)> {
             reader.collect::<std::result::Result<Vec<_>, _>>()?,
         ))
     };
-    all().map_err(|e| Error::new(Kind::Schema, format!("the bytes are no Arrow stream: {e}")))
+    let broken = |why: String| {
+        Error::new(
+            Kind::Schema,
+            format!("the bytes are no Arrow stream: {why}"),
+        )
+    };
+    match catch_unwind(all) {
+        Ok(read) => read.map_err(|e| broken(e.to_string())),
+        Err(_) => Err(broken("it is malformed".into())),
+    }
 }

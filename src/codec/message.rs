@@ -22,11 +22,20 @@ pub enum Codec {
 /// The first bytes of an Arrow IPC stream.
 const STREAM: &[u8] = &[0xff; 4];
 
+/// What a message is; an Arrow message with its columns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// A JSON object, or an array of values.
+    Json,
+    /// An Arrow IPC stream that can be read to its end.
+    Arrow(SchemaRef),
+}
+
 /// Decodes the messages of a topic; shared by threads.
 pub enum Decoder {
     /// JSON.
     Json(Box<json::Decoder>),
-    /// Arrow, with the columns of its first message.
+    /// Arrow, with the columns of most messages.
     Arrow(SchemaRef),
 }
 
@@ -40,13 +49,60 @@ impl Codec {
     }
 }
 
+impl Form {
+    /// Of one message; `None`: it cannot be read, so it says nothing of others.
+    pub fn of(message: &[u8]) -> Option<Form> {
+        if Codec::of(message) == Codec::Arrow {
+            let (columns, _) = super::arrow::decode(message).ok()?;
+            return Some(Form::Arrow(columns));
+        }
+        json::looks_sound(message).then_some(Form::Json)
+    }
+
+    /// What most of `samples` are that can be read, each with the first of its kind. More than one where they are
+    /// as many; then the one that came first is first.
+    pub fn most(samples: &[&[u8]]) -> Vec<(Form, usize)> {
+        let mut found: Vec<(Form, usize, usize)> = Vec::new();
+        for (at, sample) in samples.iter().enumerate() {
+            let Some(form) = Form::of(sample) else {
+                continue;
+            };
+            match found.iter_mut().find(|(known, ..)| known.alike(&form)) {
+                Some((.., count)) => *count += 1,
+                None => found.push((form, at, 1)),
+            }
+        }
+        let most = found.iter().map(|(.., count)| *count).max();
+        found.retain(|(.., count)| Some(*count) == most);
+        found.into_iter().map(|(form, at, _)| (form, at)).collect()
+    }
+
+    fn alike(&self, other: &Form) -> bool {
+        match (self, other) {
+            (Form::Arrow(one), Form::Arrow(two)) => one.fields() == two.fields(),
+            _ => self == other,
+        }
+    }
+}
+
 impl Decoder {
-    /// For messages like `samples`; see [`json::Decoder::new`].
+    /// For messages like most of `samples`; see [`json::Decoder::new`].
     pub fn new(choice: &SchemaChoice, samples: &[&[u8]], local: LocalPolicy) -> Result<Decoder> {
-        let arrow = samples.iter().find(|s| Codec::of(s) == Codec::Arrow);
-        Ok(match arrow {
-            Some(message) => Decoder::Arrow(super::arrow::decode(*message)?.0),
-            None => Decoder::Json(Box::new(json::Decoder::new(choice, samples, local)?)),
+        let form = Form::most(samples).into_iter().next();
+        let form = form.map_or(Form::Json, |(form, _)| form);
+        Decoder::of(form, choice, samples, local)
+    }
+
+    /// For messages of this form.
+    pub fn of(
+        form: Form,
+        choice: &SchemaChoice,
+        samples: &[&[u8]],
+        local: LocalPolicy,
+    ) -> Result<Decoder> {
+        Ok(match form {
+            Form::Arrow(columns) => Decoder::Arrow(columns),
+            Form::Json => Decoder::Json(Box::new(json::Decoder::new(choice, samples, local)?)),
         })
     }
 
@@ -114,7 +170,7 @@ fn table(columns: &SchemaRef, message: &[u8]) -> std::result::Result<Vec<RecordB
     }
     let (found, batches) = super::arrow::decode(message).map_err(|e| e.message)?;
     if found.fields() != columns.fields() {
-        return Err("an Arrow message with other columns than the first of this topic".into());
+        return Err("an Arrow message with other columns than most of this topic".into());
     }
     let under = |b: RecordBatch| RecordBatch::try_new(columns.clone(), b.columns().to_vec());
     batches
@@ -148,5 +204,21 @@ mod tests {
         assert_eq!(decoded.unread[0].message, 1);
         let torn = decoder.decode([&one[..40]].into_iter()).unwrap();
         assert_eq!((torn.batch.num_rows(), torn.unread.len()), (0, 1));
+    }
+
+    #[test]
+    fn one_strange_message_does_not_decide_what_the_others_are() {
+        let (strange, json) = (message(&[1.0]), b"{\"v\":1}".as_slice());
+        let cut = &strange[..strange.len() - 40];
+        let bare: &[u8] = &[0xff; 4];
+        let form = |samples: &[&[u8]]| Form::most(samples);
+        assert_eq!(form(&[bare, cut, json]), [(Form::Json, 2)]);
+        assert_eq!(form(&[bare, b"", b"oops", cut]), []);
+        assert_eq!(form(&[&strange, json, json]), [(Form::Json, 1)]);
+        let tie = form(&[&strange, json]);
+        assert!(matches!(&tie[..], [(Form::Arrow(_), 0), (Form::Json, 1)]));
+        let samples = [json, bare, json, &strange, cut];
+        let decoder = Decoder::new(&SchemaChoice::Sniff, &samples, LocalPolicy::default());
+        assert!(matches!(decoder.unwrap(), Decoder::Json(_)));
     }
 }

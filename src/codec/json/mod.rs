@@ -16,3 +16,4 @@ mod scan;
 
 pub use decode::{Decoded, Decoder, Unread};
 pub use encode::Encoder;
+pub use scan::looks_sound;

@@ -134,6 +134,9 @@ impl<'a> Scanner<'a> {
         let (object, close) = match cursor.next() {
             Some(b'{') => (true, b'}'),
             Some(b'[') => (false, b']'),
+            _ if message.starts_with(&[0xff; 4]) => {
+                return Err("not a JSON object: it begins as Arrow messages do");
+            }
             _ => return Err("not a JSON object"),
         };
         let mut simple_only = true;
@@ -403,6 +406,13 @@ pub(super) fn keys_of(message: &[u8]) -> Option<Vec<String>> {
             _ => return None,
         }
     }
+}
+
+/// Whether a message is an object or an array that can be read.
+pub fn looks_sound(message: &[u8]) -> bool {
+    let mut text = Vec::new();
+    let none = Keys::default();
+    Scanner::new(&none).record(message, &mut text).is_ok()
 }
 
 #[cfg(test)]

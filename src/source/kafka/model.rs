@@ -5,8 +5,9 @@
 
 use super::dead::Dead;
 use crate::codec::json::Unread;
-use crate::codec::message::Decoder;
+use crate::codec::message::{Decoder, Form};
 use crate::csv::{LocalPolicy, SchemaChoice};
+use crate::error::Place;
 use crate::kafka::{Message, Messages};
 use crate::ledger::Ledger;
 use crate::schema::{self, Canonical, Measure, Overrides, Readings, RowIds, Schema, SensorKeys};
@@ -37,6 +38,8 @@ pub(super) struct Model {
     canonical: Canonical,
     topic: Arc<str>,
     cut: Option<i64>,
+    /// Made of messages that could be read, not of the schema alone.
+    told: bool,
 }
 
 /// The readings of some messages.
@@ -60,11 +63,11 @@ pub(super) struct Sight {
     pub key: Option<Vec<u8>>,
 }
 
-/// The model of a topic: made of its first messages, whenever they come.
+/// The model of a topic: made of its first messages that can be read, whenever they come.
 pub(super) struct Models {
     topic: Arc<str>,
     reading: Reading,
-    /// By the schema alone, as long as there is no message.
+    /// By the schema alone, as long as no message could be read.
     plain: Arc<Model>,
     fitted: OnceLock<Arc<Model>>,
 }
@@ -72,10 +75,9 @@ pub(super) struct Models {
 impl Models {
     /// `samples`: the first messages there are.
     pub(super) fn new(topic: &str, reading: Reading, samples: &Messages) -> Result<Models> {
-        let plain = Model::new(topic, &reading, &values(samples))?;
-        let plain = Arc::new(plain);
+        let plain = Arc::new(Model::new(topic, &reading, samples)?);
         let fitted = OnceLock::new();
-        if !samples.is_empty() {
+        if plain.told {
             // It was empty.
             let _ = fitted.set(plain.clone());
         }
@@ -97,10 +99,12 @@ impl Models {
         if let Some(model) = self.fitted.get() {
             return Ok(model.clone());
         }
-        if messages.is_empty() {
-            return Ok(self.plain.clone());
-        }
-        let model = Model::new(&self.topic, &self.reading, &values(messages))?;
+        let model = match Model::new(&self.topic, &self.reading, messages) {
+            Ok(model) if model.told => model,
+            // What fits no schema is no reading; it does not decide what those behind it are.
+            Err(error) if error.kind != Kind::Schema => return Err(error),
+            Ok(_) | Err(_) => return Ok(self.plain.clone()),
+        };
         let attributes = (model.attributes(), self.plain.attributes());
         if model.measures() != self.plain.measures() || attributes.0 != attributes.1 {
             return Err(Error::new(
@@ -118,18 +122,36 @@ impl Models {
 /// Messages that a schema is fitted to.
 pub(super) const SAMPLE: usize = 1000;
 
-fn values(messages: &Messages) -> Vec<&[u8]> {
-    messages
-        .iter()
-        .filter_map(|m| m.value)
-        .take(SAMPLE)
-        .collect()
-}
-
 impl Model {
-    /// For messages like `samples`.
-    pub(super) fn new(topic: &str, reading: &Reading, samples: &[&[u8]]) -> Result<Model> {
-        let decoder = Decoder::new(&reading.schema, samples, reading.local)?;
+    /// For messages like most of `samples` that can be read.
+    pub(super) fn new(topic: &str, reading: &Reading, samples: &Messages) -> Result<Model> {
+        let some = samples.iter().filter(|m| m.value.is_some()).take(SAMPLE);
+        let some: Vec<Message<'_>> = some.collect();
+        let values: Vec<&[u8]> = some.iter().filter_map(|m| m.value).collect();
+        let mut failure = None;
+        for (form, first) in Form::most(&values) {
+            let first = some.get(first).filter(|_| form != Form::Json);
+            match Model::of(topic, reading, form, &values) {
+                Ok(model) => {
+                    return Ok(Model {
+                        told: true,
+                        ..model
+                    });
+                }
+                Err(error) if error.kind != Kind::Schema => return Err(error),
+                Err(error) => {
+                    failure.get_or_insert(placed(error, topic, first));
+                }
+            }
+        }
+        match failure {
+            Some(error) => Err(error),
+            None => Model::of(topic, reading, Form::Json, &values),
+        }
+    }
+
+    fn of(topic: &str, reading: &Reading, form: Form, samples: &[&[u8]]) -> Result<Model> {
+        let decoder = Decoder::of(form, &reading.schema, samples, reading.local)?;
         let columns = decoder.columns();
         let canonical = match &decoder {
             Decoder::Json(json) => {
@@ -153,6 +175,7 @@ impl Model {
             canonical: canonical.named(topic),
             topic: topic.into(),
             cut: reading.cut,
+            told: false,
         })
     }
 
@@ -347,6 +370,22 @@ fn books(messages: &Messages, rows: usize, unread: &[Unread]) -> Ledger {
     }
 }
 
+/// The error with the message that it is of.
+fn placed(error: Error, topic: &str, of: Option<&Message<'_>>) -> Error {
+    let Some(Message {
+        partition, offset, ..
+    }) = of
+    else {
+        return error;
+    };
+    let message = format!("partition {partition} offset {offset}: {}", error.message);
+    let place = Place {
+        message: Some((topic.to_string(), *partition, *offset)),
+        ..Place::default()
+    };
+    Error { message, ..error }.at(place)
+}
+
 /// A schema that was declared or named.
 fn declared(choice: &SchemaChoice) -> Result<Option<Schema>> {
     Ok(match choice {
@@ -354,4 +393,78 @@ fn declared(choice: &SchemaChoice) -> Result<Option<Schema>> {
         SchemaChoice::Declared(schema) => Some((**schema).clone()),
         SchemaChoice::Preset(name) => Some(schema::preset(name)?),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::{OnMissing, OnRepeated};
+
+    fn messages(values: &[&[u8]]) -> Messages {
+        let mut found = Messages::default();
+        for (offset, value) in (0..).zip(values) {
+            found.push(&Message {
+                partition: 3,
+                offset,
+                timestamp: 0,
+                key: None,
+                value: Some(value),
+                header: None,
+            });
+        }
+        found
+    }
+
+    fn models(samples: &Messages) -> Result<Models> {
+        let reading = Reading {
+            schema: SchemaChoice::Preset("household".into()),
+            overrides: Overrides::default(),
+            local: LocalPolicy {
+                on_repeated: OnRepeated::Earliest,
+                on_missing: OnMissing::Null,
+            },
+            cut: None,
+        };
+        Models::new("t", reading, samples)
+    }
+
+    fn strange() -> Vec<u8> {
+        let column = Arc::new(arrow_array::Float64Array::from(vec![1.0])) as _;
+        let batch = arrow_array::RecordBatch::try_from_iter([("x", column)]).unwrap();
+        let mut out = Vec::new();
+        crate::codec::arrow::encode(&mut out, &batch.schema(), &[batch]).unwrap();
+        out
+    }
+
+    const GOOD: &[u8] =
+        br#"{"sensor_id":"h","time":"2006-12-16T17:24:00Z","global_active_power":4.2}"#;
+
+    #[test]
+    fn the_first_message_that_can_be_read_makes_the_model() {
+        let (strange, bare) = (strange(), [0xff_u8; 4]);
+        for first in [&strange[..], &bare, &strange[..60]] {
+            let models = models(&Messages::default()).unwrap();
+            assert!(!models.of(&messages(&[first])).unwrap().told);
+            assert!(models.of(&messages(&[first, GOOD, GOOD])).unwrap().told);
+            assert!(models.of(&messages(&[first])).unwrap().told);
+        }
+    }
+
+    #[test]
+    fn a_topic_of_strange_messages_alone_is_refused_by_the_first() {
+        let strange = strange();
+        let error = models(&messages(&[&[0xff; 4], &strange])).err().unwrap();
+        let place = error.place.and_then(|p| p.message);
+        assert_eq!(
+            (error.kind, place),
+            (Kind::Schema, Some(("t".into(), 3, 1)))
+        );
+        // As many of the one as of the other: what fits.
+        assert!(
+            models(&messages(&[&strange, GOOD]))
+                .unwrap()
+                .first()
+                .one_a_message()
+        );
+    }
 }

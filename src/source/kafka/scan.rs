@@ -103,7 +103,13 @@ impl Scan {
 
     /// Decides by the first messages what the columns are.
     fn look(&mut self) -> Result<()> {
-        self.ahead = self.fetch(true)?;
+        while self.ahead.len() < SAMPLE {
+            let more = self.fetch(true)?;
+            if more.is_empty() {
+                break;
+            }
+            more.iter().for_each(|m| self.ahead.push(&m));
+        }
         let samples: Vec<&[u8]> = self
             .ahead
             .iter()
