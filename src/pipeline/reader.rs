@@ -193,6 +193,7 @@ mod tests {
             read: None,
             low: None,
             ends: None,
+            places: 0,
         }
     }
 
