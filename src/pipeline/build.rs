@@ -550,14 +550,12 @@ pub(super) fn stores(spec: &Spec) -> Result<Stores> {
             ));
         }
     }
-    Ok(Stores { home, followers })
+    Ok(Stores::new(home, followers))
 }
 
 /// The stores of `windows`: this process's memory.
 pub(super) fn memory(store: &MemoryStore) -> Stores {
     let follower = |what| Box::new(Memory::new(store.clone(), what)) as Box<dyn Sink>;
-    Stores {
-        home: Box::new(Memory::new(store.clone(), What::Windows)),
-        followers: vec![follower(What::Late), follower(What::Rejects)],
-    }
+    let home = Box::new(Memory::new(store.clone(), What::Windows));
+    Stores::new(home, vec![follower(What::Late), follower(What::Rejects)])
 }

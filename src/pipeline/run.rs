@@ -19,7 +19,7 @@ use super::task::{self, Event};
 use crate::sink::{Claim, Home, Owned, What};
 use crate::source::{Change, SourceBatch};
 use crate::{Error, Kind, Result, runtime};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -122,8 +122,6 @@ struct Run<'a> {
     /// Keeps the ends of the log up to date while the run lasts.
     _watch: Option<Watch>,
     agreement: Arc<Agreement>,
-    /// Taken in this run and not given up.
-    taken: BTreeSet<u32>,
     /// How a lane ended that had not come to its end.
     cut_short: bool,
     stop_seen: Option<Instant>,
@@ -169,7 +167,6 @@ impl<'a> Run<'a> {
             member: None,
             _watch: watch,
             agreement: Arc::new(parts.agreement()),
-            taken: BTreeSet::new(),
             cut_short: false,
             stop_seen: None,
             ticked: Instant::now(),
@@ -378,7 +375,6 @@ impl<'a> Run<'a> {
         }
         self.drop_lane(partition);
         self.books.forget(partition);
-        self.taken.remove(&partition);
         self.hands.ask(Job::Release(partition))?;
         self.released(partition);
         Ok(())
@@ -427,7 +423,6 @@ impl<'a> Run<'a> {
             Message::Failed(..) => Ok(()),
             Message::Owned(key, owned) => self.owned(key, *owned),
             Message::Released(partition, done) => {
-                self.taken.remove(&partition);
                 self.released(partition);
                 done
             }
@@ -458,7 +453,6 @@ impl<'a> Run<'a> {
     }
 
     fn owned(&mut self, key: Key, owned: Owned) -> Result<()> {
-        self.taken.insert(key.partition);
         if !self.is(key) {
             return self.hands.ask(Job::Release(key.partition));
         }
@@ -492,7 +486,6 @@ impl<'a> Run<'a> {
                 for partition in partitions {
                     self.drop_lane(partition);
                     self.books.forget(partition);
-                    self.taken.remove(&partition);
                 }
                 Ok(())
             }
@@ -509,7 +502,7 @@ impl<'a> Run<'a> {
         self.with(partition, |lane, hands, books| lane.stop(hands, books))
     }
 
-    /// Ends the threads; gives up what was taken, unless a decision or an apply still hangs.
+    /// Ends the threads, which give up what was taken.
     fn close(mut self, done: bool) -> (Report, Result<()>) {
         let partitions: Vec<u32> = self.lanes.keys().copied().collect();
         partitions.into_iter().for_each(|p| self.drop_lane(p));
@@ -518,19 +511,9 @@ impl<'a> Run<'a> {
         let stopping = self
             .stop_seen
             .map_or(Duration::ZERO, |since| since.elapsed());
-        let back = self.stores.take().and_then(|thread| match done {
+        let released = self.stores.take().map_or(Ok(()), |thread| match done {
             true => thread.end(),
             false => thread.leave(PATIENCE.saturating_sub(stopping)),
-        });
-        // Asked for before a stop, and given after it.
-        while let Ok(message) = self.messages.try_recv() {
-            if let Message::Owned(key, _) = message {
-                self.taken.insert(key.partition);
-            }
-        }
-        let released = back.map_or(Ok(()), |mut stores| {
-            let each = self.taken.iter().map(|p| stores.home.release(*p));
-            each.collect()
         });
         (self.books.report, released)
     }

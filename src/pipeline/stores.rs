@@ -2,17 +2,19 @@
 //! tasks ask of them, in order, and answers with events.
 //!
 //! A run that is over does not wait for all that is queued: sinks that are well and quick show what was decided, and
-//! after a moment the rest is *left*: the next run applies it, as after a crash.
+//! after a moment the rest is *left*: the next run applies it, as after a crash. What was taken is given up by this
+//! thread, as the last it does: also after a job that hung, when nobody waits for it any more.
 
 use super::agree::Agreement;
 use super::lane::Key;
-use super::run::Message;
+use super::run::{Message, lost_thread};
 use super::task::Event;
 use crate::flush::{Flush, FlushId, Head};
 use crate::sink::{Claim, Decided, Home, Owned, Sink};
 use crate::{Error, Kind, Result, faults, runtime};
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -44,9 +46,19 @@ pub(super) enum Job {
 pub(super) struct Stores {
     pub(super) home: Box<dyn Home>,
     pub(super) followers: Vec<Box<dyn Sink>>,
+    /// Partitions that were taken and not given up.
+    owned: BTreeSet<u32>,
 }
 
 impl Stores {
+    pub(super) fn new(home: Box<dyn Home>, followers: Vec<Box<dyn Sink>>) -> Stores {
+        Stores {
+            home,
+            followers,
+            owned: BTreeSet::new(),
+        }
+    }
+
     /// All sinks, the home first.
     pub(super) fn sinks(&mut self) -> impl Iterator<Item = &mut dyn Sink> {
         let home: &mut dyn Sink = self.home.as_mut();
@@ -81,7 +93,7 @@ impl Stores {
             Job::Leave(key) => (key, "apply", self.leave(key.partition)),
             Job::Renew(partitions) => return self.renew(&partitions),
             Job::Release(partition) => {
-                return Some(Message::Released(partition, self.home.release(partition)));
+                return Some(Message::Released(partition, self.release(partition)));
             }
             Job::Finish => return Some(Message::Finished(self.finish())),
         };
@@ -98,6 +110,7 @@ impl Stores {
             agreement.with(&head)?;
         }
         let owned = self.home.acquire(claim)?;
+        self.owned.insert(claim.partition);
         for sink in self.sinks() {
             sink.fence(claim.partition, owned.epoch)?;
         }
@@ -190,58 +203,91 @@ impl Stores {
         let each = self.sinks().map(|store| store.finish());
         each.collect::<Result<Vec<()>>>().map(|all| all.len())
     }
+
+    fn release(&mut self, partition: u32) -> Result<()> {
+        self.owned.remove(&partition);
+        self.home.release(partition)
+    }
+
+    /// Gives up all that was taken; the first error.
+    fn release_all(&mut self) -> Result<()> {
+        let owned = std::mem::take(&mut self.owned);
+        let each: Vec<_> = owned.iter().map(|p| self.home.release(*p)).collect();
+        each.into_iter().collect()
+    }
 }
 
-/// The thread, and whether it is to leave what it has not begun.
+/// Every job is carried out.
+const ALL: u8 = 0;
+/// The run is over: nothing is taken any more.
+const ENDING: u8 = 1;
+/// What has not begun is left.
+const LEFT: u8 = 2;
+/// No job is left; what was taken is being given up.
+const RELEASING: u8 = 3;
+
+/// Whether a job is still worth doing. What was given up is given up at once, that others need not wait.
+fn due(job: &Job, phase: u8) -> bool {
+    match job {
+        Job::Release(_) => true,
+        Job::Acquire(..) => phase == ALL,
+        _ => phase < LEFT,
+    }
+}
+
+/// The thread, and how far its end has come.
 pub(super) struct Thread {
-    handle: JoinHandle<Stores>,
-    left: Arc<AtomicBool>,
+    handle: JoinHandle<Result<()>>,
+    phase: Arc<AtomicU8>,
 }
 
 impl Thread {
-    /// Waits until every job is carried out, whose sender is gone.
-    pub(super) fn end(self) -> Option<Stores> {
-        self.handle.join().ok()
+    /// Waits until every job is carried out, whose sender is gone, and what was taken is given up.
+    pub(super) fn end(self) -> Result<()> {
+        self.handle.join().unwrap_or_else(|_| Err(lost_thread()))
     }
 
-    /// Waits so long, then leaves the jobs that have not begun; `None` where the one under way hangs: it is not
-    /// waited for, and what becomes of it is the next owner's to find out.
-    pub(super) fn leave(self, patience: Duration) -> Option<Stores> {
+    /// Waits so long, then leaves the jobs that have not begun. One that hangs is not waited for: what becomes of it is
+    /// the next owner's to find out.
+    pub(super) fn leave(self, patience: Duration) -> Result<()> {
+        self.phase.fetch_max(ENDING, Relaxed);
         self.wait(patience);
-        self.left.store(true, Relaxed);
+        self.phase.fetch_max(LEFT, Relaxed);
         self.wait(LAST);
-        match self.handle.is_finished() {
+        match self.is_done() {
             true => self.end(),
-            false => None,
+            false => Ok(()),
         }
+    }
+
+    fn is_done(&self) -> bool {
+        self.handle.is_finished() || self.phase.load(Relaxed) == RELEASING
     }
 
     fn wait(&self, patience: Duration) {
         let began = Instant::now();
-        while !self.handle.is_finished() && began.elapsed() < patience {
+        while !self.is_done() && began.elapsed() < patience {
             std::thread::sleep(LOOK);
         }
     }
 }
 
-/// Starts the thread; it ends when the sender of jobs is dropped and gives the stores back.
+/// Starts the thread; it ends when the sender of jobs is dropped.
 pub(super) fn start(mut stores: Stores, to: Sender<Message>) -> Result<(Sender<Job>, Thread)> {
     let (jobs, work): (Sender<Job>, Receiver<Job>) = channel();
-    let left = Arc::new(AtomicBool::new(false));
-    let leaves = left.clone();
+    let phase = Arc::new(AtomicU8::new(ALL));
+    let now = phase.clone();
     let handle = runtime::spawn("stores", move || {
         for job in work {
-            // What was given up is given up at once, that others need not wait.
-            if leaves.load(Relaxed) && !matches!(job, Job::Release(_)) {
-                continue;
-            }
-            if let Some(message) = stores.carry(job)
-                && to.send(message).is_err()
+            if due(&job, now.load(Relaxed))
+                && let Some(message) = stores.carry(job)
             {
-                break;
+                // A run that no longer listens leaves by the phase.
+                drop(to.send(message));
             }
         }
-        stores
+        now.store(RELEASING, Relaxed);
+        stores.release_all()
     })?;
-    Ok((jobs, Thread { handle, left }))
+    Ok((jobs, Thread { handle, phase }))
 }

@@ -1,13 +1,18 @@
 """A topic as the home of a pipeline that has more positions than a message holds."""
 
+import threading
+import time
 import uuid
 from pathlib import Path
 
+import psycopg
+import pytest
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
 
 import wattline as wl
+from conftest import shell
 from test_kafka import QUIET, household, messages
-from tests.services import Kafka
+from tests.services import Kafka, Postgres
 
 
 def config(admin: AdminClient, topic: str) -> dict[str, str]:
@@ -47,3 +52,39 @@ def test_a_state_topic_is_made_so_that_it_is_compacted(kafka: Kafka, tmp_path: P
     assert made["cleanup.policy"] == "compact"
     assert int(made["segment.bytes"]) <= 64 << 20
     assert int(made["segment.ms"]) <= 24 * 3600 * 1000
+
+
+def test_a_home_is_given_up_though_a_follower_hung_when_the_run_ended(
+    kafka: Kafka, postgres: Postgres, tmp_path: Path
+) -> None:
+    """The process lives on; another need not wait for the lease to run out."""
+    name = f"h_{uuid.uuid4().hex[:12]}"
+    path = household(tmp_path / "a.txt", 60)
+    home = wl.Kafka(kafka.bootstrap, name, state_topic=f"{name}-state", lease=600.0)
+    link = {"port": postgres.port, "dbname": "wattline", "user": "wattline", "password": "wattline"}
+    with psycopg.connect(postgres.url) as base:
+        base.execute(f"create schema {name}")
+        base.commit()
+        follower = wl.Postgres("127.0.0.1", schema=name, **link)
+        p = wl.Pipeline("p", source=str(path), schema="household", grains="1h", sinks=[home, follower])
+        p.run(progress=False)
+        household(path, 120)
+        base.execute(f"lock table {name}.windows in access exclusive mode")
+        stop = threading.Timer(2, p.stop)
+        stop.start()
+        with pytest.raises(wl.Interrupted):
+            p.run(progress=False)
+        stop.join()
+        base.rollback()
+    definition = tmp_path / "p.toml"
+    definition.write_text(p.to_toml().replace("***", "wattline"))
+    for _ in range(100):
+        done = shell("run", definition)
+        if "is owned by" not in done.stderr:
+            break
+        time.sleep(0.1)
+    assert done.returncode == 0, done.stderr
+    with psycopg.connect(postgres.url) as base:
+        (count,) = base.execute(f"select sum(readings) from {name}.windows").fetchone()
+        assert count == 120
+        base.execute(f"drop schema {name} cascade")
