@@ -134,6 +134,7 @@ pub(super) fn parts(
         windows: plan.schema(),
         readings: task::tables::readings_schema(&measures, &source.attributes()),
         late: task::tables::late_schema(&measures, &source.attributes()),
+        anew: false,
     };
     let order = match source.size() {
         Some(bytes) if source.bounded() && (bytes <= OPTIMISTIC || !keep) => Order::Optimistic,

@@ -9,6 +9,7 @@
 //! | `run`, `lane`, `reader`, `stores` | the loop over partitions and its threads; carry effects out |
 //! | `share` | a place in a group that gives partitions out; the ends of the log |
 //! | `agree`, `books` | whether a head belongs to this run; what was decided, for the report |
+//! | `kept` | what sinks must still hold before a run goes on |
 //! | `letters` | the dead letter topic of a spec, one more sink |
 //! | `repair`, `places` | what a person does to a stored pipeline: seek, reset, repartition, export |
 //! | `topics` | a `kafka://` source of a spec |
@@ -24,6 +25,7 @@ mod books;
 mod build;
 mod check;
 pub mod control;
+mod kept;
 mod lane;
 mod letters;
 mod memory;

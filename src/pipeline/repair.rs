@@ -7,11 +7,12 @@ use super::places::Places;
 use super::run::{clock, owner};
 use super::spec::Spec;
 use super::state;
+use super::stores::Stores;
 use super::task::repair::{Change, moved, names, repaired};
 use super::task::{TaskConfig, open_windows};
 use crate::codec::json::Encoder;
 use crate::flush::{Flush, Head, Position, Positions};
-use crate::sink::{Claim, Decided, Home, Owned};
+use crate::sink::{Claim, Decided, Home, Owned, Sink, Tables};
 use crate::{Error, Kind, Result};
 use arrow_array::RecordBatch;
 use std::collections::BTreeMap;
@@ -43,12 +44,20 @@ struct Desk {
 pub fn repair(spec: &Spec, what: &Repair) -> Result<Vec<String>> {
     let known = state::look(spec)?;
     let parts = build::parts(spec, None, Until::Now, true)?;
-    let mut home = build::stores(spec)?.home;
-    home.prepare(&parts.tables)?;
+    let Stores {
+        mut home,
+        followers,
+        ..
+    } = build::stores(spec)?;
+    let tables = Tables {
+        anew: *what == Repair::Reset,
+        ..parts.tables.clone()
+    };
+    home.prepare(&tables)?;
     let mut desk = Desk { parts, home };
     match what {
         Repair::Seek(offsets) => desk.seek(spec, offsets),
-        Repair::Reset => desk.reset(&known),
+        Repair::Reset => desk.reset(&known, followers, &tables),
         Repair::Repartition => desk.repartition(spec, &known),
     }
 }
@@ -164,11 +173,21 @@ impl Desk {
         Ok(done)
     }
 
-    fn reset(&mut self, known: &[Owned]) -> Result<Vec<String>> {
+    /// What followers lost is made anew too, by the owner that drops the state.
+    fn reset(
+        &mut self,
+        known: &[Owned],
+        mut followers: Vec<Box<dyn Sink>>,
+        tables: &Tables,
+    ) -> Result<Vec<String>> {
+        followers.iter_mut().try_for_each(|f| f.prepare(tables))?;
         let mut done = Vec::new();
         for head in known.iter().filter_map(|k| k.head.as_ref()) {
             readable(head)?;
             self.change(head.partition, |config, owned| {
+                for follower in &mut followers {
+                    follower.fence(head.partition, owned.epoch)?;
+                }
                 repaired(config, owned, &Change::Reset, clock())
             })?;
             done.push(format!(

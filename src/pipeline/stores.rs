@@ -6,6 +6,7 @@
 //! thread, as the last it does: also after a job that hung, when nobody waits for it any more.
 
 use super::agree::Agreement;
+use super::kept;
 use super::lane::Key;
 use super::run::{Message, lost_thread};
 use super::task::Event;
@@ -111,7 +112,13 @@ impl Stores {
         }
         let owned = self.home.acquire(claim)?;
         self.owned.insert(claim.partition);
+        let (home, head) = (self.home.describe(), owned.head.as_ref());
+        for follower in &mut self.followers {
+            let at = (home.as_str(), claim.pipeline.as_str());
+            kept::same_history(follower.as_mut(), at, (head, claim.partition))?;
+        }
         for sink in self.sinks() {
+            head.map_or(Ok(()), |head| kept::rows(sink, head, &claim.pipeline))?;
             sink.fence(claim.partition, owned.epoch)?;
         }
         self.follows(&owned, claim.partition)?;

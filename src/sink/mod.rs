@@ -58,6 +58,7 @@ mod instant;
 #[cfg(feature = "kafka")]
 mod kafka;
 mod lock;
+mod lost;
 mod mapping;
 pub mod memory;
 mod parquet;
@@ -113,6 +114,8 @@ pub struct Tables {
     pub readings: SchemaRef,
     /// Columns of late rows.
     pub late: SchemaRef,
+    /// The state is about to be dropped: a table that was lost is made anew, where it would be refused.
+    pub anew: bool,
 }
 
 /// A claim to own a partition.
@@ -177,6 +180,10 @@ pub trait Sink: Send {
     fn prepare(&mut self, tables: &Tables) -> Result<()>;
     /// Looks for what `prepare` would refuse, and writes nothing: for `check`.
     fn inspect(&mut self, _tables: &Tables) -> Result<()> {
+        Ok(())
+    }
+    /// Refuses a table of windows without a row; one that cannot tell, or whose rows expire, says nothing.
+    fn not_emptied(&mut self, _pipeline: &str) -> Result<()> {
         Ok(())
     }
     /// What to look at before a run, a sentence each: for `check`.

@@ -66,6 +66,7 @@ pub fn tables() -> Tables {
         windows: window_schema(),
         readings: reading_schema(),
         late: reading_schema(),
+        anew: false,
     }
 }
 

@@ -187,6 +187,9 @@ impl CassandraSink {
         let (mapping, mut found) = self.mapping(client, tables)?;
         let table = &mapping.table;
         if found.is_none() {
+            if !tables.anew {
+                self.not_lost(client, table, &tables.pipeline)?;
+            }
             client.define(&describe::create(
                 &mapping,
                 &self.at.keyspace,
@@ -208,6 +211,15 @@ impl CassandraSink {
             &self.at,
             self.ttl,
         ))
+    }
+
+    /// A table that is not there must never have been.
+    fn not_lost(&self, client: &Client, table: &str, pipeline: &str) -> Result<()> {
+        if !self.state.ever_shown(client, pipeline, table)? {
+            return Ok(());
+        }
+        let name = format!("table {table:?} of {}", self.at);
+        Err(super::lost::gone(&name, pipeline))
     }
 
     fn refuse_key(&self, found: Option<&describe::Found>, table: &str) -> Result<()> {
@@ -354,7 +366,12 @@ impl Sink for CassandraSink {
         let client = self.client()?;
         let (mapping, found) = self.mapping(&client, tables)?;
         let types = |found| describe::types(&mapping, &found, &self.at.to_string()).map(drop);
-        found.map_or(Ok(()), types)
+        let known = describe::table(&client, &self.at.keyspace, "wattline_applied")?.is_some();
+        match found {
+            Some(found) => types(found),
+            None if known => self.not_lost(&client, &mapping.table, &tables.pipeline),
+            None => Ok(()),
+        }
     }
 
     fn prepare(&mut self, tables: &Tables) -> Result<()> {

@@ -322,6 +322,13 @@ impl State {
         Ok((newest, shown))
     }
 
+    /// Whether a table has shown a flush of a pipeline. Asked only where the table is gone.
+    pub fn ever_shown(&self, client: &Client, pipeline: &str, table: &str) -> Result<bool> {
+        let cql = self.cql("SELECT n FROM KS.wattline_applied WHERE pipeline = ? AND name = ? AND n > 0 LIMIT 1 ALLOW FILTERING");
+        let rows = client.rows(&cql, Level::Quorum, &(pipeline, table))?;
+        Ok(!rows.is_empty())
+    }
+
     /// Lets only owners of `epoch` and later apply to a table.
     pub fn fence(&self, client: &Client, at: At<'_>, table: &str, epoch: u64) -> Result<()> {
         let first = self.cql("INSERT INTO KS.wattline_applied (pipeline, partition, name, owner_epoch) VALUES (?, ?, ?, ?) IF NOT EXISTS");

@@ -213,15 +213,25 @@ impl KafkaSink {
         Ok(())
     }
 
-    /// Looks at the topic; `make`: makes it where it is not there.
-    fn topic(&self, make: bool) -> Result<()> {
+    /// A topic that is not there must never have been.
+    fn not_lost(&self, log: &StateLog, tables: &Tables) -> Result<()> {
+        let topic = self.config.topic.as_str();
+        if !state::ever_shown(&log.log, &tables.pipeline, topic)? {
+            return Ok(());
+        }
+        let name = format!("topic {topic:?} of {}", self.at.brokers);
+        Err(super::lost::gone(&name, &tables.pipeline))
+    }
+
+    /// Whether the topic is there; `make`: makes it where it is not.
+    fn topic(&self, make: bool) -> Result<bool> {
         let client = Client::new(&self.config, Isolation::Committed)?;
         match client.describe() {
             Err(error) if error.kind == Kind::NotFound => {}
-            facts => return facts.map(drop),
+            facts => return facts.map(|_| true),
         }
         if !make {
-            return Ok(());
+            return Ok(false);
         }
         let topic = NewTopic {
             name: self.config.topic.clone(),
@@ -230,7 +240,7 @@ impl KafkaSink {
             // Rows stay, as in a table; whoever wants less says so to the topic.
             settings: [("retention.ms".to_owned(), "-1".to_owned())].into(),
         };
-        client.make(&topic).map(drop)
+        client.make(&topic).map(|_| true)
     }
 
     /// Takes a lane out while it works with the rest.
@@ -280,8 +290,9 @@ impl Sink for KafkaSink {
 
     fn inspect(&mut self, tables: &Tables) -> Result<()> {
         self.messages(tables)?;
-        self.topic(false)?;
+        let there = self.topic(false)?;
         match self.find_log()? {
+            Some(log) if !there => self.not_lost(&log, tables),
             Some(log) => self.whose(&log, tables, false),
             None => Ok(()),
         }
@@ -289,6 +300,12 @@ impl Sink for KafkaSink {
 
     fn prepare(&mut self, tables: &Tables) -> Result<()> {
         let writer = self.messages(tables)?;
+        if let Some(log) = self.find_log()?
+            && !tables.anew
+            && !self.topic(false)?
+        {
+            self.not_lost(&log, tables)?;
+        }
         let log = self.log()?;
         self.topic(true)?;
         self.whose(&log, tables, true)?;

@@ -367,6 +367,25 @@ pub(super) fn shown(log: &Log, place: i32, at: At<'_>, topic: &str, upto: Upto) 
     Ok(shown)
 }
 
+/// Whether a topic has shown a flush of a pipeline. Reads all there is: asked only where the topic was and is gone.
+pub(super) fn ever_shown(log: &Log, pipeline: &str, topic: &str) -> Result<bool> {
+    if belongs(log, topic)?.is_none_or(|b| b.pipeline != pipeline) {
+        return Ok(false);
+    }
+    let (mut found, kind) = (false, applied_kind(topic));
+    for place in 0..PARTITIONS {
+        log.read(place, Upto::Stable, WAIT, &mut |message| {
+            let key = serde_json::from_slice::<Key<'_>>(message.key.unwrap_or_default());
+            let ours = key.is_ok_and(|k| k.0 == pipeline && k.2 == kind.as_str());
+            if let (true, Some(value)) = (ours, message.value) {
+                found |= parsed::<Shown>(value)?.applied().is_some();
+            }
+            Ok(())
+        })?;
+    }
+    Ok(found)
+}
+
 /// Reads whose a topic is.
 pub(super) fn belongs(log: &Log, topic: &str) -> Result<Option<Belongs>> {
     let (mut found, kind) = (None, table_kind(topic));

@@ -94,11 +94,20 @@ pub(super) struct Entry {
     pub shown: Option<Applied>,
     /// What this entry publishes.
     pub publish: Option<Publish>,
+    /// How many files were published up to here, and from which entry on they are counted and looked for.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub files: u64,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub since: u64,
     /// Lengths of what follows.
     pub record: u64,
     pub effects: u64,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<Carried>,
+}
+
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 mod shown {
@@ -139,6 +148,11 @@ impl Log {
 
     fn path(&self, number: u64) -> PathBuf {
         self.dir.join(format!("{number:020}"))
+    }
+
+    /// Where files go that a reset takes out of the table, by the number of its fence.
+    pub fn aside(&self, number: u64) -> PathBuf {
+        self.dir.join(format!("before-{number}"))
     }
 
     /// Numbers of all entries, oldest first, and where those begin that a reader follows: down
@@ -378,6 +392,8 @@ impl Entry {
             head: None,
             shown: None,
             publish: None,
+            files: 0,
+            since: 0,
             record: 0,
             effects: 0,
             groups: Vec::new(),

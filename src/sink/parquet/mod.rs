@@ -16,6 +16,9 @@
 //! `apply` renames them.
 //! **As follower** only rolls make manifests; what waits is lost with the process, and the home still has it.
 //!
+//! **What may be deleted** (see `missing`): files of earlier publications, and a folder of a date as a whole. A table
+//! whose folder is gone, or that lacks files of its newest publication, is refused as lost until it is restored or reset.
+//!
 //! After a crash the next owner makes a fence, ends the renames that manifests name, removes other staged files,
 //! and takes what waits from the manifests. A final window that is corrected (`on_late = correct`) is refused unless
 //! `revisions = "append"`: then each revision is a row, and the newest is the one with the greatest `revision`:
@@ -26,6 +29,7 @@ mod encode;
 mod group;
 mod layout;
 mod log;
+mod missing;
 mod part;
 mod publish;
 mod table;
@@ -67,6 +71,8 @@ struct Ready {
     pipeline: String,
     layout: Layout,
     encoder: Encoder,
+    /// Files that were lost are not looked for: the state is about to be dropped.
+    anew: bool,
 }
 
 impl ParquetSink {
@@ -129,6 +135,7 @@ impl ParquetSink {
             partition,
             layout: ready.layout,
             encoder: ready.encoder,
+            anew: ready.anew,
         })
     }
 
@@ -213,6 +220,9 @@ impl Sink for ParquetSink {
             Error::new(Kind::Usage, message)
         })?;
         let facts = table::Facts::new(&self.spec, &self.at, tables);
+        if !tables.anew {
+            table::not_lost(&self.table, &self.state, &facts)?;
+        }
         let holds = table::claim(&self.table, &self.state, &facts, self.at.durable)?;
         let ours = super::rows::schema(self.spec.what, tables);
         self.ready = Some(Ready {
@@ -228,8 +238,14 @@ impl Sink for ParquetSink {
                 durable: self.at.durable,
                 facts: facts.metadata(),
             },
+            anew: tables.anew,
         });
         Ok(())
+    }
+
+    fn inspect(&mut self, tables: &Tables) -> Result<()> {
+        let facts = table::Facts::new(&self.spec, &self.at, tables);
+        table::not_lost(&self.table, &self.state, &facts)
     }
 
     fn concerns(&mut self, tables: &Tables) -> Result<Vec<String>> {

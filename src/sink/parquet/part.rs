@@ -2,6 +2,7 @@
 
 use super::group::Group;
 use super::log::{Body, Entry, Log, Made, Publish, Why};
+use super::missing;
 use super::publish::Place;
 use super::waiting::{Limits, Taken as Rows, Waiting};
 use crate::flush::{Flush, Head};
@@ -46,6 +47,8 @@ pub(super) struct Part {
     pending: Option<(Publish, Option<Applied>)>,
     /// Decided by earlier owners, not published, not yet taken in.
     found: Option<Vec<Found>>,
+    /// Files published so far, and the entry from which on they are looked for.
+    files: (u64, u64),
     /// Entry of each decided flush that is still kept: number, n.
     kept: Vec<(u64, u64)>,
     /// An entry that may be there or not, and what waits after it.
@@ -56,13 +59,14 @@ impl Part {
     /// Takes a partition: makes a fence after the newest entry, ends its renames, removes what
     /// killed owners left.
     pub fn open(log: Log, owner: Owner, pipeline: &str, place: &Place) -> Result<Part> {
-        let (fence, before) = make_fence(&log, &owner)?;
+        let (fence, before) = make_fence(&log, &owner, place, pipeline)?;
         log.sweep()?;
         let mut part = Part {
             epoch: fence.epoch,
             next: fence.number + 1,
             head: fence.head,
             shown: fence.shown,
+            files: (fence.files, fence.since),
             log,
             owner,
             home: false,
@@ -85,7 +89,11 @@ impl Part {
             }
         }
         place.sweep()?;
-        part.found = Some(part.unpublished()?);
+        if place.anew {
+            place.put_aside(&part.log.aside(fence.number))?;
+        } else {
+            part.found = Some(part.unpublished()?);
+        }
         Ok(part)
     }
 
@@ -159,6 +167,7 @@ impl Part {
         );
         entry.head = self.head.clone();
         entry.shown = self.shown.clone();
+        (entry.files, entry.since) = self.files;
         entry
     }
 
@@ -247,6 +256,7 @@ impl Part {
         self.waiting = waiting;
         match entry.publish {
             Some(publish) => {
+                self.files.0 += publish.files.len() as u64;
                 self.waiting.published();
                 self.pending = Some((publish, entry.shown));
             }
@@ -397,21 +407,44 @@ fn without(flush: &Flush, taken: &Rows) -> Flush {
 }
 
 /// Makes a fence after the newest entry; gives it and the numbers of the entries before it.
-fn make_fence(log: &Log, owner: &Owner) -> Result<(Entry, Vec<u64>)> {
+fn make_fence(
+    log: &Log,
+    owner: &Owner,
+    place: &Place,
+    pipeline: &str,
+) -> Result<(Entry, Vec<u64>)> {
     loop {
         let numbers = log.numbers()?;
         let newest = numbers.last().map(|n| log.entry(*n)).transpose()?;
+        if let (Some(newest), false) = (&newest, place.anew) {
+            missing::files(log, newest, place, pipeline)?;
+        }
         let epoch = next_epoch(newest.as_ref(), owner)?;
         let number = newest.as_ref().map_or(1, |e| e.number + 1);
         let mut fence = Entry::new(number, Why::Fence, epoch, &owner.token, &owner.name);
         if let Some(newest) = newest {
             fence.head = newest.head;
             fence.shown = newest.shown;
+            if place.anew {
+                fence.since = number;
+                // What waits is dropped with the rest.
+                fence.shown = fence.head.as_ref().map(shows).or(fence.shown);
+            } else {
+                (fence.files, fence.since) = (newest.files, newest.since);
+            }
         }
         // Taken: another owner, or an old one's last flush, was first; it is the newest now.
         if let Made::Yes = log.make(&fence, &Body::default())? {
             return Ok((fence, numbers));
         }
+    }
+}
+
+/// All that is decided counts as shown.
+fn shows(head: &Head) -> Applied {
+    Applied {
+        lineage: head.lineage.clone(),
+        id: head.id,
     }
 }
 

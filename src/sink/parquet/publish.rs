@@ -24,6 +24,8 @@ pub(super) struct Place {
     pub partition: u32,
     pub layout: Layout,
     pub encoder: Encoder,
+    /// Files that were lost are not looked for.
+    pub anew: bool,
 }
 
 /// One file to be made.
@@ -118,13 +120,17 @@ impl Place {
     pub fn carry_out(&self, publish: &Publish) -> Result<()> {
         let mut folders = BTreeSet::new();
         for (staged, to) in &publish.files {
-            let to = self.table.join(to);
+            let (staged, to) = (self.staged.join(staged), self.table.join(to));
+            // Renamed before: where its folder went since, none is made.
+            if !staged.exists() {
+                continue;
+            }
             if let Some(folder) = to.parent()
                 && folders.insert(folder.to_owned())
             {
                 disk::make_dir(folder)?;
             }
-            match std::fs::rename(self.staged.join(staged), &to) {
+            match std::fs::rename(staged, &to) {
                 Err(e) if e.kind() != ErrorKind::NotFound => {
                     return Err(disk::failed("published", &to, e));
                 }
@@ -135,6 +141,13 @@ impl Place {
             self.sync(folders)?;
         }
         faults::point("published")
+    }
+
+    /// Whether a file that was to be published is there, renamed already or not.
+    pub fn has(&self, (staged, to): &(String, String)) -> bool {
+        let to = self.table.join(to);
+        // Looked at again: it may be renamed just then.
+        to.exists() || self.staged.join(staged).exists() || to.exists()
     }
 
     fn sync(&self, folders: BTreeSet<PathBuf>) -> Result<()> {
@@ -160,20 +173,45 @@ impl Place {
         Ok(())
     }
 
+    /// Moves the files of this partition out of the table: what is counted again must not stand there twice.
+    pub fn put_aside(&self, aside: &Path) -> Result<()> {
+        let mine = [format!("part-{}-", self.partition), self.open_name("")];
+        for (folder, name) in self.files()? {
+            if !mine.iter().any(|m| name.starts_with(m)) {
+                continue;
+            }
+            let to = aside.join(&folder);
+            disk::make_dir(&to)?;
+            let from = self.table.join(&folder).join(&name);
+            std::fs::rename(&from, to.join(&name)).map_err(|e| disk::failed("moved", &from, e))?;
+        }
+        Ok(())
+    }
+
+    /// Every file, with its folder.
+    fn files(&self) -> Result<Vec<(String, String)>> {
+        let (mut found, mut folders) = (Vec::new(), vec![String::new()]);
+        while let Some(folder) = folders.pop() {
+            for entry in disk::names(&self.table.join(&folder))? {
+                if entry.ends_with(".parquet") {
+                    found.push((folder.clone(), entry));
+                } else if entry.contains('=') {
+                    folders.push(join(&folder, &entry));
+                }
+            }
+        }
+        Ok(found)
+    }
+
     /// The open windows as readers see them, by folder.
     pub fn read_open(&self) -> Result<Vec<(String, RecordBatch)>> {
         let name = self.open_name("");
         let mut found = Vec::new();
-        let mut folders = vec![String::new()];
-        while let Some(folder) = folders.pop() {
-            for entry in disk::names(&self.table.join(&folder))? {
-                if entry == name {
-                    let path = self.table.join(&folder).join(&entry);
-                    let rows = super::encode::read_file(&path)?;
-                    found.extend(rows.into_iter().map(|rows| (folder.clone(), rows)));
-                } else if entry.contains('=') && !entry.ends_with(".parquet") {
-                    folders.push(join(&folder, &entry));
-                }
+        for (folder, entry) in self.files()? {
+            if entry == name {
+                let path = self.table.join(&folder).join(&entry);
+                let rows = super::encode::read_file(&path)?;
+                found.extend(rows.into_iter().map(|rows| (folder.clone(), rows)));
             }
         }
         Ok(found)

@@ -118,6 +118,17 @@ pub(super) fn left_out(state: &Path, asked: &Facts) -> Result<Vec<String>> {
         .map_or_else(Vec::new, lacks))
 }
 
+/// Refuses a table of this pipeline whose folder is gone with what was published in it.
+pub(super) fn not_lost(table: &Path, state: &Path, facts: &Facts) -> Result<()> {
+    match read(&state.join("table.json"))? {
+        Some(has) => {
+            has.agree(table, facts)?;
+            super::missing::folder(table, state, &facts.pipeline)
+        }
+        None => Ok(()),
+    }
+}
+
 /// Makes the table's folder and says whose it is, or refuses one that is another's; gives what holds for the table.
 pub(super) fn claim(table: &Path, state: &Path, facts: &Facts, durable: bool) -> Result<Facts> {
     let path = state.join("table.json");

@@ -184,6 +184,15 @@ async fn prepared(
         store::one_at_a_time(session).await?;
         found = describe::table(session, table).await?;
     }
+    let known = store::has_tables(session).await?;
+    if found.is_none()
+        && known
+        && !tables.anew
+        && store::ever_shown(session, &tables.pipeline, table).await?
+    {
+        let name = format!("table {table:?} of {place}");
+        return Err(super::lost::gone(&name, &tables.pipeline).into());
+    }
     let theirs = found.as_ref().map(|f| &f.theirs);
     let mapping = Mapping::resolve(spec, tables, theirs, describe::declared)?;
     let one_sensor = mapping.one_sensor;
@@ -198,7 +207,6 @@ async fn prepared(
         one_sensor,
         writer,
     };
-    let known = store::has_tables(session).await?;
     if make {
         store::make(session).await?;
         if let Some(create) = create {
@@ -329,6 +337,19 @@ impl Sink for PostgresSink {
     fn prepare(&mut self, tables: &Tables) -> Result<()> {
         self.ready = Some(self.examine(tables, true)?);
         Ok(())
+    }
+
+    fn not_emptied(&mut self, pipeline: &str) -> Result<()> {
+        self.with_ready(|sink, ready| {
+            let table = &ready.table;
+            match sink.attempt(async |session| store::is_empty(session, table).await)? {
+                false => Ok(()),
+                true => {
+                    let name = format!("table {table:?} of {}", sink.place);
+                    Err(super::lost::emptied(&name, pipeline))
+                }
+            }
+        })
     }
 
     fn applied(&mut self, partition: u32) -> Result<Option<Applied>> {

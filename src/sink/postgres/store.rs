@@ -340,6 +340,22 @@ pub(super) async fn shown(session: &Session, at: Place<'_>, lock: bool) -> Step<
     })
 }
 
+/// Whether a table has shown a flush of a pipeline.
+pub(super) async fn ever_shown(session: &Session, pipeline: &str, table: &str) -> Step<bool> {
+    let sql = format!(
+        "SELECT 1 FROM {} WHERE pipeline = $1 AND name = $2 AND n > 0 LIMIT 1",
+        session.table("wattline_applied")
+    );
+    let told: Told<'_> = &[(&pipeline, Type::TEXT), (&table, Type::TEXT)];
+    Ok(one(session, &sql, told).await?.is_some())
+}
+
+/// Whether a table has no row.
+pub(super) async fn is_empty(session: &Session, table: &str) -> Step<bool> {
+    let sql = format!("SELECT 1 FROM {} LIMIT 1", session.table(table));
+    Ok(one(session, &sql, &[]).await?.is_none())
+}
+
 /// Lets only owners of `epoch` and later apply to a table.
 pub(super) async fn fence(session: &Session, at: Place<'_>, epoch: u64) -> Step<()> {
     let sql = format!(

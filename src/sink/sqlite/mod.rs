@@ -164,6 +164,9 @@ impl SqliteSink {
         store::make(conn)?;
         let table = self.table()?;
         let theirs = describe::table(conn, &table)?;
+        if theirs.is_none() && !tables.anew {
+            self.not_lost(conn, &table, tables)?;
+        }
         let mapping = Mapping::resolve(&self.spec, tables, theirs.as_ref(), describe::declared)?;
         let one_sensor = mapping.one_sensor;
         let writer = Writer::new(mapping, self.spec.what, self.feed.clone());
@@ -184,6 +187,15 @@ impl SqliteSink {
             one_sensor,
             writer,
         })
+    }
+
+    /// A table that is not there must never have been.
+    fn not_lost(&self, conn: &Connection, table: &str, tables: &Tables) -> Step<()> {
+        if !store::ever_shown(conn, &tables.pipeline, table)? {
+            return Ok(());
+        }
+        let name = format!("table {table:?} of {}", self.spec.endpoint);
+        Err(super::lost::gone(&name, &tables.pipeline).into())
     }
 
     /// Notes whose the table is, or refuses one of another pipeline, zone or kind.
@@ -284,6 +296,10 @@ impl Sink for SqliteSink {
                 .transpose()
                 .map_err(|e| failure::said(&self.at.path, e))?;
             theirs = found.flatten();
+            if let (Some(conn), None) = (&self.conn, &theirs) {
+                let looked = self.not_lost(conn, &table, tables);
+                looked.map_err(|e| failure::failed(&self.at.path, e))?;
+            }
         }
         Mapping::resolve(&self.spec, tables, theirs.as_ref(), describe::declared).map(drop)
     }
@@ -303,6 +319,20 @@ impl Sink for SqliteSink {
             Settled::Unclear(e) => return Err(e),
         }
         Ok(())
+    }
+
+    fn not_emptied(&mut self, pipeline: &str) -> Result<()> {
+        let (Some(conn), ready) = (&self.conn, self.ready()?) else {
+            return Ok(());
+        };
+        let read = || Ok(store::is_empty(conn, &ready.table)?);
+        match read().map_err(|e| failure::failed(&self.at.path, e))? {
+            false => Ok(()),
+            true => {
+                let name = format!("table {:?} of {}", ready.table, self.spec.endpoint);
+                Err(super::lost::emptied(&name, pipeline))
+            }
+        }
     }
 
     fn applied(&mut self, partition: u32) -> Result<Option<Applied>> {

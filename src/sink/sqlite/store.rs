@@ -1,6 +1,7 @@
 //! wattline's own tables in the file: heads, records, who applied what, whose table is whose.
 
 use crate::flush::{Flush, Head};
+use crate::sink::sql::quoted;
 use crate::sink::{Applied, Claim, Owned};
 use crate::{Error, Kind, Result, faults};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -258,6 +259,21 @@ pub(super) fn applied(
         .query_row(params![pipeline, partition, table], read)
         .optional()?;
     Ok(found.unwrap_or((0, None)))
+}
+
+/// Whether a table has shown a flush of a pipeline.
+pub(super) fn ever_shown(conn: &Connection, pipeline: &str, table: &str) -> Step<bool> {
+    if !has_tables(conn)? {
+        return Ok(false);
+    }
+    let sql = "SELECT EXISTS (SELECT 1 FROM wattline_applied WHERE pipeline = ?1 AND name = ?2 COLLATE NOCASE AND n > 0)";
+    Ok(conn.query_row(sql, [pipeline, table], |r| r.get(0))?)
+}
+
+/// Whether a table has no row.
+pub(super) fn is_empty(conn: &Connection, table: &str) -> rusqlite::Result<bool> {
+    let sql = format!("SELECT NOT EXISTS (SELECT 1 FROM {})", quoted(table));
+    conn.query_row(&sql, [], |r| r.get(0))
 }
 
 /// Lets only owners of `epoch` and later apply to a table.
