@@ -8,7 +8,7 @@
 //! | [`error`] | anything that went wrong | one `Error`: kind, where, retryable |
 //! | [`faults`] | the name of a point | a fault on request, in tests only |
 //! | [`runtime`] | work | threads and pools, made here only |
-//! | [`ledger`], [`reject`], [`flush`], [`metrics`], [`secret`] | – | plain types and their encodings |
+//! | [`ledger`], [`reject`], [`flush`], [`metrics`], [`secret`], [`wording`] | – | plain types and their encodings |
 //! | [`time`] | text, instants | parsed stamps, zones, grains, calendar edges; pure |
 //! | [`schema`] | a declaration, a preset | columns, measures, the canonical batch [`schema::Readings`] |
 //! | [`input`] | paths, globs, stdin | unpacked bytes, fingerprints |
@@ -48,6 +48,7 @@ pub mod source;
 pub mod time;
 pub mod transform;
 pub mod window;
+pub mod wording;
 
 #[cfg(feature = "python")]
 mod python;

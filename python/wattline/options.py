@@ -69,11 +69,15 @@ class PipelineOptions(WindowOptions, total=False):
 
 
 def known(options: Mapping[str, Any], kind: type, call: str) -> None:
-    """Refuses keywords that are none, as Python does."""
+    """Refuses keywords that are none, as Python does, and names the nearest."""
     names: frozenset[str] = vars(kind)["__optional_keys__"]
     for name in options:
         if name not in names:
-            raise TypeError(f"{call}() got an unexpected keyword argument {name!r}")
+            from difflib import get_close_matches
+
+            near = get_close_matches(name, sorted(names), 1)
+            hint = f". Did you mean {near[0]!r}?" if near else ""
+            raise TypeError(f"{call}() got an unexpected keyword argument {name!r}{hint}")
 
 
 def is_arrow(data: object) -> bool:

@@ -70,12 +70,16 @@ class Pipeline:
     def from_toml(cls, definition: Path, /, **options: Any) -> Pipeline:
         """Reads a definition from a ``.toml`` file or its text; ``options`` win over what it says.
 
-        ``${NAME}`` in a value is taken from the environment, so that no secret stands in the file.
+        ``${NAME}`` in a value is taken from the environment, so that no secret stands in the file; the stars that
+        ``to_toml`` writes in place of one are refused. Paths in it are relative to the folder the process runs in, as
+        in Python, not to the folder of the file: ``cd`` to it first, or write absolute paths.
         """
         text = os.fspath(definition)
         if "\n" not in text and text.endswith(".toml"):
             text = _native.read_text(text)
-        told = json.loads(_native.spec_from_toml(text)) | options
+        told = json.loads(_native.spec_from_toml(text, list(options))) | options
+        if not told["source"]:
+            raise UsageError('the definition names no source; write for example source = "meter.csv"')
         return cls(told.pop("name"), **told)
 
     def to_toml(self) -> str:

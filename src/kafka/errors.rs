@@ -92,7 +92,7 @@ fn advice(code: i32) -> Advice {
         return advise(
             Kind::NotFound,
             false,
-            "create the topic, or say create=True, or check its name",
+            "create the topic, or let produce create it (create=True, in the shell --create), or check its name",
         );
     }
     if is(&[

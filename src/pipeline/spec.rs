@@ -9,7 +9,7 @@ use crate::reject::OnReject;
 use crate::schema::{Aggregate, Schema};
 use crate::sink::{SinkSpec, password_in};
 use crate::time::{Grain, OnMissing, OnRepeated, Zone};
-use crate::{Error, Kind, Result, secret};
+use crate::{Error, Kind, Result, secret, wording};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -270,18 +270,30 @@ impl Default for Spec {
 impl Spec {
     /// Reads JSON; unknown keys and wrong types are refused by name.
     pub fn from_json(text: &str) -> Result<Spec> {
-        let spec: Spec = serde_json::from_str(text).map_err(|e| wrong(&e.to_string()))?;
+        let spec: Spec = serde_json::from_str(text)
+            .map_err(|e| unread(serde_json::from_str(text).ok(), &e.to_string()))?;
         spec.checked()
     }
 
-    /// Reads TOML. `${NAME}` in a text value is taken from the environment.
+    /// Reads TOML. `${NAME}` in a text value is taken from the environment. Errors: `Usage` where it is no spec, or
+    /// a secret was left out of it.
     pub fn from_toml(text: &str) -> Result<Spec> {
-        let mut value: toml::Value = toml::from_str(text).map_err(|e| wrong(&e.to_string()))?;
+        Spec::from_toml_under(text, &[])
+    }
+
+    /// The same where the options `given` are told beside it and win: what it lacks in them is no fault.
+    pub fn from_toml_under(text: &str, given: &[String]) -> Result<Spec> {
+        let mut value: toml::Value =
+            toml::from_str(text).map_err(|e| wrong(&wording::toml_fault(text, &e)))?;
+        whole(&value, &mut Vec::new(), given)?;
         fill_environment(&mut value, &mut Vec::new())?;
         for name in ["grains", "sinks", "measures"] {
             as_list(&mut value, name);
         }
-        let spec: Spec = value.try_into().map_err(|e| wrong(&e.to_string()))?;
+        let spec: Spec = match value.clone().try_into() {
+            Ok(spec) => spec,
+            Err(e) => return Err(unread(serde_json::to_value(&value).ok(), e.message())),
+        };
         spec.checked()
     }
 
@@ -483,6 +495,22 @@ fn wrong(what: &str) -> Error {
     )
 }
 
+/// A definition that is no spec: by its key, where that can be found.
+fn unread(all: Option<serde_json::Value>, message: &str) -> Error {
+    let fault = match all {
+        Some(serde_json::Value::Object(all)) => wording::fault::<Spec>(&all),
+        _ => None,
+    };
+    match fault {
+        None => wrong(&wording::plain(message)),
+        Some(told) if told.starts_with("the") => Error::new(
+            Kind::Usage,
+            format!("the pipeline's definition: {}", secret::redacted(&told)),
+        ),
+        Some(told) => Error::new(Kind::Usage, secret::redacted(&told)),
+    }
+}
+
 fn json_of(spec: &Spec) -> Result<serde_json::Map<String, serde_json::Value>> {
     match serde_json::to_value(spec).map_err(|e| wrong(&e.to_string()))? {
         serde_json::Value::Object(map) => Ok(map),
@@ -518,6 +546,37 @@ fn as_list(value: &mut toml::Value, name: &str) {
     if let Some(one) = value.get_mut(name).filter(|v| !v.is_array()) {
         *one = toml::Value::Array(vec![one.clone()]);
     }
+}
+
+/// Refuses the stars that `to_toml` writes for a secret: they are no secret.
+fn whole(value: &toml::Value, key: &mut Vec<String>, given: &[String]) -> Result<()> {
+    match value {
+        toml::Value::String(text) if left_out(text, key.last()) => Err(Error::new(
+            Kind::Usage,
+            format!(
+                "{}: the password or key is {:?}, which stands for one that was left out when the definition was written; write ${{NAME}} in its place and set that environment variable",
+                key.join("."),
+                secret::HIDDEN
+            ),
+        )),
+        toml::Value::Array(items) => items.iter().try_for_each(|item| whole(item, key, given)),
+        toml::Value::Table(table) => table.iter().try_for_each(|(name, item)| {
+            if key.is_empty() && given.contains(name) {
+                return Ok(());
+            }
+            key.push(name.clone());
+            whole(item, key, given)?;
+            key.pop();
+            Ok(())
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn left_out(text: &str, key: Option<&String>) -> bool {
+    let own = text == secret::HIDDEN && key.is_some_and(|k| secret::is_secret(k));
+    let mut within = secret::secrets_in(text).into_iter();
+    own || within.any(|place| &text[place] == secret::HIDDEN)
 }
 
 /// Passwords stay by reference: they are read when they are used, and stand in no definition.
@@ -587,7 +646,10 @@ mod tests {
     #[test]
     fn unknown_keys_are_refused_by_name() {
         let error = Spec::from_json(r#"{"name": "x", "grain": ["1h"]}"#).unwrap_err();
-        assert!(error.message.contains("`grain`"), "{error}");
+        assert_eq!(
+            error.message,
+            "the pipeline's definition: there is no key \"grain\"; did you mean \"grains\"?"
+        );
         assert_eq!(error.kind, Kind::Usage);
     }
 
@@ -620,6 +682,22 @@ mod tests {
         let plain = Spec::from_toml(&text.replace("${NO_SUCH_NAME}", "pw")).unwrap();
         assert!(!plain.to_toml().unwrap().contains("pw"), "{plain:?}");
         assert!(!format!("{plain:?}").contains("pw"), "{plain:?}");
+    }
+
+    #[test]
+    fn stars_are_no_secret() {
+        for text in [
+            "sinks = \"postgresql://me:pw@h/d\"",
+            "source = \"kafka://h/t?user=me&password=pw\"",
+        ] {
+            let spec = Spec::from_toml(&format!("name = \"x\"\n{text}")).unwrap();
+            let written = spec.to_toml().unwrap();
+            let error = Spec::from_toml(&written).unwrap_err();
+            assert_eq!(error.kind, Kind::Usage);
+            assert!(error.message.contains("write ${NAME}"), "{error}");
+            let given = ["sinks".to_string(), "source".to_string()];
+            assert!(Spec::from_toml_under(&written, &given).is_ok());
+        }
     }
 
     #[test]
@@ -681,7 +759,19 @@ mod tests {
             "{secret}"
         );
         let schema = told("schema = { columns = [{ name = \"a\", type = \"float\", unti = 1 }] }");
-        assert!(schema.contains("`unti`"), "{schema}");
+        assert_eq!(
+            schema,
+            "schema: there is no key \"unti\"; did you mean \"unit\"?"
+        );
+        let late = told("name = \"x\"\non_late = \"corect\"");
+        assert_eq!(
+            late,
+            "on_late: \"corect\" is none of side, drop, correct; did you mean \"correct\"?"
+        );
+        let rows = told("name = \"x\"\nflush_rows = \"many\"");
+        assert_eq!(rows, "flush_rows: \"many\" is not a whole number from 0 on");
+        let line = told("name = \"x\"\n\ntz =\n");
+        assert!(line.contains("read: line 3: "), "{line}");
         let aggregates = told("aggregates = [\"median\"]");
         assert!(aggregates.contains("stddev"), "{aggregates}");
     }

@@ -18,10 +18,11 @@ pub(super) fn checked_spec(py: Python<'_>, json: &str) -> PyResult<String> {
         .map_err(|e| error::exception(py, &e))
 }
 
-/// A spec in TOML as JSON with every option.
+/// A spec in TOML as JSON with every option; `given`: the options told beside it, which win.
 #[pyfunction]
-pub(super) fn spec_from_toml(py: Python<'_>, text: &str) -> PyResult<String> {
-    Spec::from_toml(text)
+#[pyo3(signature = (text, given, /))]
+pub(super) fn spec_from_toml(py: Python<'_>, text: &str, given: Vec<String>) -> PyResult<String> {
+    Spec::from_toml_under(text, &given)
         .and_then(|s| s.to_json())
         .map_err(|e| error::exception(py, &e))
 }

@@ -4,7 +4,7 @@
 use super::columns::{Column, ColumnType, Dialect, MeasureKind, Role, Schema, Stamp, StepSpec};
 use super::names::plain_name;
 use crate::time::{Zone, duration};
-use crate::{Error, Kind, Result};
+use crate::{Error, Kind, Result, wording};
 use std::collections::BTreeSet;
 
 /// Digits a scaled sum can carry.
@@ -43,11 +43,8 @@ impl Schema {
     /// Reads and checks a declaration in TOML.
     pub fn from_toml(text: &str) -> Result<Schema> {
         let schema: Schema = toml::from_str(text).map_err(|e| {
-            wrong(format!(
-                "the schema is not readable: {}; see the keys of a schema",
-                one_line(&e)
-            ))
-            .because(e)
+            let told = wording::toml_fault(text, &e);
+            wrong(format!("the schema is not readable: {told}")).because(e)
         })?;
         schema.completed()
     }
@@ -55,11 +52,10 @@ impl Schema {
     /// Reads and checks a declaration in JSON.
     pub fn from_json(text: &str) -> Result<Schema> {
         let schema: Schema = serde_json::from_str(text).map_err(|e| {
-            wrong(format!(
-                "the schema is not readable: {}; see the keys of a schema",
-                one_line(&e)
-            ))
-            .because(e)
+            let all = serde_json::from_str(text).ok();
+            let fault = all.and_then(|all| wording::fault::<Schema>(&all));
+            let told = fault.unwrap_or_else(|| e.to_string());
+            wrong(format!("the schema is not readable: {told}")).because(e)
         })?;
         schema.completed()
     }
@@ -244,19 +240,6 @@ impl Schema {
 
 fn wrong(message: impl Into<String>) -> Error {
     Error::new(Kind::Schema, message)
-}
-
-fn one_line(error: &impl std::fmt::Display) -> String {
-    let text = error.to_string();
-    let lines: Vec<&str> = text
-        .lines()
-        .map(str::trim)
-        .filter(|l| !l.is_empty())
-        .collect();
-    let line = lines.join(" ");
-    // JSON here was made by a program: its one line and its columns tell nobody anything.
-    let told = line.rsplit_once(" at line 1 column ");
-    told.map_or(line.clone(), |(told, _)| told.to_string())
 }
 
 fn check_duration(text: &str) -> Result<()> {

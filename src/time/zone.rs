@@ -1,6 +1,7 @@
 //! Zones: offsets from UTC as a table of changes, read from the compiled IANA data once.
 
 use super::{DAY, HOUR, MAX, MIN, SECOND};
+use crate::wording::edits;
 use crate::{Error, Kind, Result};
 use chrono::{Offset, TimeZone};
 use chrono_tz::{TZ_VARIANTS, Tz};
@@ -273,7 +274,7 @@ fn offset_of(tz: Tz, utc: i64) -> i64 {
 }
 
 fn unknown(name: &str) -> Error {
-    let advice = match nearest(name) {
+    let advice = match fixed_name(name).or_else(|| nearest(name).map(String::from)) {
         Some(known) => format!("did you mean {known}?"),
         None => "use a name such as Europe/Paris or UTC".to_string(),
     };
@@ -281,6 +282,31 @@ fn unknown(name: &str) -> Error {
         Kind::Usage,
         format!("{name:?} is not an IANA time zone: {advice}"),
     )
+}
+
+/// The name of a fixed offset in whole hours: `+01:00`, `UTC+1` are `Etc/GMT-1` (its sign is the other way round).
+fn fixed_name(name: &str) -> Option<String> {
+    let offset = name
+        .trim()
+        .trim_start_matches("UTC")
+        .trim_start_matches("GMT");
+    let (sign, rest) = match offset.as_bytes().first()? {
+        b'+' => ('-', &offset[1..]),
+        b'-' => ('+', &offset[1..]),
+        _ => return None,
+    };
+    let hours = rest
+        .strip_suffix("00")
+        .map_or(rest, |h| h.trim_end_matches(':'));
+    let hours: u8 = hours.parse().ok()?;
+    let named = format!("Etc/GMT{sign}{hours}");
+    let there = TZ_VARIANTS.iter().any(|tz| tz.name() == named);
+    (hours > 0 && there).then(|| {
+        format!(
+            "{named} (which is UTC{}; the sign in its name is the other way round)",
+            offset
+        )
+    })
 }
 
 /// The known name with the least edits, if they are few; the city alone counts too.
@@ -300,21 +326,6 @@ fn nearest(name: &str) -> Option<&'static str> {
         .map(|tz| tz.name())
         .min_by_key(|known| cost(known))?;
     (cost(best) <= limit).then_some(best)
-}
-
-/// Levenshtein's distance over bytes.
-fn edits(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, left) in a.bytes().enumerate() {
-        let mut corner = row[0];
-        row[0] = i + 1;
-        for (j, right) in b.bytes().enumerate() {
-            let change = corner + usize::from(left != right);
-            corner = row[j + 1];
-            row[j + 1] = change.min(row[j] + 1).min(corner + 1);
-        }
-    }
-    row[b.len()]
 }
 
 impl PartialEq for Zone {
@@ -351,6 +362,9 @@ mod tests {
             ("utc", "UTC?"),
             ("qqqqqqqqqqqq", "such as Europe/Paris"),
             ("", "such as Europe/Paris"),
+            ("+01:00", "Etc/GMT-1 (which is UTC+01:00"),
+            ("UTC-5", "Etc/GMT+5 (which is UTC-5"),
+            ("+05:30", "such as Europe/Paris"),
         ] {
             let error = Zone::parse(name).unwrap_err();
             assert_eq!(error.kind, Kind::Usage);

@@ -5,7 +5,7 @@ import re
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2] / "src"
-LEAVES = ["error", "faults", "runtime", "ledger", "reject", "flush", "metrics", "secret"]
+LEAVES = ["error", "faults", "runtime", "ledger", "reject", "flush", "metrics", "secret", "wording"]
 ORDER = [*LEAVES, "time", "schema", "input", "csv", "codec", "transform", "window"]
 ORDER += ["kafka", "source", "sink", "pipeline", "produce"]
 # Leaves may use each other.

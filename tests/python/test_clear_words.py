@@ -202,3 +202,52 @@ def test_a_register_is_named_where_there_is_nothing_else(write):
     assert "energy_kWh is a register" in str(checked)
     stand = wl.sniff(write(totals)).replace(columns={"energy_kWh": {"measure": "gauge"}})
     assert wl.windows(write(totals), "1h", schema=stand, aggregates=["last"])["1h"].rows()[0][-1] == 59.5
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        ({"on_late": "corect"}, 'on_late: "corect" is none of side, drop, correct; did you mean "correct"?'),
+        ({"max_rejects": "many"}, 'max_rejects: "many" is not a whole number from 0 on'),
+        ({"sinks": [{"endpoint": "o.db", "tabel": "x"}]}, 'sinks: there is no key "tabel"; did you mean "table"?'),
+        ({"grains": "1hour"}, 'grains: "1hour" is not a grain'),
+        ({"tz": "+01:00"}, "did you mean Etc/GMT-1 (which is UTC+01:00"),
+    ],
+)
+def test_an_option_that_is_wrong_is_named_in_our_own_words(told, words):
+    with pytest.raises(wl.UsageError) as caught:
+        wl.Pipeline("x", **({"source": "a.csv", "grains": "1h"} | told))
+    assert words in str(caught.value)
+    assert "cannot be read" not in str(caught.value) and "expected" not in str(caught.value)
+
+
+def test_a_misspelt_name_is_answered_with_the_near_one():
+    with refused(TypeError, "'grain'", "Did you mean 'grains'"):
+        wl.Pipeline("x", source="a.csv", grain="1h")
+    with refused(wl.UsageError, 'no key "grain"; did you mean "grains"'):
+        wl.Pipeline.from_toml('name = "x"\nsource = "a.csv"\ngrain = "1h"\n')
+    with refused(wl.SchemaError, 'columns: there is no key "mesure"; did you mean "measure"'):
+        wl.Schema(columns=[{"name": "a", "type": "float", "mesure": "power"}])
+    with refused(wl.SchemaError, "line 3: there is no key .*stap"):
+        wl.Schema.from_toml('name = "x"\n\nstap = "15min"\n')
+    with refused(wl.UsageError, "names no source"):
+        wl.Pipeline.from_toml('name = "x"\ngrains = "1h"\n')
+
+
+def test_stars_are_no_password():
+    made = wl.Pipeline("x", source="a.csv", grains="1h", sinks="postgresql://me:secret@h/d")
+    assert "***" in made.to_toml() and "secret" not in made.to_toml()
+    with refused(wl.UsageError, "sinks.endpoint.password", r"write \$\{NAME\}"):
+        wl.Pipeline.from_toml(made.to_toml())
+    again = wl.Pipeline.from_toml(made.to_toml(), sinks="postgresql://me:secret@h/d")
+    assert again == made
+
+
+def test_what_the_shell_can_do_about_two_readings_is_said(write):
+    local = write(DAY.replace("Z,", ","), "local.csv")
+    done = shell("windows", local, "--grain", "1d", "--tz", "Europe/Paris")
+    assert done.returncode == 1
+    assert "wattline sniff FILE --tz" in done.stderr
+    page = shell("report", local, "--state", "keyed")
+    assert page.returncode == 2
+    assert "--state is nothing for the page of a file; it belongs to a pipeline.toml" in page.stderr

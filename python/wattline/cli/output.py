@@ -15,7 +15,7 @@ import typer
 
 from .. import display
 from .._native import Table
-from ..errors import Interrupted, LedgerError, UsageError, WattlineError
+from ..errors import AmbiguousDates, AmbiguousZone, Interrupted, LedgerError, UsageError, WattlineError
 
 FAILED, USAGE, BOOKS, INTERRUPTED = 1, 2, 3, 130
 
@@ -49,6 +49,11 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
         except KeyboardInterrupt as error:
             complain(str(error) or "interrupted")
             raise typer.Exit(INTERRUPTED) from None
+        except (AmbiguousDates, AmbiguousZone) as error:
+            flag = "--order" if isinstance(error, AmbiguousDates) else "--tz"
+            hint = f"in the shell: wattline sniff FILE {flag} ... -o s.toml, then give --schema s.toml"
+            complain(str(error), [*getattr(error, "__notes__", []), hint])
+            raise typer.Exit(FAILED) from None
         except WattlineError as error:
             if _reader_left(error):
                 raise typer.Exit(FAILED) from None

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import UsageError
-from .flags import given, of_pipeline, pipeline, with_flags
+from .flags import FLAGS, given, of_pipeline, pipeline, with_flags
 from .output import FAILED, guarded
 
 Sources = Annotated[
@@ -35,16 +35,16 @@ def _report(sources: list[str], out: Path | None, told: dict[str, Any], options:
 
 
 def _page(sources: list[str], defined: bool, told: dict[str, Any], options: dict[str, Any]) -> Any:
-    from ..options import WindowOptions, known
+    from ..options import WindowOptions
     from ..page import report_page
 
     if defined:
         return report_page(pipeline(sources, options), **told)
     asked = given(options)
-    try:
-        known(asked, WindowOptions, "report")
-    except TypeError as error:
-        raise UsageError(f"{error}; it belongs to a pipeline.toml") from None
+    beside = [name for name in asked if name not in vars(WindowOptions)["__optional_keys__"]]
+    if beside:
+        flag = FLAGS[beside[0]][1] or "--" + beside[0].replace("_", "-")
+        raise UsageError(f"{flag} is nothing for the page of a file; it belongs to a pipeline.toml")
     return report_page(sources[0] if len(sources) == 1 else sources, **told, **asked)
 
 
