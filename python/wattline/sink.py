@@ -15,8 +15,9 @@ class Sink(Frozen):
     """What goes to an endpoint: ``windows``, ``readings``, ``late`` or ``rejects``.
 
     ``endpoint``: ``Sqlite``, ``Parquet``, ``Postgres``, ``Cassandra``, ``Kafka``, a URL (``out.db``,
-    ``postgresql://user@host/db``, ``cassandra://host/keyspace``, ``kafka://host:9092/topic``) or a path. An existing
-    table of a database is filled with ``table`` and ``columns = {theirs: ours}``, which names the members of a
+    ``postgresql://user@host/db``, ``cassandra://host/keyspace``, ``kafka://host:9092/topic``) or a path. ``table``
+    names the table (``?table=NAME`` behind a URL or path does so too); an existing one is filled with ``table`` and
+    ``columns = {theirs: ours}``, which names the members of a
     topic's objects too; ``key``: the columns that name a row there (default: its primary key), of a topic those of
     the messages' keys (default: ``sensor_id``); ``on_same_time`` (``first``, ``last``, ``raise``): readings that such
     a key does not tell apart; ``ttl`` (``"5min"``): how long a row of Cassandra lives.

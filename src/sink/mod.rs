@@ -411,7 +411,7 @@ pub fn distinct(sinks: &[SinkSpec]) -> Result<()> {
             return Err(Error::new(
                 Kind::Usage,
                 format!(
-                    "two sinks write to the same table of {}; name it once, or give one of them another table or folder",
+                    "two sinks write to the same table of {}; name it once, or give one of them another table (table=, or ?table= behind its URL or path) or folder",
                     sink.endpoint
                 ),
             ));

@@ -184,7 +184,7 @@ pub(super) fn same_owner(table: &str, has: (&str, &str), asked: (&str, &str)) ->
     Err(Error::new(
         Kind::Usage,
         format!(
-            "{table} belongs to the pipeline {:?} in zone {}, not to {:?} in {}; name another table or folder",
+            "{table} belongs to the pipeline {:?} in zone {}, not to {:?} in {}; name another table (table=, or ?table= behind its URL or path) or folder",
             has.0, has.1, asked.0, asked.1
         ),
     ))

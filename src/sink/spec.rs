@@ -12,8 +12,10 @@ pub use url::password_in;
 
 use super::What;
 use crate::{Error, Kind, Result};
+use serde::de::Error as _;
 use serde::de::value::MapAccessDeserializer;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -68,14 +70,17 @@ impl<'de> serde::de::Visitor<'de> for SinkVisitor {
     }
 
     fn visit_str<E: serde::de::Error>(self, text: &str) -> std::result::Result<SinkSpec, E> {
-        Endpoint::parse(text).map(SinkSpec::new).map_err(E::custom)
+        SinkSpec::parse(text).map_err(E::custom)
     }
 
     fn visit_map<A: serde::de::MapAccess<'de>>(
         self,
         map: A,
     ) -> std::result::Result<SinkSpec, A::Error> {
-        SinkSpec::deserialize(MapAccessDeserializer::new(map))
+        let mut told = Value::deserialize(MapAccessDeserializer::new(map))?;
+        name_table(&mut told).map_err(A::Error::custom)?;
+        // The remote form: this one would come back here.
+        SinkSpec::deserialize(told).map_err(A::Error::custom)
     }
 }
 
@@ -83,7 +88,65 @@ fn windows() -> What {
     What::Windows
 }
 
+/// The table that an endpoint's text names, as a key of its own.
+fn name_table(told: &mut Value) -> Result<()> {
+    let Some((bare, table)) = told
+        .get("endpoint")
+        .and_then(Value::as_str)
+        .map(named_table)
+        .transpose()?
+    else {
+        return Ok(());
+    };
+    let Some(table) = table else { return Ok(()) };
+    if told.get("table").is_some_and(|t| !t.is_null()) {
+        return Err(Error::new(
+            Kind::Usage,
+            "a sink names its table twice: with table= and in its endpoint; leave one out",
+        ));
+    }
+    told["endpoint"] = bare.into();
+    told["table"] = table.into();
+    Ok(())
+}
+
+/// `out.db?table=quarters` as `out.db` and `quarters`; other options stay where they are.
+fn named_table(text: &str) -> Result<(String, Option<String>)> {
+    let whole = || (text.to_string(), None);
+    let Some((place, query)) = text.split_once('?') else {
+        return Ok(whole());
+    };
+    let (named, kept): (Vec<&str>, Vec<&str>) =
+        query.split('&').partition(|p| p.starts_with("table="));
+    let tables: Vec<&str> = named
+        .iter()
+        .filter_map(|p| p.strip_prefix("table="))
+        .collect();
+    match tables[..] {
+        [] => Ok(whole()),
+        [table] if !table.is_empty() => {
+            let kept = kept.join("&");
+            let mark = if kept.is_empty() { "" } else { "?" };
+            let table = url::unescaped("sink's", table)?;
+            Ok((format!("{place}{mark}{kept}"), Some(table)))
+        }
+        _ => Err(Error::new(
+            Kind::Usage,
+            "?table= of a sink wants one name, such as out.db?table=quarters",
+        )),
+    }
+}
+
 impl SinkSpec {
+    /// A URL or path, which takes windows; `?table=NAME` behind it names the table.
+    ///
+    /// Errors: those of [`Endpoint::parse`], and `Usage` where `?table=` names none.
+    pub fn parse(text: &str) -> Result<SinkSpec> {
+        let (bare, table) = named_table(text)?;
+        let made = SinkSpec::new(Endpoint::parse(&bare)?);
+        Ok(SinkSpec { table, ..made })
+    }
+
     /// All windows to `endpoint`, with every default: what a bare URL or path means.
     pub fn new(endpoint: Endpoint) -> Self {
         SinkSpec {
@@ -407,6 +470,42 @@ mod tests {
         assert_eq!(parsed("memory:"), Endpoint::Memory);
         for bad in ["", "sqlite://", "mysql://x", "a.parquet", "a.csv"] {
             assert_eq!(Endpoint::parse(bad).unwrap_err().kind, Kind::Usage, "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_endpoints_text_may_name_the_table() {
+        let read = |json: &str| serde_json::from_str::<SinkSpec>(json);
+        let bare = read(r#""out.db?table=quarters""#).unwrap();
+        assert_eq!(
+            bare.endpoint,
+            Endpoint::Sqlite(Sqlite::new("out.db")),
+            "{bare:?}"
+        );
+        assert_eq!(bare.table.as_deref(), Some("quarters"));
+        let told = read(r#"{"endpoint": "sqlite:///a.db?table=raw%20data", "what": "readings"}"#);
+        let told = told.unwrap();
+        assert_eq!(told.table.as_deref(), Some("raw data"));
+        assert_eq!(
+            told.endpoint,
+            Endpoint::Sqlite(Sqlite::new("/a.db")),
+            "{told:?}"
+        );
+        let url = read(r#""postgresql://h/d?sslmode=require&table=x&schema=s""#).unwrap();
+        assert_eq!(url.table.as_deref(), Some("x"));
+        let Endpoint::Postgres(at) = url.endpoint else {
+            panic!("{url:?}")
+        };
+        assert_eq!(
+            (at.sslmode, at.schema.as_deref()),
+            (SslMode::Require, Some("s"))
+        );
+        for bad in [
+            r#"{"endpoint": "out.db?table=a", "table": "b"}"#,
+            r#""out.db?table=""#,
+            r#""out.db?table=a&table=b""#,
+        ] {
+            assert!(read(bad).is_err(), "{bad}");
         }
     }
 

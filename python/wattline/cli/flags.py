@@ -20,7 +20,7 @@ FLAGS: dict[str, tuple[Any, str | None, str]] = {
     "sinks": (
         list[str],
         "--sink",
-        "out.db, postgresql://... or a folder; readings=..., late=..., rejects=... what.",
+        "out.db, postgresql://... or a folder; readings=..., late=..., rejects=... what; ...?table=NAME the table.",
     ),
     "tz": (str, None, "IANA zone of the windows."),
     "aggregates": (list[str], "--aggregate", "mean, energy, ... for all measures, or voltage=mean,min."),

@@ -250,7 +250,9 @@ impl CassandraSink {
         rows::same_owner(&name, (&pipeline, &tz), (&tables.pipeline, &tables.tz))?;
         match what {
             Some(what) if what != ours => {
-                let message = format!("{name} holds {what}, not {ours}; name another with table=");
+                let message = format!(
+                    "{name} holds {what}, not {ours}; name another with table=, or ?table= behind its URL"
+                );
                 Err(Error::new(Kind::Usage, message))
             }
             _ => Ok(()),

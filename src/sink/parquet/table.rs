@@ -80,8 +80,9 @@ impl Facts {
             (&asked.pipeline, &asked.tz),
         )?;
         let refuse = |what: String| {
-            let message =
-                format!("{name} {what}; name another folder, or one inside it with table=");
+            let message = format!(
+                "{name} {what}; name another folder, or one inside it with table=, or ?table= behind its path"
+            );
             Err(Error::new(Kind::Usage, message))
         };
         if self.what != asked.what {

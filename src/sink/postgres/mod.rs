@@ -239,7 +239,7 @@ impl Ready {
         rows::same_owner(&name, (&has.pipeline, &has.tz), (&ours.pipeline, &ours.tz))?;
         if has.what != ours.what {
             let why = format!(
-                "{name} holds {}, not {}; name another with table=",
+                "{name} holds {}, not {}; name another with table=, or ?table= behind its URL or path",
                 has.what, ours.what
             );
             return Err(Error::new(Kind::Usage, why).into());

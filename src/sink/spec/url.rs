@@ -59,7 +59,7 @@ pub(super) fn parse(scheme: &str, rest: &str) -> Result<Url> {
 }
 
 /// `%41` is `A`.
-fn unescaped(scheme: &str, text: &str) -> Result<String> {
+pub(super) fn unescaped(scheme: &str, text: &str) -> Result<String> {
     let wrong = || {
         Error::new(
             Kind::Usage,
