@@ -53,8 +53,8 @@ impl Decoder {
             ));
         }
         let seen = keys_seen(samples);
-        let schema = match choice {
-            SchemaChoice::Sniff => proposed(&seen, samples)?,
+        let (schema, constant) = match choice {
+            SchemaChoice::Sniff => (proposed(&seen, samples)?, None),
             SchemaChoice::Preset(name) => fitted(preset(name)?, &seen),
             SchemaChoice::Declared(schema) => fitted((**schema).clone(), &seen),
         };
@@ -66,8 +66,14 @@ impl Decoder {
             local,
             ..ReadOptions::default()
         };
+        let keys = Keys::new(&names);
+        let at = schema.columns.iter().position(|c| c.role == Role::Sensor);
+        let keys = match at.zip(constant) {
+            Some((at, sensor)) => keys.with_constant(at, guarded(&sensor)),
+            None => keys,
+        };
         Ok(Decoder {
-            keys: Keys::new(&names),
+            keys,
             records: Records::new(Arc::new(plan), "messages".into(), &options),
             schema,
         })
@@ -152,8 +158,9 @@ fn guarded(text: &str) -> String {
 }
 
 /// A declared schema as it reads messages: a date and a time of day are one stamp where the messages have
-/// one, the constant sensor is a column where they name it, the text is cut in our own way.
-fn fitted(mut schema: Schema, seen: &[String]) -> Schema {
+/// one, the constant sensor is a column where they name it, the text is cut in our own way. Beside it the constant
+/// that is a column now: the sensor of messages that do not name theirs.
+fn fitted(mut schema: Schema, seen: &[String]) -> (Schema, Option<String>) {
     schema.columns.retain(|c| c.role != Role::Ignore);
     let known = |name: &str| seen.iter().any(|s| plain_name(s) == plain_name(name));
     if let [date, time] = schema.time.columns.as_slice() {
@@ -167,13 +174,14 @@ fn fitted(mut schema: Schema, seen: &[String]) -> Schema {
         }
     }
     let has_sensor = schema.columns.iter().any(|c| c.role == Role::Sensor);
+    let mut constant = None;
     if !has_sensor && known("sensor_id") && schema.sensor_id.is_some() {
         let mut column = Column::new("sensor_id", ColumnType::Text);
         column.role = Role::Sensor;
         schema.columns.insert(0, column);
-        schema.sensor_id = None;
+        constant = schema.sensor_id.take();
     }
-    plain(schema)
+    (plain(schema), constant)
 }
 
 /// In place of a date and a time of day: one stamp, under the name the messages give it.
@@ -271,7 +279,22 @@ mod tests {
             .iter()
             .map(|u| (u.message, u.column.as_str()))
             .collect();
-        assert_eq!(faults, [(1, ""), (2, "sensor_id")]);
+        assert_eq!(faults, [(1, ""), (2, "time")]);
+    }
+
+    #[test]
+    fn the_constant_is_the_sensor_of_messages_that_name_none() {
+        let mut schema = preset("household").unwrap();
+        schema.sensor_id = Some("home, \"north\"".into());
+        let choice = SchemaChoice::Declared(Box::new(schema));
+        let without = HOUSEHOLD.replace(r#""sensor_id":"house 7","#, "");
+        let null = HOUSEHOLD.replace("\"house 7\"", "null");
+        let (_, found) = decode(&choice, &[HOUSEHOLD, &without, &null, HOUSEHOLD]);
+        assert_eq!(found.unread, []);
+        let sensors = column(&found, "sensor_id").as_string::<i32>();
+        let named: Vec<_> = sensors.iter().flatten().collect();
+        let own = "home, \"north\"";
+        assert_eq!(named, ["house 7", own, own, "house 7"]);
     }
 
     #[test]

@@ -15,6 +15,8 @@ const DEEP: usize = 64;
 pub(super) struct Keys {
     fields: HashMap<String, usize>,
     width: usize,
+    /// A field that says this where a message has no value for it.
+    constant: Option<(usize, Vec<u8>)>,
 }
 
 impl Keys {
@@ -29,7 +31,19 @@ impl Keys {
         Keys {
             fields,
             width: names.len(),
+            constant: None,
         }
+    }
+
+    /// The same with the text, as a record has it, of a field that a message leaves out.
+    pub(super) fn with_constant(mut self, field: usize, text: String) -> Keys {
+        self.constant = Some((field, text.into_bytes()));
+        self
+    }
+
+    fn constant_of(&self, field: usize) -> Option<&[u8]> {
+        let (own, text) = self.constant.as_ref()?;
+        (*own == field).then_some(text.as_slice())
     }
 
     fn field(&self, key: &str) -> Option<usize> {
@@ -46,6 +60,13 @@ struct Value {
     escaped: bool,
     /// A number or a word: it may stand in a record as it is.
     bare: bool,
+}
+
+impl Value {
+    /// Left out, or null.
+    fn missing(self) -> bool {
+        self.start == self.end && (self.bare || self.end == 0)
+    }
 }
 
 /// The bytes between the values of a message, and the field of each value.
@@ -86,6 +107,12 @@ impl<'a> Scanner<'a> {
         for (i, value) in self.values.iter().enumerate() {
             if i > 0 {
                 out.push(b',');
+            }
+            if value.missing()
+                && let Some(text) = self.keys.constant_of(i)
+            {
+                out.extend_from_slice(text);
+                continue;
             }
             if let Err(fault) = put(message, *value, out) {
                 out.truncate(before);
