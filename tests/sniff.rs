@@ -493,6 +493,14 @@ fn two_date_orders_raise_with_both_readings() {
 }
 
 #[test]
+fn days_like_their_months_are_shown_as_they_stand() {
+    let error = sniffed("when,v\n01/01/2024,1\n01/01/2024,2\n").unwrap_err();
+    assert_eq!(error.kind, Kind::AmbiguousDates);
+    let why = "two ways: \"01/01/2024\" has one number for day and month, and no line";
+    assert!(error.message.contains(why), "{error}");
+}
+
+#[test]
 fn one_line_far_behind_decides() {
     let row = |day: u32| format!("{day}/2/2007,{day}\n");
     let mut text = String::from("when,v\n");

@@ -87,28 +87,27 @@ pub(super) fn ambiguous(
     orders: Orders,
     header: bool,
 ) -> Error {
-    let example = sample
-        .column(at, header)
-        .into_iter()
-        .find(|v| differs(v, orders))
-        .map(<[u8]>::to_vec)
-        .unwrap_or_default();
+    let values = sample.column(at, header);
+    let differing = values.iter().find(|v| differs(v, orders));
+    let example = differing.or(values.first()).map_or(&[][..], |v| v);
     let readings: Vec<String> = orders
         .list()
         .into_iter()
-        .filter_map(|o| Some(format!("{} ({})", spelled(&example, o)?, order_name(o))))
+        .filter_map(|o| Some(format!("{} ({})", spelled(example, o)?, order_name(o))))
         .collect();
     let options: Vec<String> = orders
         .list()
         .into_iter()
         .map(|o| format!("\"{}\"", order_name(o)))
         .collect();
+    let why = match differing {
+        Some(_) => format!("{:?} is {}", lossy(example), readings.join(" or ")),
+        None => format!("{:?} has one number for day and month", lossy(example)),
+    };
     let message = format!(
-        "{}: the dates of column {name:?} can be read two ways: {:?} is {}, and no line of the file decides (a day above 12, such as {}, would); say order = {}",
+        "{}: the dates of column {name:?} can be read two ways: {why}, and no line of the file decides (a day above 12, such as {}, would); say order = {}",
         head.name(),
-        lossy(&example),
-        readings.join(" or "),
-        decider(&example),
+        decider(example),
         options.join(" or "),
     );
     Error::new(Kind::AmbiguousDates, message).at(Place {

@@ -177,10 +177,11 @@ pub(super) fn sensor_of(
     let keyed = free().find(|(_, f)| named_like_key(&f.name) && is_key(f));
     if let Some((at, field)) = keyed {
         let count = distinct(&field.values);
-        return Some((
-            at,
-            format!("its name says so, and {count} values come again"),
-        ));
+        let again = match count {
+            1 => "one value comes again".to_string(),
+            _ => format!("{count} values come again"),
+        };
+        return Some((at, format!("its name says so, and {again}")));
     }
     if unique(times.iter().map(|t| (t, &b""[..]))) {
         return None;
