@@ -14,6 +14,11 @@ Head = tuple[int, Sequence[tuple[tuple[str, str, str | None], int]], Sequence[Se
 WIDTH = 40
 #: A line of a text table shows this many characters before columns are left out; fewer where a terminal is narrower.
 LINE = 160
+#: Of windows these columns are left out first, so that measures are seen.
+PARTICULARS = (
+    *("window_start", "window_end", "expected", "duplicates", "estimated"),
+    *("first_reading", "last_reading", "revision", "final"),
+)
 
 
 def _line() -> int:
@@ -50,13 +55,26 @@ def grid(header: Sequence[str], rows: Iterable[Sequence[Cell]], right: Sequence[
     """Aligned columns; long cells are cut and columns beyond a line counted at its end, unless ``full``."""
     table = [[_cell(c, full) for c in header], *([_cell(c, full) for c in row] for row in rows)]
     widths = [max(len(line[i]) for line in table) for i in range(len(header))]
-    fit, used, line = 0, 0, _line()
-    while fit < len(widths) and (full or fit == 0 or used + widths[fit] + 2 <= line):
-        used += widths[fit] + 2
-        fit += 1
-    more = f"  … {len(widths) - fit} more" if fit < len(widths) else ""
-    lines = ("  ".join(_pad(row[i], widths[i], right[i]) for i in range(fit)).rstrip() for row in table)
+    shown = list(range(len(widths))) if full else _fitting(header, widths)
+    more = f"  … {len(widths) - len(shown)} more" if len(shown) < len(widths) else ""
+    lines = ("  ".join(_pad(row[i], widths[i], right[i]) for i in shown).rstrip() for row in table)
     return "\n".join(text + (more if n == 0 else "") for n, text in enumerate(lines))
+
+
+def _fitting(header: Sequence[str], widths: Sequence[int]) -> list[int]:
+    """The columns that a line has room for: the first ones, of windows the measures before their particulars."""
+    line = _line()
+    every = range(len(widths))
+    if sum(widths) + 2 * len(widths) <= line:
+        return list(every)
+    later = [i for i in every if header[i] in PARTICULARS] if {"window_label", *PARTICULARS} <= {*header} else []
+    shown: list[int] = []
+    for i in [*(i for i in every if i not in later), *later]:
+        used = sum(widths[k] + 2 for k in shown)
+        if shown and used + widths[i] + 2 > line:
+            break
+        shown.append(i)
+    return sorted(shown)
 
 
 def _pad(text: str, width: int, right: bool) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import ItemsView, Iterator, KeysView, Mapping, Sequence, ValuesView
-from typing import Unpack
+from typing import Any, Unpack
 
 from . import _native, display
 from ._native import Table
@@ -60,6 +60,18 @@ class Windows:
     def get(self, grain: str, default: Table | None = None) -> Table | None:
         """The table of a grain, or ``default``."""
         return self._tables.get(grain, default)
+
+    def to_arrow(self) -> Any:
+        """All grains, one after the other, as a ``pyarrow.Table``; of one grain: ``w["1d"].to_arrow()``."""
+        return _native.concat(list(self._tables.values())).to_arrow()
+
+    def to_pandas(self) -> Any:
+        """All grains, one after the other, as a ``pandas.DataFrame``."""
+        return _native.concat(list(self._tables.values())).to_pandas()
+
+    def to_polars(self) -> Any:
+        """All grains, one after the other, as a ``polars.DataFrame``."""
+        return _native.concat(list(self._tables.values())).to_polars()
 
     def __arrow_c_schema__(self) -> object:
         return next(iter(self._tables.values())).__arrow_c_schema__()

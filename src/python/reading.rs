@@ -7,7 +7,7 @@ use super::table::Table;
 use super::{block, error};
 use crate::csv::{Dataset, LocalPolicy, ReadOptions};
 use crate::input;
-use crate::reject::{self, OnReject, Reject};
+use crate::reject::{self, Reject};
 use crate::schema::{self, METADATA_KEY};
 use crate::{Error, Kind};
 use arrow_schema::SchemaRef;
@@ -58,13 +58,6 @@ fn options(py: Python<'_>, told: Told<'_>) -> PyResult<ReadOptions> {
     })
 }
 
-fn collecting() -> ReadOptions {
-    ReadOptions {
-        on_reject: OnReject::Collect,
-        ..ReadOptions::default()
-    }
-}
-
 /// Opens a dataset: what both functions share.
 fn opened(
     py: Python<'_>,
@@ -104,8 +97,10 @@ pub(super) fn replay(
     mended: PathBuf,
     paths: Vec<String>,
     schema: Option<&Bound<'_, PyAny>>,
+    local: (&str, &str),
 ) -> PyResult<Table> {
-    let dataset = opened(py, paths, schema, None, collecting())?;
+    let options = options(py, ("collect", None, None, local.0, local.1, None))?;
+    let dataset = opened(py, paths, schema, None, options)?;
     let names = dataset.columns();
     let read = block::block(py, move || {
         let name = mended.display().to_string();

@@ -36,6 +36,21 @@ pub(super) fn rows<'py>(py: Python<'py>, batches: &[RecordBatch]) -> PyResult<Bo
     Ok(out)
 }
 
+/// The values of the first column.
+pub(super) fn values<'py>(
+    py: Python<'py>,
+    batches: &[RecordBatch],
+) -> PyResult<Bound<'py, PyList>> {
+    let out = PyList::empty(py);
+    for column in batches.iter().filter_map(|b| b.columns().first()) {
+        let column = plain(py, column)?;
+        for row in 0..column.len() {
+            out.append(cell(py, &column, row)?)?;
+        }
+    }
+    Ok(out)
+}
+
 /// The column in one of the types that [`cell`] knows.
 fn plain(py: Python<'_>, column: &ArrayRef) -> PyResult<ArrayRef> {
     let wanted = match column.data_type() {

@@ -134,6 +134,13 @@ impl Schema {
         self.inner.tz.as_deref()
     }
 
+    /// What sniffing found (what, value, why) and what it could not know.
+    fn _found(&self) -> (Vec<(&str, &str, &str)>, &[String]) {
+        let evidence = self.evidence.iter();
+        let told = evidence.map(|e| (e.what.as_str(), e.value.as_str(), e.why.as_str()));
+        (told.collect(), &self.unknown)
+    }
+
     fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
         other
             .cast::<Schema>()

@@ -1,7 +1,7 @@
 //! `Table`: batches in memory, shared with any Arrow library without a copy.
 
 use super::reading::{rejects_table, schema_in};
-use super::rows::rows;
+use super::rows::{rows, values};
 use super::schema::Schema;
 use super::{arrow, block, error};
 use crate::codec::{self, text};
@@ -47,11 +47,11 @@ impl Table {
 
     fn shown(&self, py: Python<'_>, how: &str) -> PyResult<String> {
         py.import("wattline.display")?
-            .call_method1(how, (self.head(py)?,))?
+            .call_method1(how, (self.preview(py)?,))?
             .extract()
     }
 
-    fn head<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+    fn preview<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         let rows = text::rows(&self.batches, 8).map_err(|e| error::exception(py, &e))?;
         let facts: Vec<_> = text::facts(&self.columns)
             .into_iter()
@@ -85,6 +85,36 @@ impl Table {
     #[getter]
     fn column_names(&self) -> Vec<String> {
         arrow::names(&self.columns)
+    }
+
+    /// The same, under the name that other libraries have for it.
+    #[getter]
+    fn columns(&self) -> Vec<String> {
+        self.column_names()
+    }
+
+    /// Rows and columns.
+    #[getter]
+    fn shape(&self) -> (usize, usize) {
+        (self.__len__(), self.columns.fields().len())
+    }
+
+    /// The first rows.
+    #[pyo3(signature = (n=5))]
+    fn head(&self, n: usize) -> Table {
+        let mut left = n;
+        let first = self.batches.iter().map_while(|batch| {
+            let some = batch.slice(0, batch.num_rows().min(left));
+            left -= some.num_rows();
+            (some.num_rows() > 0 || batch.num_rows() == 0).then_some(some)
+        });
+        Table::new(self.columns.clone(), first.collect())
+    }
+
+    /// The values of a column.
+    fn __getitem__<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyList>> {
+        let one = self.select(py, vec![name.to_string()])?;
+        values(py, &one.batches)
     }
 
     /// The declaration the rows were read by, if any.

@@ -47,3 +47,13 @@ def test_a_narrow_terminal_gets_fewer_columns(monkeypatch) -> None:
     monkeypatch.setenv("COLUMNS", "60")
     first = repr(wide).split("\n")[1]
     assert "… 6 more" in first and len(first) < 80
+
+
+def test_wide_windows_show_measures() -> None:
+    readings = wl.simulate(sensors=1, start="2026-01-01", end="2026-01-02", seed=1)
+    table = wl.windows(readings, "1d")["1d"]
+    first = repr(table).split("\n")[1].split()
+    assert first[:4] == ["sensor_id", "grain", "window_label", "readings"]
+    assert any(name.endswith("_mean") for name in first), first
+    narrow = table.select("sensor_id", "window_start", "window_end", "window_label", "revision", "final")
+    assert repr(narrow).split("\n")[1].split() == narrow.column_names

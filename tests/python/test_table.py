@@ -118,3 +118,23 @@ def test_rows_without_any_arrow_library() -> None:
 def test_rows_of_unusual_types_are_texts() -> None:
     columns = {"list": [[1, 2], None], "struct": [{"x": 1}, None], "bytes": [b"\xff", None], "nothing": [None, None]}
     assert wl.Table(pa.table(columns)).rows() == [("[1, 2]", "{x: 1}", "ff", None), (None,) * 4]
+
+
+def test_what_other_libraries_call_it(rows: wl.Table) -> None:
+    assert rows.columns == rows.column_names == ["a", "b", "c"]
+    assert rows.shape == (3, 3)
+    assert rows["b"] == ["x", None, "z"]
+    assert rows["a"] == [1, 2, None]
+    with pytest.raises(wl.UsageError, match='no column "d"; it has a, b, c'):
+        rows["d"]
+    with pytest.raises(TypeError):
+        list(rows)  # rows or names? neither is guessed
+
+
+def test_the_head_of_several_batches() -> None:
+    parts = pa.table({"n": pa.chunked_array([[1, 2], [3, 4, 5], [6, 7]])})
+    table = wl.Table(parts)
+    assert [table.head(n)["n"] for n in (0, 1, 2, 4)] == [[], [1], [1, 2], [1, 2, 3, 4]]
+    assert table.head().rows() == [(1,), (2,), (3,), (4,), (5,)]
+    assert table.head(99).shape == (7, 1)
+    assert table.head(0).columns == ["n"]

@@ -111,3 +111,10 @@ def test_a_stream_that_fails_in_its_middle_is_an_error(plain: pa.Table) -> None:
     reader = pa.RecordBatchReader.from_batches(plain.schema, broken())
     with pytest.raises(wl.WattlineError, match="the cable is out"):
         wl.windows(reader, GRAINS, time="time", sensor="sensor", measures=["value"])
+
+
+def test_all_grains_to_each_library() -> None:
+    readings = wl.simulate(sensors=1, start="2026-01-01", end="2026-01-02", seed=1)
+    made = wl.windows(readings, GRAINS)
+    assert made.to_polars()["grain"].to_list() == ["1h"] * 24 + ["1d"]
+    assert made.to_arrow()["grain"].to_pylist() == made.to_pandas()["grain"].tolist() == ["1h"] * 24 + ["1d"]
