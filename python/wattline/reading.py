@@ -115,12 +115,21 @@ def scan_csv(
     return _native.scan_csv(paths_of(paths), schema, only, told)
 
 
-def replay(mended: Path, paths: Paths, *, schema: Schema | Path | None = None) -> Table:
+def replay(
+    mended: Path,
+    paths: Paths,
+    *,
+    schema: Schema | Path | None = None,
+    on_repeated: OnRepeated = "raise",
+    on_missing: OnMissing = "raise",
+) -> Table:
     """Reads rejects once they are mended.
 
     ``mended``: a CSV file of ``.rejects`` (``t.rejects.write("mend.csv")``) in which the column ``raw`` was put right;
-    ``paths`` and ``schema``: as they were read. The ``Table`` holds the records that can be read now, ``.rejects``
-    those that still cannot. Raises ``SchemaError`` where it is no such file. To commit them into a pipeline's stores,
-    name the mended file beside the one it came from: ``Pipeline(..., source=["meter.csv", "mend.csv"])``.
+    ``paths``, ``schema``, ``on_repeated`` and ``on_missing``: as they were read (a few mended records alone cannot
+    ``infer`` the pass of a repeated hour: those stay rejects). The ``Table`` holds the records that can be read now,
+    ``.rejects`` those that still cannot. Raises ``SchemaError`` where it is no such file. To commit them into a
+    pipeline's stores, name the mended file beside the one it came from:
+    ``Pipeline(..., source=["meter.csv", "mend.csv"])``.
     """
-    return _native.replay(os.fspath(mended), paths_of(paths), schema)
+    return _native.replay(os.fspath(mended), paths_of(paths), schema, (on_repeated, on_missing))

@@ -216,3 +216,46 @@ def test_readings_behind_final_windows_are_told(tmp_path) -> None:
     assert older.ledger["grains"]["1h"]["late"] == 1440
     assert "1440 readings came behind windows that are final" in str(older)
     assert "in no store" in str(older)
+
+
+LOCAL = "time,kwh\n" + "".join(f"2026-01-{day:02} 00:15,0.5\n2026-01-{day:02} 00:30,0.5\n" for day in (1, 14))
+
+
+def test_sniff_takes_what_the_file_cannot_tell(write, tmp_path) -> None:
+    path, schema = write(LOCAL), tmp_path / "s.toml"
+    asked = shell("sniff", path)
+    assert all(f"\n  the {what}:" in asked.stdout for what in ("zone", "stamp", "step", "sensor"))
+    flags = ["--tz", "Europe/Paris", "--stamp", "end", "--step", "15min", "--sensor-id", "home"]
+    told = shell("sniff", path, *flags, "-o", schema)
+    assert told.returncode == 0, told.stderr
+    assert not any(f"\n  the {what}:" in told.stdout for what in ("zone", "stamp", "step", "sensor"))
+    table = wl.windows(path, "1d", schema=schema, tz="Europe/Paris")["1d"]
+    assert {row[0] for row in table.rows()} == {"home"}
+    assert table["window_label"][0] == "2026-01-01"
+    assert shell("sniff", path, "--tz", "Europe/Pari").returncode == 1
+
+
+def test_sniff_and_check_as_json(write) -> None:
+    path = write(LOCAL)
+    found = json.loads(shell("sniff", path, "--stamp", "end", "--step", "15min", "--json").stdout)
+    assert found["schema"]["stamp"] == "end"
+    assert {"what", "value", "why"} == {*found["found"][0]}
+    assert any(line.startswith("the zone:") for line in found["not_known"])
+    assert not any(line.startswith("the stamp:") for line in found["not_known"])
+    listed = json.loads(shell("check", path, "--json").stdout)
+    assert {"level": "info", "at": "rejects", "message": "none"} in listed
+    missing = shell("check", path.with_name("no.csv"), "--json")
+    assert missing.returncode == 1
+    assert json.loads(missing.stdout)[0]["level"] == "error"
+
+
+def test_a_sinks_text_names_its_table(write, tmp_path) -> None:
+    path, store = write(LOCAL), tmp_path / "out.db"
+    sinks = ["--sink", f"{store}?table=days", "--sink", f"readings=sqlite://{store}?table=raw"]
+    done = shell("run", path, "--grain", "1d", *sinks, "-q")
+    assert done.returncode == 0, done.stderr
+    with sqlite3.connect(store) as base:
+        assert base.execute("select count(*) from days").fetchone() == (14,)
+        assert base.execute("select count(*) from raw").fetchone() == (4,)
+    made = wl.Pipeline("x", source=path, grains="1d", sinks=f"{store}?table=days")
+    assert 'table = "days"' in made.to_toml()

@@ -93,3 +93,23 @@ def test_the_sensor_column_must_be_read(tmp_path: Path) -> None:
     )
     with pytest.raises(wl.UsageError, match="meter"):
         wl.read_csv(path, schema=schema, columns=["at", "v"], on_repeated="infer")
+
+
+def test_rejects_are_those_of_the_run(night: Path, tmp_path: Path) -> None:
+    declared = tmp_path / "s.toml"
+    declared.write_text(SCHEMA.to_toml())
+    night.write_text(night.read_text() + "2007-10-28 04:00,oops\n")
+    every = shell("rejects", night, "-s", declared, "-f", "csv")
+    assert len(every.stdout.splitlines()) == 1 + 8 + 1
+    mend = tmp_path / "mend.csv"
+    asked = ["--on-repeated", "infer", "--on-missing", "shift"]
+    alone = shell("rejects", night, "-s", declared, *asked, "-o", mend)
+    assert alone.returncode == 0, alone.stderr
+    assert [row.split(",")[1] for row in mend.read_text().splitlines()] == ["line", "18"]
+    mend.write_text(mend.read_text().replace("2007-10-28 04:00,oops", "2007-10-28 02:15,9"))
+    left = shell("rejects", "--replay", mend, night, "-s", declared, "-f", "csv")
+    assert "1 records still cannot be read" in left.stderr
+    read = shell("rejects", "--replay", mend, night, "-s", declared, "-f", "csv", "--on-repeated", "latest")
+    assert "0 records still" in read.stderr
+    assert read.stdout.splitlines()[1] == "m,2007-10-28T01:15:00Z,9.0"
+    assert shell("rejects", night, "--on-missing", "never").returncode == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +11,7 @@ import typer
 
 from .._native import Table
 from ..reading import read_csv, replay, sniff
+from ..schema import text
 from ..source import simulate, write_uci
 from . import topics
 from .output import Format, FormatOption, OutOption, emit, guarded
@@ -21,6 +23,16 @@ SchemaOption = Annotated[
     str | None, typer.Option("--schema", "-s", help="A preset (household) or a .toml file; without it: sniffed.")
 ]
 MaxRejects = Annotated[int | None, typer.Option("--max-rejects", help="More rejects than this fail in any case.")]
+
+#: How the question begins that a flag of ``sniff`` answers.
+ASKED = {"tz": "the zone:", "stamp": "the stamp:", "step": "the step:", "sensor_id": "the sensor:"}
+
+OnRepeatedOption = Annotated[
+    str, typer.Option("--on-repeated", help="Local times that occur twice: raise, infer, earliest, latest or null.")
+]
+OnMissingOption = Annotated[
+    str, typer.Option("--on-missing", help="Local times that do not exist: raise, shift or null.")
+]
 
 
 class OnReject(StrEnum):
@@ -36,21 +48,42 @@ def sniff_command(
     source: Annotated[str, typer.Argument(help="A file, or - for standard input.")],
     delimiter: Annotated[str | None, typer.Option("--delimiter", "-d", help="Taken as given.")] = None,
     order: Annotated[str | None, typer.Option("--order", help="Of day, month and year: dmy, mdy or ymd.")] = None,
+    tz: Annotated[str | None, typer.Option("--tz", help="IANA zone of the file's local times.")] = None,
+    stamp: Annotated[str | None, typer.Option("--stamp", help="Whether a time marks start or end.")] = None,
+    step: Annotated[str | None, typer.Option("--step", help="Length of a reading's interval: 15min.")] = None,
+    sensor_id: Annotated[
+        str | None, typer.Option("--sensor-id", help="Name of the sensor, where no column says it.")
+    ] = None,
+    json_: Annotated[
+        bool, typer.Option("--json", help="Print schema, reasons and what is not known as one JSON object.")
+    ] = False,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Write the proposal as TOML, to be edited and used.")
     ] = None,
 ) -> None:
-    """Proposes a schema for a file, with its reasons and what the file cannot tell.
+    """Proposes a schema for a file, with its reasons and what the file cannot tell; that is said with flags, or in the
+    TOML.
 
     Examples:
 
     \b
     wattline sniff meter.csv -o meter.toml
+    wattline sniff meter.csv --tz Europe/Paris --stamp end -o meter.toml
+    wattline run meter.csv --schema meter.toml --grain 1d --sink out.db
     """
     found = sniff(source, delimiter=delimiter, order=order)  # type: ignore[arg-type]
-    typer.echo(repr(found))
+    told = {"tz": tz, "stamp": stamp, "step": step, "sensor_id": sensor_id}
+    told = {key: value for key, value in told.items() if value is not None}
+    made = found.replace(**told) if told else found
+    reasons, unknown = found._found()
+    unknown = [said for said in unknown if not any(said.startswith(ASKED[key]) for key in told)]
+    if json_:
+        listed = [dict(zip(("what", "value", "why"), reason, strict=True)) for reason in reasons]
+        typer.echo(json.dumps({"schema": json.loads(made._json()), "found": listed, "not_known": unknown}))
+    else:
+        typer.echo(text(made._json(), reasons, unknown))
     if out is not None:
-        out.write_text(found.to_toml(), encoding="utf-8")
+        out.write_text(made.to_toml(), encoding="utf-8")
         typer.echo(f"written to {out}", err=True)
 
 
@@ -65,12 +98,8 @@ def read_command(
         OnReject, typer.Option("--on-reject", help="A record that cannot be read: raise, collect or skip.")
     ] = OnReject.raise_,
     max_rejects: MaxRejects = None,
-    on_repeated: Annotated[
-        str, typer.Option("--on-repeated", help="Local times that occur twice: raise, infer, earliest, latest or null.")
-    ] = "raise",
-    on_missing: Annotated[
-        str, typer.Option("--on-missing", help="Local times that do not exist: raise, shift or null.")
-    ] = "raise",
+    on_repeated: OnRepeatedOption = "raise",
+    on_missing: OnMissingOption = "raise",
     threads: Annotated[int | None, typer.Option("--threads", help="By default all cores.")] = None,
     since: Annotated[
         str | None, typer.Option("--since", help="Of a topic: an offset, earliest, or a time with its zone.")
@@ -146,6 +175,8 @@ def rejects_command(
         Path | None, typer.Option("--replay", help="A mended export: read its records as rows.")
     ] = None,
     max_rejects: MaxRejects = None,
+    on_repeated: OnRepeatedOption = "raise",
+    on_missing: OnMissingOption = "raise",
     format: FormatOption = Format.table,
     out: OutOption = None,
 ) -> None:
@@ -158,6 +189,8 @@ def rejects_command(
     wattline rejects --replay mend.csv meter.csv -s meter.toml
     wattline run meter.csv mend.csv --schema meter.toml --grain 1h --sink out.db
 
+    Give --on-repeated and --on-missing as the run has them, so that the same records are rejects here.
+
     A run takes the export beside the file it came from, and commits its records exactly once. Of a dead letter
     topic, the messages are exported, and sent back where they came from:
 
@@ -169,11 +202,18 @@ def rejects_command(
         topics.letters(sources, replay_file, format, out)
         return
     if replay_file is not None:
-        table = replay(replay_file, sources, schema=schema)
+        table = replay(replay_file, sources, schema=schema, on_repeated=on_repeated, on_missing=on_missing)  # type: ignore[arg-type]
         emit(table, format, out)
         typer.echo(f"{_left(table):,} records still cannot be read", err=True)
         return
-    table = read_csv(sources, schema=schema, on_reject="collect", max_rejects=max_rejects)
+    table = read_csv(
+        sources,
+        schema=schema,
+        on_reject="collect",
+        max_rejects=max_rejects,
+        on_repeated=on_repeated,  # type: ignore[arg-type]
+        on_missing=on_missing,  # type: ignore[arg-type]
+    )
     if table.rejects is not None:
         emit(table.rejects, format, out)
 

@@ -89,7 +89,8 @@ def run_command(
     """Runs a pipeline: reads, computes windows, commits them exactly once, and prints the books.
 
     Run again, it goes on where it was; the same file again changes nothing. A mended export of `wattline rejects`
-    is named beside the file it came from.
+    is named beside the file it came from. Relative paths in a pipeline.toml begin at the folder the command runs in,
+    not at that of the file.
 
     Examples:
 
@@ -102,7 +103,7 @@ def run_command(
 
 
 @guarded
-def _check(sources: list[str], options: dict[str, Any]) -> None:
+def _check(sources: list[str], json_: bool, options: dict[str, Any]) -> None:
     told = given(options)
     defined = any(source.endswith(".toml") or "://" in source for source in sources) or "-" in sources
     if defined or {"sinks", "grains", "name"} & {*told}:
@@ -111,13 +112,17 @@ def _check(sources: list[str], options: dict[str, Any]) -> None:
         from .filecheck import findings
 
         found = findings(sources, told)
-    typer.echo(repr(found))
+    typer.echo(json.dumps([dict(finding._asdict()) for finding in found]) if json_ else repr(found))
     if not found.ok:
         raise typer.Exit(FAILED)
 
 
 @with_flags(of_pipeline())
-def check_command(sources: Sources, **options: Any) -> None:
+def check_command(
+    sources: Sources,
+    json_: Annotated[bool, typer.Option("--json", help="Print the findings as one JSON list.")] = False,
+    **options: Any,
+) -> None:
     """Says what is wrong and what to do. Of a pipeline (a .toml, or with --grain and --sink): what would run, before
     row one. Of a file: layout, times, zone, gaps, readings that are there twice, rejects. Writes nothing.
 
@@ -127,7 +132,7 @@ def check_command(sources: Sources, **options: Any) -> None:
     wattline check meter.csv
     wattline check pipeline.toml
     """
-    _check(sources, options)
+    _check(sources, json_, options)
 
 
 @guarded
