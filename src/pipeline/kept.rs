@@ -32,7 +32,7 @@ pub(super) fn same_history(
 
 fn unlike(place: &str, shown: &Applied, (home, pipeline): (&str, &str), why: &str) -> String {
     format!(
-        "{place} holds rows of pipeline {pipeline:?} up to flush {}, which the first sink, {home}, knows nothing of: {why}; put the first sink back as it was then, or give the pipeline a new name and every sink an empty table",
+        "{place} holds rows of pipeline {pipeline:?} up to flush {}, which the first sink, {home}, knows nothing of: {why}; put the former first sink in front again as it was then, or name empty tables and give the pipeline a new name",
         shown.id.n
     )
 }
