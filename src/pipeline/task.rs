@@ -384,9 +384,8 @@ impl Task {
         let full = self.full(part)? || self.closes() || over;
         let limits = self.config.limits;
         let old = self.clock.now.saturating_sub(self.clock.flushed) >= limits.interval;
-        let twice = live.gather.bytes >= limits.bytes.saturating_mul(2)
-            || live.gather.rows >= limits.rows.saturating_mul(2);
-        let mut waits = twice;
+        // While a flush is in flight, and after it where sinks are behind, one more gathers and no second.
+        let mut waits = self.full(1)?;
         if live.gather.changed && (full || old) && self.free() {
             self.send(out)?;
             self.close_on(out)?;
