@@ -93,8 +93,11 @@ pub(super) struct Parts {
 /// `windows` keeps its tables in memory and decides nothing before the end: there no source that can be read again is
 /// looked through unless it turns out to be in no order.
 const OPTIMISTIC: u64 = 4 << 20;
-/// Bytes of effects after which a flush is built.
+/// Bytes of effects after which a flush is built, of all partitions together: each has a flush in flight, one decided and
+/// one that gathers.
 const FLUSH_BYTES: usize = 8 << 20;
+/// Of one partition at least: smaller flushes cost the stores more than they save here.
+const LEAST_BYTES: usize = 1 << 20;
 
 /// Opens the source and compiles what is asked for. `keep`: a store must be able to continue
 /// (positions carry fingerprints); off for `windows`, which keeps nothing.
@@ -205,7 +208,7 @@ fn config(
         dedupe_for: duration("dedupe_for", &spec.dedupe_for)?,
         limits: Limits {
             rows: spec.flush_rows,
-            bytes: FLUSH_BYTES,
+            bytes: (FLUSH_BYTES / source.partitions().max(1) as usize).max(LEAST_BYTES),
             interval: duration("flush_interval", &spec.flush_interval)?,
         },
         sinks: sinks.len(),
