@@ -6,7 +6,7 @@ use super::schema::Schema;
 use super::{arrow, block, error};
 use crate::codec::{self, text};
 use crate::reject::Reject;
-use crate::{Error, Kind};
+use crate::{Error, Kind, time, window};
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use pyo3::prelude::*;
@@ -182,6 +182,25 @@ impl Table {
 
     fn to_polars<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         handed_on(slf, "to_polars")
+    }
+
+    /// Where rows are missing: the first slot (µs UTC) and how many, by sensor and time.
+    fn _holes(
+        &self,
+        py: Python<'_>,
+        columns: (String, Vec<String>, Vec<String>),
+        step: &str,
+    ) -> PyResult<Vec<(i64, u64)>> {
+        let (time, sensors, measures) = columns;
+        let looked = window::Looked {
+            time,
+            sensors,
+            measures,
+        };
+        let found = time::duration::parse(step)
+            .and_then(|step| window::holes(&self.batches, &looked, step))
+            .map_err(|e| error::exception(py, &e))?;
+        Ok(found.iter().map(|hole| (hole.first, hole.slots)).collect())
     }
 
     /// Writes the rows to a file; its ending says how: csv, json, parquet, arrow.

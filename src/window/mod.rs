@@ -10,6 +10,7 @@
 //! | [`Plan`] | what is asked for, compiled: grains, zone, ladder, aggregates; immutable, shared |
 //! | [`Delta`] | mergeable partials of one batch, all grains; made on any thread |
 //! | [`Open`] | the open (and, for corrections, the kept) windows of one partition; merges deltas, closes windows, encodes what changed |
+//! | [`holes`](fn@holes) | where a table at hand lacks readings, in its own step |
 //! | [`late_masks`] | which rows of a batch are behind the watermark, per grain |
 //!
 //! **Slots.** A reading fills the slot that holds its time on a grid of steps: in phase with the
@@ -21,6 +22,7 @@ mod complete;
 mod encode;
 mod exact;
 mod finish;
+mod holes;
 mod ladder;
 mod open;
 mod pieces;
@@ -33,6 +35,7 @@ mod watermark;
 mod wide;
 
 pub use accumulate::Delta;
+pub use holes::{Hole, Looked, holes};
 pub use open::Open;
 pub use plan::{Plan, StepKnown, WindowSpec};
 pub use watermark::{Watermark, late_masks};

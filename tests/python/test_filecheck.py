@@ -59,3 +59,15 @@ def test_a_step_that_is_not_known(write) -> None:
 def test_a_header_and_no_rows(uci: Path, write) -> None:
     found = lines(write(uci.read_text().split("\n")[0] + "\n"), "--schema", "household")
     assert "no rows" in found["records"][1]
+
+
+def test_gaps_are_counted_in_the_files_own_interval(write) -> None:
+    quarters = [f"2026-01-{d:02} {h:02}:{m:02}" for d in (1, 14) for h in range(24) for m in (0, 15, 30, 45)]
+    # Two gaps in neighbouring hours, one of them over the hour; and the twelve days between.
+    left = [at for at in quarters if at[8:] not in ("01 02:15", "01 02:45", "01 03:00", "01 03:15")]
+    found = lines(write("time,kwh\n" + "".join(f"{at},0.5\n" for at in left)))
+    assert "1,156 of 1,344 readings missing" in found["gaps"][1]
+    assert "in 3 gaps; the worst 12 days from 2 Jan 2026 00:00" in found["gaps"][1].replace("12.0", "12")
+    days = [f"2026-{m:02}-{d:02}" for m in (1, 2) for d in range(1, 29) if (m, d) not in ((1, 5), (1, 6), (2, 9))]
+    found = lines(write("time,kwh\n" + "".join(f"{at} 00:00,0.5\n" for at in days)), "--step", "1d")
+    assert "in 3 gaps; the worst 3 days from 29 Jan 2026" in found["gaps"][1].replace("3.0", "3")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from .._native import Schema
 from ..display import plain
@@ -38,7 +40,24 @@ def findings(sources: Sequence[str], options: Mapping[str, Any]) -> Findings:
         facts = gather(source, {}, {"max_rejects": MOST_REJECTS, "schema": schema, **options})
     except WattlineError as error:
         return Findings([*found, Finding("error", "file", str(error)), *_todo(sources, str(error))])
-    return Findings([*found, *_counted(facts, sources)])
+    return Findings([*found, *_counted(facts, sources, _holes(sources, schema, options))])
+
+
+def _holes(sources: Sequence[str], schema: Schema | None, options: Mapping[str, Any]) -> list[tuple[int, int]] | None:
+    """Where readings are missing, in the file's own step: start and slots; ``None`` where that cannot be told."""
+    told = json.loads(schema._json()) if schema else {}
+    step = options.get("step") or told.get("step")
+    if schema is None or not isinstance(step, str) or {"time", "sensor", "measures"} & {*options}:
+        return None
+    reading = {name: options[name] for name in ("on_repeated", "on_missing") if name in options}
+    table = read_csv(sources, schema=schema, on_reject="collect", max_rejects=MOST_REJECTS, **reading)
+    of = {role: [c["name"] for c in told["columns"] if c["role"] == role] for role in ("sensor", "measure")}
+    named = told["time"]["columns"]
+    times = [n for n in (named if len(named) == 1 else ["time"]) if n in table.columns]
+    if not times or told.get("melt"):
+        return None
+    sensors = [n for n in table.columns if n in (*of["sensor"], "sensor_id")]
+    return table._holes((times[0], sensors, [n for n in of["measure"] if n in table.columns]), step)
 
 
 def _timeless(sources: Sequence[str], schema: Schema) -> list[Finding]:
@@ -95,7 +114,7 @@ def _section(text: str, name: str) -> list[tuple[str, str]]:
     return out
 
 
-def _counted(facts: Facts, sources: Sequence[str]) -> list[Finding]:
+def _counted(facts: Facts, sources: Sequence[str], holes: list[tuple[int, int]] | None) -> list[Finding]:
     figures = figured(facts)
     if not figures:
         return [Finding("warning", "records", "a header and no rows")]
@@ -105,7 +124,7 @@ def _counted(facts: Facts, sources: Sequence[str]) -> list[Finding]:
     ends = f"{sensor.first:%Y-%m-%d %H:%M} to {sensor.last:%Y-%m-%d %H:%M}" if sensor.first and sensor.last else ""
     who = words.several(len(single), "sensor") if len(single) > 1 else f"sensor {single[0].name}"
     found = [Finding("info", "records", f"{books.get('records', 0):,} of {who}, {ends}")]
-    found += [_energy(facts, whole), _gaps(whole), _duplicates(books), _rejects(facts, sources)]
+    found += [_energy(facts, whole), _gaps(whole, holes, facts.tz), _duplicates(books), _rejects(facts, sources)]
     found.append(Finding("info", "next", f"wattline report {plain(sources[0])} -o page.html"))
     return found
 
@@ -121,17 +140,33 @@ def _energy(facts: Facts, whole: Figures) -> Finding:
     return Finding("info", "measures", f"{named}: {words.quantity(whole.energy, 'Wh')}")
 
 
-def _gaps(whole: Figures) -> Finding:
+def _gaps(whole: Figures, holes: list[tuple[int, int]] | None, tz: str) -> Finding:
     if whole.complete is None:
         return Finding("warning", "gaps", "not known without a step; say --step 1min (or 15min, 1h)")
     if not whole.missing:
         return Finding("info", "gaps", "none")
-    worst = whole.gaps[0]
     share = words.percent(1 - whole.complete)
-    said = (
-        f"{whole.missing:,} of {whole.expected:,} readings missing ({share}) in {words.several(len(whole.gaps), 'gap')}"
-    )
-    return Finding("warning", "gaps", f"{said}; the worst {words.span(worst.hours)} from {words.hour(worst.first)}")
+    said = f"{whole.missing:,} of {whole.expected:,} readings missing ({share}) in"
+    per_slot = sum(gap.hours for gap in whole.gaps) / max(sum(gap.missing for gap in whole.gaps), 1)
+    if holes and sum(slots for _, slots in holes) == whole.missing:
+        first, slots = max(holes, key=lambda hole: (hole[1], -hole[0]))
+        count, worst = words.several(len(holes), "gap"), f"{words.span(slots * per_slot)} from {_clock(first, tz)}"
+    else:
+        # Readings off the grid of their step, or a layout whose rows are not readings: by the windows they fall in.
+        gap = whole.gaps[0]
+        count = f"{words.several(len(whole.gaps), 'run')} of windows"
+        worst = f"{words.span(gap.hours)} from {words.hour(gap.first)}"
+    return Finding("warning", "gaps", f"{said} {count}; the worst {worst}")
+
+
+def _clock(micros: int, tz: str) -> str:
+    """An instant as the file's clock shows it."""
+    instant = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=micros)
+    try:
+        instant = instant.astimezone(ZoneInfo(tz))
+    except ZoneInfoNotFoundError:
+        return f"{words.hour(instant.isoformat())} UTC"
+    return words.hour(instant.isoformat())
 
 
 def _duplicates(books: Mapping[str, Any]) -> Finding:
