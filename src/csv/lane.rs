@@ -22,7 +22,7 @@ const SMALL: usize = 16 << 10;
 /// Lanes begin at multiples of this, a cache line.
 const ALIGN: usize = 64;
 /// Bytes of slabs that are kept though nobody holds them.
-const KEPT: usize = 160 << 20;
+const KEPT: usize = 176 << 20;
 
 /// Slabs that nobody holds. Never waited for, so that a process forked meanwhile does not hang.
 static FREE: Mutex<Vec<Slab>> = Mutex::new(Vec::new());
