@@ -73,7 +73,7 @@ impl Decoder {
             None => keys,
         };
         Ok(Decoder {
-            keys,
+            keys: keys.naming(sensors(&schema)),
             records: Records::new(Arc::new(plan), "messages".into(), &options),
             schema,
         })
@@ -145,6 +145,13 @@ fn keys_seen(samples: &[&[u8]]) -> Vec<String> {
         }
     }
     seen
+}
+
+/// Which columns name the sensor.
+fn sensors(schema: &Schema) -> Vec<usize> {
+    let columns = schema.columns.iter().enumerate();
+    let named = columns.filter(|(_, c)| c.role == Role::Sensor);
+    named.map(|(at, _)| at).collect()
 }
 
 fn answers(column: &Column) -> Vec<String> {

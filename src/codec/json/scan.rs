@@ -17,6 +17,8 @@ pub(super) struct Keys {
     width: usize,
     /// A field that says this where a message has no value for it.
     constant: Option<(usize, Vec<u8>)>,
+    /// Fields that name a sensor: no list or object can.
+    named: Vec<usize>,
 }
 
 impl Keys {
@@ -32,6 +34,7 @@ impl Keys {
             fields,
             width: names.len(),
             constant: None,
+            named: Vec::new(),
         }
     }
 
@@ -44,6 +47,11 @@ impl Keys {
     fn constant_of(&self, field: usize) -> Option<&[u8]> {
         let (own, text) = self.constant.as_ref()?;
         (*own == field).then_some(text.as_slice())
+    }
+
+    /// The same where these fields take texts, numbers and words alone.
+    pub(super) fn naming(self, named: Vec<usize>) -> Keys {
+        Keys { named, ..self }
     }
 
     fn field(&self, key: &str) -> Option<usize> {
@@ -156,7 +164,7 @@ impl<'a> Scanner<'a> {
             at: 0,
         };
         let mut shape = Shape::default();
-        let mut from = 0;
+        let (mut from, mut seen) = (0, Vec::new());
         cursor.space();
         let (object, close) = match cursor.next() {
             Some(b'{') => (true, b'}'),
@@ -170,7 +178,7 @@ impl<'a> Scanner<'a> {
         cursor.space();
         while cursor.peek() != Some(close) {
             let field = match object {
-                true => cursor.key(self.keys)?,
+                true => cursor.only_key(self.keys, &mut seen)?,
                 false => Some(shape.fields.len()).filter(|f| *f < self.keys.width),
             };
             cursor.space();
@@ -178,6 +186,9 @@ impl<'a> Scanner<'a> {
                 .between
                 .push(message.get(from..cursor.at).unwrap_or_default().to_vec());
             let (value, plain) = cursor.value()?;
+            if !plain && field.is_some_and(|f| self.keys.named.contains(&f)) {
+                return Err("the sensor is a list or an object, not a name");
+            }
             simple_only &= plain;
             from = cursor.at;
             shape.fields.push(field);
@@ -329,6 +340,23 @@ impl Cursor<'_> {
         while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
             self.at += 1;
         }
+    }
+
+    /// The same, of a message where no key that is a field comes twice: which of its values holds, nobody can say.
+    fn only_key(&mut self, keys: &Keys, seen: &mut Vec<usize>) -> Result<Option<usize>, Fault> {
+        let start = self.at;
+        let field = self.key(keys)?;
+        if field.is_some() {
+            let text = |at: usize| {
+                let (value, _) = simple(self.bytes, at)?;
+                self.bytes.get(value.start as usize..value.end as usize)
+            };
+            if seen.iter().any(|other| text(*other) == text(start)) {
+                return Err("a key is there twice");
+            }
+            seen.push(start);
+        }
+        Ok(field)
     }
 
     /// A key and its colon: the field it is.
@@ -522,5 +550,33 @@ mod tests {
         assert_eq!(keys_of(br#"{"b":1, "a":{"c":2}}"#).unwrap(), ["b", "a"]);
         assert_eq!(keys_of(b"[1]"), None);
         assert_eq!(keys_of(b"{}").unwrap(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_key_that_comes_twice_is_refused_and_two_names_of_a_field_are_not() {
+        let twice = Err("a key is there twice");
+        assert_eq!(cut(&[r#"{"a":1,"a":1}"#])[0], twice);
+        assert_eq!(
+            cut(&[r#"{"a":1,"b_c":2}"#, r#"{"a":1,"b_c":2,"a":3}"#])[1],
+            twice
+        );
+        assert_eq!(
+            cut(&[r#"{"b_c":1,"other":2}"#, r#"{"x":1,"x":2,"a":3}"#]),
+            [Ok(",2\n".into()), Ok("3,\n".into())]
+        );
+    }
+
+    #[test]
+    fn a_list_or_an_object_names_no_sensor() {
+        let keys = Keys::new(&[vec!["a".into()], vec!["b".into()]]).naming(vec![0]);
+        let mut scanner = Scanner::new(&keys);
+        let mut record = |text: &str| scanner.record(text.as_bytes(), &mut Vec::new());
+        assert!(
+            record(r#"{"a":["x"],"b":1}"#)
+                .unwrap_err()
+                .contains("a list or an object")
+        );
+        assert!(record(r#"{"a":{"x":1},"b":1}"#).is_err());
+        assert_eq!(record(r#"{"a":"x","b":[1]}"#), Ok(()));
     }
 }
