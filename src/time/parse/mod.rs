@@ -20,6 +20,10 @@ use super::{DAY, HOUR, MINUTE, SECOND};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
+/// The first and the last instant of the years 1 to 9999, µs.
+const FIRST: i64 = -62_135_596_800_000_000;
+const LAST: i64 = 253_402_300_799_999_999;
+
 /// Order of day, month and year where digits alone do not tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -156,7 +160,7 @@ impl Layout {
         let (time, used) = leading_time(rest)?;
         match offset(rest[used..].trim_ascii_start())? {
             None => Ok(Parsed::Local(midnight + time)),
-            Some(offset) => Ok(Parsed::Utc(midnight + time - offset)),
+            Some(offset) => in_years(midnight + time - offset).map(Parsed::Utc),
         }
     }
 
@@ -278,6 +282,14 @@ fn half_day(text: &[u8], hour: u32, at: usize) -> Result<(u32, usize), TimeError
 }
 
 /// `Z`, `±HH`, `±HHMM` or `±HH:MM` and nothing after it, as microseconds; `None` where nothing is.
+/// An instant whose year has four digits: an offset can lead out of them.
+fn in_years(instant: i64) -> Result<i64, TimeError> {
+    match (FIRST..=LAST).contains(&instant) {
+        true => Ok(instant),
+        false => Err(TimeError::NoSuchDay),
+    }
+}
+
 fn offset(text: &[u8]) -> Result<Option<i64>, TimeError> {
     let Some((sign, rest)) = text.split_first() else {
         return Ok(None);

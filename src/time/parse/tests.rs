@@ -146,6 +146,24 @@ fn stamps_with_and_without_offset() {
 }
 
 #[test]
+fn an_offset_leads_out_of_no_year() {
+    let stamp = |text: &str| Layout::new(None).stamp(text.as_bytes());
+    assert_eq!(
+        stamp("9999-12-31T23:59:59.999999+00:00"),
+        Ok(Parsed::Utc(LAST))
+    );
+    assert_eq!(stamp("0001-01-01T00:00:00+00:00"), Ok(Parsed::Utc(FIRST)));
+    assert_eq!(
+        stamp("9999-12-31T23:30:00-05:00"),
+        Err(TimeError::NoSuchDay)
+    );
+    assert_eq!(
+        stamp("0001-01-01T00:30:00+01:00"),
+        Err(TimeError::NoSuchDay)
+    );
+}
+
+#[test]
 fn what_is_no_stamp_is_refused() {
     use TimeError::{BadOffset, NoSuchDay, NoSuchTime, NotDate, NotTime};
     for (text, error) in [
