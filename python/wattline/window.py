@@ -111,7 +111,8 @@ def windows(
 
     Each table has ``sensor_id, grain, window_start, window_end, window_label, readings, expected, missing, duplicates,
     estimated, first_reading, last_reading, revision, final`` and ``<measure>_<aggregate>``; times are microseconds in
-    UTC. In files and tables nothing is late, whatever its order.
+    UTC. In files and tables nothing is late, whatever its order. A sum beyond the greatest float (1.8e308) is infinite;
+    its mean is not.
 
     Raises ``SchemaError``, ``AmbiguousDates``, ``AmbiguousZone``, ``RejectLimit``, ``UsageError``, ``NotFound``,
     ``LedgerError``, ``Interrupted``.

@@ -271,13 +271,15 @@ fn source(
             Kind::Usage,
             "the pipeline has no source; name a file, a glob, -, or a kafka:// or sim:// URL",
         )),
-        [url] if url.starts_with("sim://") => Ok(Arc::new(Simulated::parse(
-            url,
-            match until {
+        [url] if url.starts_with("sim://") => {
+            let until = match until {
                 Until::Now | Until::At(_) => Some(super::run::clock()),
                 Until::End => None,
-            },
-        )?)),
+            };
+            let simulated = Simulated::parse(url, until)?;
+            all_measures(&simulated.measures(), spec)?;
+            Ok(Arc::new(simulated))
+        }
         [url] if url.starts_with("kafka://") => {
             if spec.cut.is_some() {
                 return Err(Error::new(
@@ -457,6 +459,24 @@ fn sorted(grains: &[Grain]) -> Vec<Grain> {
     let mut grains = grains.to_vec();
     grains.sort();
     grains
+}
+
+/// A simulation has the measures it has: others cannot be asked for, and none is left out.
+fn all_measures(has: &[Measure], spec: &Spec) -> Result<()> {
+    let Some(asked) = &spec.measures else {
+        return Ok(());
+    };
+    if has.len() == asked.len() && has.iter().all(|m| asked.contains(&m.name)) {
+        return Ok(());
+    }
+    let names: Vec<&str> = has.iter().map(|m| m.name.as_str()).collect();
+    Err(Error::new(
+        Kind::Schema,
+        format!(
+            "measures = {asked:?} cannot be chosen of a simulation, which has {}; leave measures out, or name some under aggregates",
+            names.join(", ")
+        ),
+    ))
 }
 
 /// The measures with the aggregates that are asked for.

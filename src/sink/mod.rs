@@ -279,6 +279,16 @@ pub fn open_home(spec: &SinkSpec) -> Result<Box<dyn Home>> {
 
 /// Options that this endpoint has no meaning for are refused, not passed over.
 fn check(spec: &SinkSpec) -> Result<()> {
+    if spec.table.as_ref().is_some_and(|t| t.trim().is_empty()) {
+        return Err(Error::new(
+            Kind::Usage,
+            format!(
+                "table={:?} of {} is no name; give one, or leave table out",
+                spec.table.as_deref().unwrap_or_default(),
+                spec.endpoint
+            ),
+        ));
+    }
     if spec.ttl.is_some() && !matches!(spec.endpoint, Endpoint::Cassandra(_)) {
         return Err(Error::new(
             Kind::Usage,

@@ -5,6 +5,9 @@
 //! rounding (to nearest, ties to even) of the exact rational, so the order of the readings and
 //! the way they were split cannot show.
 //!
+//! A sum or an energy beyond the greatest `f64` (1.8e308) rounds to infinity, as that one rounding says; its mean is finite all
+//! the same, since it is rounded once from the exact sum.
+//!
 //! | form | holds | grows to |
 //! |---|---|---|
 //! | scaled | an `i64` or `i128` count of `10^-digits` | [`Wide`] |

@@ -251,3 +251,24 @@ def test_what_the_shell_can_do_about_two_readings_is_said(write):
     page = shell("report", local, "--state", "keyed")
     assert page.returncode == 2
     assert "--state is nothing for the page of a file; it belongs to a pipeline.toml" in page.stderr
+
+
+@pytest.mark.parametrize("table", ["", "  "])
+@pytest.mark.parametrize("store", ["out.db", "out"])
+def test_a_table_without_a_name(table, store, write, tmp_path):
+    sink = wl.Sink(tmp_path / store, "windows", table=table)
+    with refused(wl.UsageError, "no name", "leave table out"):
+        wl.Pipeline("p", source=write(DAY), grains="1h", sinks=sink).run(progress=False)
+
+
+def test_measures_of_a_simulation_are_not_chosen(tmp_path):
+    url = "sim://?sensors=1&start=2026-01-01&end=2026-01-02"
+    with refused(wl.SchemaError, "nope", "global_active_power", "leave measures out"):
+        wl.Pipeline("p", source=url, grains="1h", sinks=tmp_path / "o.db", measures=["nope"]).run(progress=False)
+    assert not list(tmp_path.glob("o.db*"))
+
+
+def test_a_sum_beyond_all_floats_is_infinite_and_its_mean_is_not(write):
+    path = write("time,v\n2026-01-01T00:00:00Z,1.7e308\n2026-01-01T00:01:00Z,1.7e308\n")
+    row = wl.windows(wl.read_csv(path), "1h", aggregates=["sum", "mean"])["1h"].to_arrow().to_pylist()[0]
+    assert (row["v_sum"], row["v_mean"]) == (float("inf"), 1.7e308)
