@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
 from ._native import Schema
@@ -123,6 +123,8 @@ def plain(value: Any) -> Any:
 
 def listed(names: Any) -> list[Any]:
     """One name or several as a list."""
+    if not isinstance(names, (str, Iterable)):
+        raise UsageError(f"{names!r} is neither a text nor a list of texts")
     return [names] if isinstance(names, str) else list(names)
 
 

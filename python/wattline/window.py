@@ -34,6 +34,8 @@ class Windows:
         return self.report.ledger
 
     def __getitem__(self, grain: str) -> Table:
+        if grain not in self._tables:
+            raise KeyError(f"there are no windows of {grain!r}; there are {', '.join(self._tables)}")
         return self._tables[grain]
 
     def __iter__(self) -> Iterator[str]:

@@ -3,6 +3,7 @@
 //! | part | does |
 //! |---|---|
 //! | [`spec`], [`policy`] | the one definition of every option (serde, unknown keys refused), its fingerprint |
+//! | `environment` | what a definition in TOML takes from the environment |
 //! | `build` | a spec becomes source, plan, task config and sinks |
 //! | [`check()`] | what would run, and what is wrong, before row one |
 //! | [`task`] | one partition as a pure state machine: `step(event) → effects` |
@@ -25,6 +26,7 @@ mod books;
 mod build;
 mod check;
 pub mod control;
+mod environment;
 mod kept;
 mod lane;
 mod letters;

@@ -4,10 +4,11 @@
 //! Out: a [`Spec`]. The Python signature, the stub, the flags and the docs are compared with
 //! this file by `tests/python/test_spec.py`.
 
+use super::environment::{fill_environment, whole};
 use super::policy::{OnConflict, OnDuplicate, OnLate, State};
 use crate::reject::OnReject;
 use crate::schema::{Aggregate, Schema};
-use crate::sink::{SinkSpec, password_in};
+use crate::sink::SinkSpec;
 use crate::time::{Grain, OnMissing, OnRepeated, Zone};
 use crate::{Error, Kind, Result, secret, wording};
 use serde::de::value::MapAccessDeserializer;
@@ -503,6 +504,10 @@ fn unread(all: Option<serde_json::Value>, message: &str) -> Error {
     };
     match fault {
         None => wrong(&wording::plain(message)),
+        Some(told) if told.starts_with("there is no key \"columns\"") => Error::new(
+            Kind::Usage,
+            "this is the declaration of a schema, not of a pipeline: give it as schema (in the shell: the data file, and --schema)",
+        ),
         Some(told) if told.starts_with("the") => Error::new(
             Kind::Usage,
             format!("the pipeline's definition: {}", secret::redacted(&told)),
@@ -546,97 +551,6 @@ fn as_list(value: &mut toml::Value, name: &str) {
     if let Some(one) = value.get_mut(name).filter(|v| !v.is_array()) {
         *one = toml::Value::Array(vec![one.clone()]);
     }
-}
-
-/// Refuses the stars that `to_toml` writes for a secret: they are no secret.
-fn whole(value: &toml::Value, key: &mut Vec<String>, given: &[String]) -> Result<()> {
-    match value {
-        toml::Value::String(text) if left_out(text, key.last()) => Err(Error::new(
-            Kind::Usage,
-            format!(
-                "{}: the password or key is {:?}, which stands for one that was left out when the definition was written; write ${{NAME}} in its place and set that environment variable",
-                key.join("."),
-                secret::HIDDEN
-            ),
-        )),
-        toml::Value::Array(items) => items.iter().try_for_each(|item| whole(item, key, given)),
-        toml::Value::Table(table) => table.iter().try_for_each(|(name, item)| {
-            if key.is_empty() && given.contains(name) {
-                return Ok(());
-            }
-            key.push(name.clone());
-            whole(item, key, given)?;
-            key.pop();
-            Ok(())
-        }),
-        _ => Ok(()),
-    }
-}
-
-fn left_out(text: &str, key: Option<&String>) -> bool {
-    let own = text == secret::HIDDEN && key.is_some_and(|k| secret::is_secret(k));
-    let mut within = secret::secrets_in(text).into_iter();
-    own || within.any(|place| &text[place] == secret::HIDDEN)
-}
-
-/// Passwords stay by reference: they are read when they are used, and stand in no definition.
-fn fill_environment(value: &mut toml::Value, key: &mut Vec<String>) -> Result<()> {
-    match value {
-        toml::Value::String(_) if key.last().is_some_and(|k| k == "password") => {}
-        toml::Value::String(text) => *text = filled(text, &key.join("."))?,
-        toml::Value::Array(items) => {
-            for item in items {
-                fill_environment(item, key)?;
-            }
-        }
-        toml::Value::Table(table) => {
-            for (name, item) in table {
-                key.push(name.clone());
-                fill_environment(item, key)?;
-                key.pop();
-            }
-        }
-        _ => {}
-    }
-    Ok(())
-}
-
-/// The secrets of a URL that the environment is not asked for now.
-fn by_reference(text: &str) -> Vec<std::ops::Range<usize>> {
-    let mut all: Vec<_> = password_in(text).into_iter().collect();
-    let behind = all.first().map_or(0, |first| first.end);
-    let named = secret::secrets_in(text).into_iter();
-    all.extend(named.filter(|s| s.start >= behind && secret::named(&text[s.clone()])));
-    all
-}
-
-fn filled(text: &str, key: &str) -> Result<String> {
-    let (mut out, mut from) = (String::with_capacity(text.len()), 0);
-    for secret in by_reference(text) {
-        out += &plainly(&text[from..secret.start], key)?;
-        out += &text[secret.clone()];
-        from = secret.end;
-    }
-    Ok(out + &plainly(&text[from..], key)?)
-}
-
-fn plainly(text: &str, key: &str) -> Result<String> {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(start) = rest.find("${") {
-        let Some(length) = rest[start..].find('}') else {
-            break;
-        };
-        let name = &rest[start + 2..start + length];
-        let value = std::env::var(name).map_err(|_| {
-            Error::new(Kind::Usage, format!("{key} asks for the environment variable {name}, which is not set; set it or write the value"))
-        })?;
-        out.push_str(&rest[..start]);
-        out.push_str(&value);
-        rest = &rest[start + length + 1..];
-    }
-    out.push_str(rest);
-    Ok(out)
 }
 
 #[cfg(test)]
@@ -770,6 +684,10 @@ mod tests {
         );
         let rows = told("name = \"x\"\nflush_rows = \"many\"");
         assert_eq!(rows, "flush_rows: \"many\" is not a whole number from 0 on");
+        let schema = told("[[columns]]\nname = \"at\"\ntype = \"date\"\n");
+        assert!(schema.contains("declaration of a schema"), "{schema}");
+        let step = told("schema = { columns = [], step = { by_sensr = {} } }");
+        assert!(step.contains("step is a length such as"), "{step}");
         let line = told("name = \"x\"\n\ntz =\n");
         assert!(line.contains("read: line 3: "), "{line}");
         let aggregates = told("aggregates = [\"median\"]");

@@ -104,7 +104,11 @@ pub enum Stamp {
 
 /// The length of a reading's interval.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", untagged)]
+#[serde(
+    rename_all = "snake_case",
+    untagged,
+    expecting = "step is a length such as \"15min\", or { column = the column that holds its seconds }, or { by_sensor = a length for each }"
+)]
 pub enum StepSpec {
     /// Not known: `energy`, `expected` and `missing` are null.
     #[default]

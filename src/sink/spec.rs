@@ -345,13 +345,24 @@ impl Endpoint {
                 ),
             )),
             None if text == "memory:" => Ok(Endpoint::Memory),
-            None if is_sqlite(Path::new(text)) => Ok(Endpoint::Sqlite(Sqlite::new(text))),
+            None if is_sqlite(Path::new(text)) => {
+                Ok(Endpoint::Sqlite(Sqlite::new(given(text, text)?)))
+            }
             None => folder(text, text),
         }
     }
 }
 
 fn given<'a>(text: &str, path: &'a str) -> Result<&'a str> {
+    let query = path.split_once('?').map_or("", |(_, query)| query);
+    if let Some((option, _)) = query.split_once('=') {
+        return Err(Error::new(
+            Kind::Usage,
+            format!(
+                "{text:?} has no option {option:?}: behind a path there is ?table=NAME alone; others are keys of a table with type ="
+            ),
+        ));
+    }
     if path.is_empty() {
         return Err(Error::new(
             Kind::Usage,
@@ -503,6 +514,9 @@ mod tests {
         for bad in [
             r#"{"endpoint": "out.db?table=a", "table": "b"}"#,
             r#""out.db?table=""#,
+            r#""out.db?tabel=a""#,
+            r#""sqlite://out.db?tabel=a""#,
+            r#""folder?table=a&level=3""#,
             r#""out.db?table=a&table=b""#,
         ] {
             assert!(read(bad).is_err(), "{bad}");

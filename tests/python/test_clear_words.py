@@ -234,6 +234,22 @@ def test_a_misspelt_name_is_answered_with_the_near_one():
         wl.Pipeline.from_toml('name = "x"\ngrains = "1h"\n')
 
 
+def test_what_is_no_list_and_what_was_not_asked_for(write):
+    with refused(wl.UsageError, "5 is neither a text nor a list"):
+        wl.Pipeline("x", source="a.csv", grains=5)
+    with refused(KeyError, "no windows of '1d'; there are 1h"):
+        wl.windows(write(DAY), "1h")["1d"]
+
+
+def test_a_schema_is_no_pipeline_and_a_path_has_no_options(write, tmp_path):
+    declared = tmp_path / "s.toml"
+    declared.write_text(wl.sniff(write(DAY)).to_toml())
+    done = shell("run", declared)
+    assert done.returncode == 2 and "declaration of a schema" in done.stderr and "--schema" in done.stderr
+    with refused(wl.UsageError, "has no option .*tabel", r"\?table=NAME"):
+        wl.Pipeline("x", source="a.csv", grains="1h", sinks="out.db?tabel=x")
+
+
 def test_stars_are_no_password():
     made = wl.Pipeline("x", source="a.csv", grains="1h", sinks="postgresql://me:secret@h/d")
     assert "***" in made.to_toml() and "secret" not in made.to_toml()
