@@ -73,6 +73,15 @@ const PRODUCER: [(&str, &str); 8] = [
     ("queue.buffering.max.kbytes", "131072"),
 ];
 
+/// For members of groups, where the endpoint says nothing else.
+const MEMBER: [(&str, &str); 2] = [
+    // Whoever joins or leaves waits until the others have heard of it, with their next heartbeat.
+    ("heartbeat.interval.ms", "500"),
+    // One that was killed, or went while it joined (the library says no goodbye then), is waited for this long. A thread
+    // of its own polls the group, so that no work makes it seem dead.
+    ("session.timeout.ms", "10000"),
+];
+
 /// Settings that no endpoint may change: exactly-once rests upon them.
 const HELD: [&str; 7] = [
     "enable.auto.commit",
@@ -211,6 +220,11 @@ impl Config {
             ("enable.partition.eof", "false"),
             ("queued.min.messages", "1"),
         ];
+        // A fixed name is for restarts, which may take longer: the library's 45 s.
+        let [heartbeat, session] = MEMBER;
+        let quick = [Some(heartbeat), instance.is_none().then_some(session)];
+        let quick = quick.into_iter().flatten();
+        own.extend(quick.filter(|(name, _)| !self.options.contains_key(*name)));
         own.extend(instance.map(|name| ("group.instance.id", name)));
         settings.retain(|(name, _)| !own.iter().any(|(o, _)| o == name));
         let own = own.into_iter();
@@ -323,6 +337,18 @@ mod tests {
         let settings = config.producer().unwrap();
         assert_eq!(value(&settings, "partitioner").unwrap(), "murmur2_random");
         assert_eq!(value(&settings, "check.crcs"), None);
+    }
+
+    #[test]
+    fn a_member_that_is_gone_is_missed_soon_unless_it_has_a_name() {
+        let wait = |url: &str, instance| {
+            let settings = Config::parse(url).unwrap().member("g", instance).unwrap();
+            value(&settings, "session.timeout.ms")
+        };
+        assert_eq!(wait("kafka://a:1/t", None).as_deref(), Some("10000"));
+        assert_eq!(wait("kafka://a:1/t", Some("a")), None);
+        let told = "kafka://a:1/t?session.timeout.ms=6000";
+        assert_eq!(wait(told, None).as_deref(), Some("6000"));
     }
 
     #[test]

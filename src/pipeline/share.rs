@@ -18,6 +18,8 @@ use std::time::{Duration, Instant};
 
 /// How long the group is waited for at a time.
 const POLL: Duration = Duration::from_millis(50);
+/// How long the group's answer to a goodbye is waited for.
+const GOODBYE: Duration = Duration::from_millis(800);
 /// How often decided offsets are committed, for those who watch lag.
 const COMMIT: Duration = Duration::from_secs(1);
 /// How often the ends of the log are looked at.
@@ -40,7 +42,7 @@ type Committed = (Option<Instant>, Vec<(u32, u64)>);
 /// A place in a group.
 pub(super) struct Member {
     words: Option<Sender<Word>>,
-    thread: Option<JoinHandle<()>>,
+    thread: JoinHandle<()>,
     assigned: BTreeSet<u32>,
     lost: BTreeMap<u32, Vec<Instant>>,
     again: BTreeMap<u32, Instant>,
@@ -54,7 +56,7 @@ impl Member {
         let thread = runtime::spawn("group", move || attend(group, &told, &to))?;
         Ok(Member {
             words: Some(words),
-            thread: Some(thread),
+            thread,
             assigned: BTreeSet::new(),
             lost: BTreeMap::new(),
             again: BTreeMap::new(),
@@ -142,10 +144,12 @@ impl Member {
 }
 
 impl Drop for Member {
+    /// Says goodbye. The answer comes when the others have heard of it, which may take longer than a stop may.
     fn drop(&mut self) {
         self.words = None;
-        if let Some(thread) = self.thread.take() {
-            drop(thread.join());
+        let began = Instant::now();
+        while !self.thread.is_finished() && began.elapsed() < GOODBYE {
+            std::thread::sleep(POLL / 10);
         }
     }
 }
