@@ -2,10 +2,11 @@
 //!
 //! glibc raises, by itself, the size from which a buffer is mapped alone, up to 32 MiB: buffers of chunks,
 //! flushes and files then share heaps, one or more a thread, and leave holes that are never given back; a third of
-//! the peak of a run was such holes. Held at its documented start, 128 KiB, the peak is what is in use.
+//! the peak of a run was such holes. Held at half its documented start, 64 KiB, the peak is what is in use: a run of
+//! 20 M rows into Parquet takes a twelfth less than with 128 KiB, for a tenth more processor time.
 //! Small buffers (partials, rows of windows) go from thread to thread, and each heap keeps what the others freed in it: two
 //! heaps for all threads hold a tenth less at the peak than one a thread, and the times were the same.
-//! These are the process's settings from its first run on; it costs some page faults, which did not show in times.
+//! These are the process's settings from its first run on.
 
 /// Once for the process.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
@@ -14,6 +15,8 @@ pub(super) fn give_back() {
     ONCE.call_once(|| {
         // SAFETY: sets one number under the allocator's own lock.
         unsafe { libc::mallopt(libc::M_TRIM_THRESHOLD, 128 << 10) };
+        // SAFETY: the same.
+        unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, 64 << 10) };
         // SAFETY: the same.
         unsafe { libc::mallopt(libc::M_ARENA_MAX, 2) };
     });
