@@ -1,6 +1,9 @@
 """A file that wattline writes is open in the same process through Python's own SQLite, as in a notebook."""
 
 import sqlite3
+import threading
+
+import pytest
 
 import wattline as wl
 from conftest import python
@@ -61,3 +64,26 @@ def test_a_pipeline_of_many_flushes_into_parquet_runs_again(tmp_path):
     p = wl.Pipeline("p", source=source, grains=["15min"], sinks=tmp_path / "out", flush_rows=1000)
     assert p.run(progress=False).flushes > 1
     assert p.run(progress=False).flushes == 0
+
+
+def test_a_transaction_that_another_sqlite_has_open_is_waited_for(tmp_path, write):
+    """Two that write at once would lose what one of them commits, though both are told that it is done."""
+    name = tmp_path / "out.db"
+    day = "time,power\n" + "".join(f"2024-01-01T{hour:02d}:00:00Z,1\n" for hour in range(24))
+    source = write(day)
+    quick = wl.Pipeline("p", source=source, grains=["1h"], sinks=wl.Sqlite(name, busy_timeout=0.2))
+    quick.run(progress=False)
+    mine = sqlite3.connect(name, isolation_level=None, check_same_thread=False)
+    mine.execute("CREATE TABLE notes (one)")
+    mine.execute("BEGIN IMMEDIATE")
+    mine.execute("INSERT INTO notes VALUES (1)")
+    write(day + "2024-01-02T00:00:00Z,1\n")
+    with pytest.raises(wl.EndpointError, match="another program"):
+        quick.run(progress=False)
+    later = threading.Timer(0.5, mine.execute, ["COMMIT"])
+    later.start()
+    patient = wl.Pipeline("p", source=source, grains=["1h"], sinks=wl.Sqlite(name, busy_timeout=30))
+    assert patient.run(progress=False).totals["readings"] == 25
+    later.join()
+    mine.close()
+    assert (rows(name), rows(name, "notes")) == (25, 1)

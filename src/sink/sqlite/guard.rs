@@ -7,6 +7,11 @@
 //! comes with two such read locks, where SQLite looks before it does either; and where another
 //! copy has the file open at the end, ours leaves the log to it.
 //!
+//! Nor does SQLite see that another copy in the process is writing: two that write at once lose what one of them commits.
+//! So before a transaction it is looked whether one that writes is open, and it is waited for, as SQLite does with
+//! other processes. One that begins in the milliseconds in which ours is open is not seen: write to the file from a notebook
+//! while no run does.
+//!
 //! Readers of another copy in the same process are not seen by a checkpoint either, so while there
 //! are any, the log is folded into the file only where it has become long.
 
@@ -14,11 +19,16 @@ use rusqlite::Connection;
 use std::fs::File;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// The last byte of those that SQLite locks to read a file (and all of them to have it alone).
 const SHARED: i64 = 0x4000_0000 + 2 + 509;
 /// The byte of the shared index (`-shm`) that every connection holds; the first to hold it empties the index.
 const IN_USE: i64 = 128;
+/// The byte of the shared index that a writer holds until its transaction ends.
+const WRITER: i64 = 120;
+/// How often it is looked whether a writer has ended.
+const LOOK: Duration = Duration::from_millis(5);
 /// Pages of the log after which it is folded into the file: as SQLite does, and while another copy may be reading.
 const FOLD: (u32, u32) = (1_000, 16_384);
 
@@ -33,17 +43,25 @@ impl Guarded {
     /// Opens a connection by `open`, which must have read from the file when it returns.
     pub fn open(
         path: &Path,
+        patience: Duration,
         open: impl FnOnce() -> rusqlite::Result<Connection>,
     ) -> rusqlite::Result<Guarded> {
-        let early = Locks::of_index_in_use(path);
+        let mut early = Locks::of_index_in_use(path);
+        if let Err(busy) = early.wait(patience) {
+            // Closed, it would end the lock of the transaction that is open.
+            std::mem::forget(early.index.take());
+            return Err(busy);
+        }
         let conn = open()?;
         let locks = Locks::of(path);
         drop(early);
         Ok(Guarded { conn, locks })
     }
 
-    /// To be called before a transaction: says how long the log may become.
-    pub fn pace(&self) -> rusqlite::Result<()> {
+    /// To be called before a transaction: waits for the other copy to end its own, which SQLite would not, and says how
+    /// long the log may become. Errors: busy, where it writes for longer than `patience`.
+    pub fn pace(&self, patience: Duration) -> rusqlite::Result<()> {
+        self.locks.wait(patience)?;
         let pages = match self.locks.others() {
             true => FOLD.1,
             false => FOLD.0,
@@ -107,6 +125,25 @@ impl Locks {
         self.main.as_ref().is_some_and(system::others)
     }
 
+    /// Whether a transaction that writes is open, of any copy in any process.
+    fn written(&self) -> bool {
+        let index = self.index.as_ref();
+        index.is_some_and(|file| system::taken(file, WRITER))
+    }
+
+    /// Waits until none is. Errors: busy.
+    fn wait(&self, patience: Duration) -> rusqlite::Result<()> {
+        let began = Instant::now();
+        while self.written() {
+            if began.elapsed() >= patience {
+                let busy = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY);
+                return Err(rusqlite::Error::SqliteFailure(busy, None));
+            }
+            std::thread::sleep(LOOK);
+        }
+        Ok(())
+    }
+
     fn clear(&mut self) {
         let held = [(&self.main, SHARED), (&self.index, IN_USE)];
         for (file, byte) in held {
@@ -162,14 +199,27 @@ mod system {
         }
     }
 
-    /// Neither the standard library nor a crate of ours has these locks.
-    fn set(file: &File, byte: i64, kind: libc::c_int) -> bool {
+    fn one(byte: i64, kind: libc::c_int) -> libc::flock {
         // SAFETY: all zero is a valid `flock`.
         let mut lock: libc::flock = unsafe { std::mem::zeroed() };
         lock.l_type = kind as libc::c_short;
         lock.l_whence = libc::SEEK_SET as libc::c_short;
         lock.l_start = byte;
         lock.l_len = 1;
+        lock
+    }
+
+    /// Whether anybody else has a lock on one byte, this process's POSIX locks among them.
+    pub(super) fn taken(file: &File, byte: i64) -> bool {
+        let mut lock = one(byte, libc::F_WRLCK);
+        // SAFETY: the handle is open while `file` is borrowed, and the kernel writes into `lock` alone.
+        let asked = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_GETLK, &mut lock) == 0 };
+        asked && lock.l_type != libc::F_UNLCK as libc::c_short
+    }
+
+    /// Neither the standard library nor a crate of ours has these locks.
+    fn set(file: &File, byte: i64, kind: libc::c_int) -> bool {
+        let lock = one(byte, kind);
         // SAFETY: the handle is open while `file` is borrowed, and the kernel only reads the lock.
         unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &lock) == 0 }
     }
@@ -226,6 +276,10 @@ mod system {
     }
 
     pub(super) fn others(_: &File) -> bool {
+        false
+    }
+
+    pub(super) fn taken(_: &File, _: i64) -> bool {
         false
     }
 }

@@ -93,7 +93,7 @@ impl SqliteSink {
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let opened = failure::patiently(self.patience(), || {
-            Guarded::open(&self.at.path, || {
+            Guarded::open(&self.at.path, self.patience(), || {
                 let conn = Connection::open_with_flags(&self.at.path, flags)?;
                 self.set_up(&conn)?;
                 Ok(conn)
@@ -132,7 +132,8 @@ impl SqliteSink {
         let Some(conn) = &self.conn else {
             return Err(Error::new(Kind::Internal, "an SQLite file is not open"));
         };
-        conn.pace().map_err(|e| failure::said(&self.at.path, e))?;
+        conn.pace(self.patience())
+            .map_err(|e| failure::said(&self.at.path, e))?;
         failure::transact(conn, &self.at.path, work)
     }
 
@@ -308,9 +309,12 @@ impl Sink for SqliteSink {
         self.open()?;
         let conn = self.conn.take();
         let made = match &conn {
-            Some(conn) => {
-                failure::transact(conn, &self.at.path, |c| self.check_and_make(c, tables))
-            }
+            Some(conn) => conn
+                .pace(self.patience())
+                .map_err(|e| failure::said(&self.at.path, e))
+                .and_then(|()| {
+                    failure::transact(conn, &self.at.path, |c| self.check_and_make(c, tables))
+                }),
             None => return Err(Error::new(Kind::Internal, "an SQLite file is not open")),
         };
         self.conn = conn;
