@@ -36,7 +36,7 @@ use owner::Signs;
 use rows::RowWriter;
 use state::Belongs;
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The most bytes of a part of a record, where the state topic takes more.
 const PART: usize = 768 << 10;
@@ -44,6 +44,8 @@ const PART: usize = 768 << 10;
 const AROUND: usize = 2 << 10;
 /// The most bytes of a message, and of messages sent together, unless the endpoint says otherwise.
 const MESSAGE: usize = 1_000_000;
+/// How long the end of a run waits for its last commit to be seen.
+const SEEN: Duration = Duration::from_secs(1);
 
 /// Opens a sink, and a home, at `at`; nothing is connected yet.
 pub(super) fn open(spec: &SinkSpec, at: &Kafka) -> Result<Box<dyn Home>> {
@@ -243,6 +245,22 @@ impl KafkaSink {
         client.make(&topic).map(|_| true)
     }
 
+    /// Waits until readers of committed messages see the last commit, which a broker answers a moment before; no longer
+    /// where another program's open transaction hides it.
+    fn wait_until_seen(&self) -> Result<()> {
+        let all = Client::new(&self.config, Isolation::Uncommitted)?;
+        let committed = Client::new(&self.config, Isolation::Committed)?;
+        let until = Instant::now() + SEEN;
+        let mut pause = || {
+            std::thread::sleep(SEEN / 100);
+            Instant::now() < until
+        };
+        for partition in all.partitions()? {
+            all.settled(&committed, partition, &mut pause)?;
+        }
+        Ok(())
+    }
+
     /// Takes a lane out while it works with the rest.
     fn with_lane<T>(
         &mut self,
@@ -358,6 +376,10 @@ impl Sink for KafkaSink {
     }
 
     fn finish(&mut self) -> Result<()> {
+        if !self.lanes.is_empty() {
+            // It is committed, and will be seen: a broker that does not say so now changes nothing.
+            drop(self.wait_until_seen());
+        }
         Ok(())
     }
 }

@@ -33,8 +33,16 @@ pub fn committed(topic: &str) -> Vec<Pair> {
     let Ok(partitions) = client.partitions() else {
         return Vec::new();
     };
+    let whole = Client::new(&config(topic), Isolation::Uncommitted).unwrap();
     let mut all = Vec::new();
     for partition in partitions {
+        // A commit is answered a moment before it is seen; a transaction that hangs is not waited for.
+        let mut turns = 0..50;
+        let mut pause = || {
+            std::thread::sleep(Duration::from_millis(20));
+            turns.next().is_some()
+        };
+        whole.settled(&client, partition, &mut pause).unwrap();
         let end = client.watermarks(partition).unwrap().1;
         let mut consumer = Consumer::new(&config(topic), Isolation::Committed).unwrap();
         consumer.assign(&[(partition, Start::Beginning)]).unwrap();
