@@ -1,25 +1,22 @@
-//! Build: a spec and what was handed over become the parts of a run. Opens the source, compiles
+//! Build: a spec and what was handed over become the parts of a run. Opens the source (`sources`), compiles
 //! the windows, opens the sinks; reads no row and writes none.
 
 use super::letters;
 use super::policy::OnLate;
-use super::spec::{AggregatesSpec, SchemaSpec, Spec, duration};
+use super::sources;
+use super::spec::{AggregatesSpec, Spec, duration};
 use super::stores::Stores;
 use super::task::{self, Limits, TaskConfig, Wants};
-use crate::csv::{LocalPolicy, ReadOptions, SchemaChoice};
-use crate::schema::{Aggregate, Carried, Measure, MeasureKind, Overrides, Schema, StepSpec};
-use crate::sink::{self, Endpoint, Memory, MemoryStore, Sink, SinkSpec, Tables, What};
-use crate::source::{
-    ArrowOptions, ArrowSource, FileOptions, FileSource, Order, Sequence, Simulated, Source,
-};
+use crate::csv::ReadOptions;
+use crate::schema::{Aggregate, Measure, MeasureKind, Schema, StepSpec};
+use crate::sink::{self, Memory, MemoryStore, Sink, Tables, What};
+use crate::source::{Order, Source};
 use crate::time::parse::{Layout, Parsed};
 use crate::time::{Grain, Zone};
 use crate::window::{Plan, StepKnown, WindowSpec};
 use crate::{Error, Kind, Result};
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
-use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -113,7 +110,7 @@ pub(super) fn parts(
             "no grain is asked for; name some, for example grains = [\"1h\", \"1d\"]",
         ));
     }
-    let source = source(spec, handed, until, keep)?;
+    let source = sources::source(spec, handed, until, keep)?;
     let schema = source.schema();
     let zone = zone(spec, &schema, source.assumed())?;
     let measures = measures(&source.measures(), spec)?;
@@ -222,198 +219,9 @@ fn config(
     })
 }
 
-fn source(
-    spec: &Spec,
-    handed: Option<Handed>,
-    until: Until,
-    keep: bool,
-) -> Result<Arc<dyn Source>> {
-    let overrides = Overrides {
-        time: spec.time.clone(),
-        sensor: spec.sensor.as_ref().map(|names| names.list()),
-        measures: spec.measures.clone(),
-        step: spec.step.clone(),
-        tz: None,
-        carried: if keep {
-            carried(&spec.sinks)
-        } else {
-            Carried::None
-        },
-    };
-    let spill_dir = spec.spill_dir.as_ref().map(PathBuf::from);
-    no_topic(spec)?;
-    if let Some(handed) = handed {
-        let options = ArrowOptions {
-            schema: declared(spec)?,
-            overrides,
-            on_repeated: spec.on_repeated,
-            on_missing: spec.on_missing,
-            on_reject: spec.on_reject,
-            max_rejects: spec
-                .max_rejects
-                .unwrap_or(ReadOptions::default().max_rejects),
-            waiting_rows: spec.waiting_rows,
-            spill_dir,
-            name: spec.stream_name.clone(),
-        };
-        return Ok(match handed {
-            Handed::Table { schema, batches } => {
-                Arc::new(ArrowSource::table(schema, batches, options)?)
-            }
-            Handed::Reader { schema, batches } => {
-                Arc::new(ArrowSource::reader(schema, batches, options)?)
-            }
-        });
-    }
-    let inputs = spec.source.list();
-    match inputs.as_slice() {
-        [] => Err(Error::new(
-            Kind::Usage,
-            "the pipeline has no source; name a file, a glob, -, or a kafka:// or sim:// URL",
-        )),
-        [url] if url.starts_with("sim://") => {
-            let until = match until {
-                Until::Now | Until::At(_) => Some(super::run::clock()),
-                Until::End => None,
-            };
-            let simulated = Simulated::parse(url, until)?;
-            all_measures(&simulated.measures(), spec)?;
-            Ok(Arc::new(simulated))
-        }
-        [url] if url.starts_with("kafka://") => {
-            if spec.cut.is_some() {
-                return Err(Error::new(
-                    Kind::Usage,
-                    "cut parts files from the topic that goes on from them, and there are no files; name them before the topic, or leave cut out",
-                ));
-            }
-            topic(url, spec, overrides, until)
-        }
-        [files @ .., url] if url.starts_with("kafka://") => {
-            let cut = spec.cut.as_deref().ok_or_else(|| {
-                Error::new(
-                    Kind::Usage,
-                    "files and then a topic are parted at one instant; give it as cut, a time with its zone",
-                )
-            })?;
-            let later = topic(url, spec, overrides.clone(), until)?;
-            let files = FileSource::new(files, file_options(spec, overrides, spill_dir, keep)?)?;
-            Ok(Arc::new(Sequence::new(files, later, instant("cut", cut)?)?))
-        }
-        [url, ..] if url.contains("://") => Err(Error::new(
-            Kind::Usage,
-            format!(
-                "{} is no source of this version; name files, a glob, -, or a kafka:// or sim:// URL",
-                url.split("://").next().unwrap_or_default().to_string() + "://"
-            ),
-        )),
-        files => Ok(Arc::new(FileSource::new(
-            files,
-            file_options(spec, overrides, spill_dir, keep)?,
-        )?)),
-    }
-}
-
-/// The attributes that some sink of readings or late rows asks for: those of its mapping, or all for a table of ours.
-fn carried(sinks: &[SinkSpec]) -> Carried {
-    let mut names = BTreeSet::new();
-    let rows = |s: &&SinkSpec| matches!(s.what, What::Readings | What::Late);
-    for sink in sinks.iter().filter(rows) {
-        let Some(columns) = &sink.columns else {
-            return Carried::All;
-        };
-        names.extend(columns.values().cloned());
-        if let (Endpoint::Kafka(_), Some(key)) = (&sink.endpoint, &sink.key) {
-            names.extend(key.iter().cloned());
-        }
-    }
-    match names.is_empty() {
-        true => Carried::None,
-        false => Carried::Named(names),
-    }
-}
-
-fn file_options(
-    spec: &Spec,
-    overrides: Overrides,
-    spill_dir: Option<PathBuf>,
-    keep: bool,
-) -> Result<FileOptions> {
-    Ok(FileOptions {
-        schema: choice(spec)?,
-        overrides,
-        read: read_options(spec),
-        spill_dir,
-        may_grow: spec.may_grow,
-        track: keep,
-        waiting_rows: spec.waiting_rows,
-        stream_name: spec.stream_name.clone(),
-        ..FileOptions::default()
-    })
-}
-
-fn topic(url: &str, spec: &Spec, overrides: Overrides, until: Until) -> Result<Arc<dyn Source>> {
-    let cut = spec.cut.as_deref().map(|cut| instant("cut", cut));
-    let read = read_options(spec);
-    super::topics::source(
-        url,
-        spec,
-        choice(spec)?,
-        overrides,
-        read,
-        (until, cut.transpose()?),
-    )
-}
-
 /// Where the log of the source ends, by partition.
 pub(super) fn ends(spec: &Spec) -> Result<Vec<(u32, u64)>> {
-    source(spec, None, Until::Now, true)?.ends()
-}
-
-/// Options of topics are refused where no topic is read.
-fn no_topic(spec: &Spec) -> Result<()> {
-    match spec.of_topics().filter(|_| spec.topic().is_none()) {
-        None => Ok(()),
-        Some(option) => Err(Error::new(
-            Kind::Usage,
-            format!("{option} has a meaning for topics only, and the source is none; leave it out"),
-        )),
-    }
-}
-
-fn read_options(spec: &Spec) -> ReadOptions {
-    let usual = ReadOptions::default();
-    ReadOptions {
-        on_reject: spec.on_reject,
-        max_rejects: spec.max_rejects.unwrap_or(usual.max_rejects),
-        chunk_bytes: spec.chunk_bytes,
-        max_line_bytes: spec.max_line_bytes.unwrap_or(usual.max_line_bytes),
-        local: LocalPolicy {
-            on_repeated: spec.on_repeated,
-            on_missing: spec.on_missing,
-        },
-        ..usual
-    }
-}
-
-fn choice(spec: &Spec) -> Result<SchemaChoice> {
-    Ok(match &spec.schema {
-        None => SchemaChoice::Sniff,
-        Some(SchemaSpec::Declared(schema)) => SchemaChoice::Declared(schema.clone()),
-        Some(SchemaSpec::Named(name)) if name.ends_with(".toml") => {
-            SchemaChoice::Declared(Box::new(schema_file(name)?))
-        }
-        Some(SchemaSpec::Named(name)) => SchemaChoice::Preset(name.clone()),
-    })
-}
-
-/// A schema that the caller declared or named, for tables.
-fn declared(spec: &Spec) -> Result<Option<Schema>> {
-    Ok(match choice(spec)? {
-        SchemaChoice::Sniff => None,
-        SchemaChoice::Declared(schema) => Some(*schema),
-        SchemaChoice::Preset(name) => Some(crate::schema::preset(&name)?),
-    })
+    sources::source(spec, None, Until::Now, true)?.ends()
 }
 
 /// Reads a schema's TOML file.
@@ -459,24 +267,6 @@ fn sorted(grains: &[Grain]) -> Vec<Grain> {
     let mut grains = grains.to_vec();
     grains.sort();
     grains
-}
-
-/// A simulation has the measures it has: others cannot be asked for, and none is left out.
-fn all_measures(has: &[Measure], spec: &Spec) -> Result<()> {
-    let Some(asked) = &spec.measures else {
-        return Ok(());
-    };
-    if has.len() == asked.len() && has.iter().all(|m| asked.contains(&m.name)) {
-        return Ok(());
-    }
-    let names: Vec<&str> = has.iter().map(|m| m.name.as_str()).collect();
-    Err(Error::new(
-        Kind::Schema,
-        format!(
-            "measures = {asked:?} cannot be chosen of a simulation, which has {}; leave measures out, or name some under aggregates",
-            names.join(", ")
-        ),
-    ))
 }
 
 /// The measures with the aggregates that are asked for.

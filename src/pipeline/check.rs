@@ -5,7 +5,7 @@ use super::build::{self, Handed, Until};
 use super::run;
 use super::spec::Spec;
 use crate::flush::{Head, Position, Positions};
-use crate::sink::Home;
+use crate::sink::{Home, Sink};
 use crate::{Kind, Result};
 
 /// How grave a finding is.
@@ -38,73 +38,12 @@ pub fn check(spec: &Spec, handed: Option<Handed>) -> Result<Vec<Finding>> {
     let mut found = Findings::default();
     let parts = found.keep("source", build::parts(spec, handed, Until::Now, true));
     if let Some(parts) = &parts {
-        found.info("source", parts.source.describe());
-        let schema = parts.source.schema();
-        let names: Vec<String> = parts
-            .source
-            .measures()
-            .iter()
-            .map(|m| m.name.clone())
-            .collect();
-        found.info(
-            "schema",
-            format!(
-                "{}: measures {}",
-                if schema.name.is_empty() {
-                    "sniffed"
-                } else {
-                    &schema.name
-                },
-                names.join(", ")
-            ),
-        );
-        let carried = parts.source.attributes();
-        if !carried.is_empty() {
-            let names: Vec<&str> = carried.iter().map(|f| f.name().as_str()).collect();
-            found.info(
-                "schema",
-                format!("with the readings go {}", names.join(", ")),
-            );
-        }
-        if parts.source.assumed() {
-            found.warning(
-                "schema",
-                "times carry no zone: they are taken as wall clock, typed UTC".into(),
-            );
-        }
-        for register in names_of_registers(&schema) {
-            found.warning(
-                "schema",
-                format!("{register} is a register, a running total: windows leave it out; declare it as \"gauge\" for the meter's stand, or as \"energy\" after differencing it"),
-            );
-        }
-        found.parted(parts);
-        found.info(
-            "windows",
-            format!("{} in {}", parts.tables.grains.join(" "), parts.tables.tz),
-        );
+        found.source(parts);
     }
     let mut positions = Positions::new();
-    let stores = found.keep("sinks", build::stores(spec));
-    if let Some(mut stores) = stores {
+    if let Some(mut stores) = found.keep("sinks", build::stores(spec)) {
         for (number, sink) in stores.sinks().enumerate() {
-            found.info(
-                &format!("sink {}", number + 1),
-                format!(
-                    "{:?} to {}{}",
-                    sink.what(),
-                    sink.describe(),
-                    if number == 0 { " (home)" } else { "" }
-                )
-                .to_lowercase(),
-            );
-            if let Some(parts) = &parts {
-                let at = format!("sink {}", number + 1);
-                found.keep(&at, sink.inspect(&parts.tables));
-                let concerns = found.keep(&at, sink.concerns(&parts.tables));
-                let concerns = concerns.into_iter().flatten();
-                concerns.for_each(|c| found.warning(&at, c));
-            }
+            found.sink(number, sink, parts.as_ref());
         }
         if let Some(parts) = &parts {
             for partition in 0..parts.source.partitions() {
@@ -144,6 +83,60 @@ impl Findings {
         result
             .map_err(|error| self.push(Level::Error, at, error.message))
             .ok()
+    }
+
+    /// The source, what is read of it, and the windows.
+    fn source(&mut self, parts: &build::Parts) {
+        self.info("source", parts.source.describe());
+        self.schema(parts);
+        self.parted(parts);
+        let grains = parts.tables.grains.join(" ");
+        self.info("windows", format!("{grains} in {}", parts.tables.tz));
+    }
+
+    fn schema(&mut self, parts: &build::Parts) {
+        let (schema, source) = (parts.source.schema(), &parts.source);
+        let name = match schema.name.as_str() {
+            "" => "sniffed",
+            name => name,
+        };
+        let measures = source.measures();
+        let measures: Vec<&str> = measures.iter().map(|m| m.name.as_str()).collect();
+        self.info(
+            "schema",
+            format!("{name}: measures {}", measures.join(", ")),
+        );
+        let carried = source.attributes();
+        let carried: Vec<&str> = carried.iter().map(|f| f.name().as_str()).collect();
+        if !carried.is_empty() {
+            let names = carried.join(", ");
+            self.info("schema", format!("with the readings go {names}"));
+        }
+        if source.assumed() {
+            let message = "times carry no zone: they are taken as wall clock, typed UTC";
+            self.warning("schema", message.into());
+        }
+        for register in names_of_registers(&schema) {
+            self.warning(
+                "schema",
+                format!("{register} is a register, a running total: windows leave it out; declare it as \"gauge\" for the meter's stand, or as \"energy\" after differencing it"),
+            );
+        }
+    }
+
+    /// A sink, the first one as the home; looked into where it is known what would be written.
+    fn sink(&mut self, number: usize, sink: &mut dyn Sink, parts: Option<&build::Parts>) {
+        let at = format!("sink {}", number + 1);
+        let home = if number == 0 { " (home)" } else { "" };
+        let told = format!("{:?} to {}{home}", sink.what(), sink.describe());
+        self.info(&at, told.to_lowercase());
+        let Some(parts) = parts else {
+            return;
+        };
+        self.keep(&at, sink.inspect(&parts.tables));
+        let concerns = self.keep(&at, sink.concerns(&parts.tables));
+        let concerns = concerns.into_iter().flatten();
+        concerns.for_each(|concern| self.warning(&at, concern));
     }
 
     /// A topic: how it is parted.

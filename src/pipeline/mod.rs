@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`spec`], [`policy`] | the one definition of every option (serde, unknown keys refused), its fingerprint |
 //! | `environment` | what a definition in TOML takes from the environment |
-//! | `build` | a spec becomes source, plan, task config and sinks |
+//! | `build`, `sources` | a spec becomes source, plan, task config and sinks |
 //! | [`check()`] | what would run, and what is wrong, before row one |
 //! | [`task`] | one partition as a pure state machine: `step(event) → effects` |
 //! | `run`, `lane`, `reader`, `stores` | the loop over partitions and its threads; carry effects out |
@@ -39,6 +39,7 @@ pub mod report;
 mod run;
 mod share;
 mod simulated;
+mod sources;
 pub mod spec;
 mod state;
 mod stores;

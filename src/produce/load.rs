@@ -1,12 +1,14 @@
-//! Load: one stream into the topic: transactions, what is done again after a failure, and when it ends.
+//! Load: one stream into the topic: how messages are sent, and a transaction after the other. What is done again after
+//! a failure is `exact`.
 
+use super::exact;
 use super::feed::{Feed, Known};
 use super::options::{Mode, Stamps};
 use super::pack::Packed;
 use super::progress::{self, Progress};
 use super::{Done, Job};
 use crate::flush::Position;
-use crate::kafka::{Log, ORIGIN, Outgoing, Producer, Settled, Upto, partition_of};
+use crate::kafka::{Log, ORIGIN, Outgoing, Producer, Settled, partition_of};
 use crate::reject::OnReject;
 use crate::{Error, Kind, Result, faults};
 use std::collections::HashMap;
@@ -14,22 +16,19 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-/// Failures in a row without a commit in between that end a load.
-const ATTEMPTS: u32 = 5;
-
 /// How long a commit may take before its answer counts as lost.
 const COMMIT: Duration = Duration::from_secs(60);
 
 /// Sends one feed.
 pub(super) fn run(job: &Job<'_>, feed: Feed) -> Result<Done> {
     match job.options.mode {
-        Mode::Exact => exact(job, &feed),
+        Mode::Exact => exact::send(job, &feed),
         Mode::Fast => fast(job, &feed),
     }
 }
 
 /// A load under way.
-struct Load<'a> {
+pub(super) struct Load<'a> {
     job: &'a Job<'a>,
     producer: Producer,
     topic: usize,
@@ -38,149 +37,22 @@ struct Load<'a> {
     /// The header, whose last 8 bytes change from message to message.
     origin: [u8; 24],
     /// Counted when its transaction is committed.
-    open: Done,
-    done: Done,
+    pub open: Done,
+    pub done: Done,
     /// The position of a transaction whose end is not known; `open` is what it holds.
-    unsure: Option<Position>,
+    pub unsure: Option<Position>,
     /// The last position that is committed for sure.
-    at: Option<u64>,
+    pub at: Option<u64>,
 }
 
 /// How an attempt ended.
-enum Attempt {
+pub(super) enum Attempt {
     /// Everything is committed.
     End,
     /// Stopped by the user, at a commit.
     Stopped,
     /// What was not committed is to be sent again.
     Again(Error),
-}
-
-fn exact(job: &Job<'_>, feed: &Feed) -> Result<Done> {
-    let wait = job.options.progress_timeout()?;
-    let progress = progress::topic(&job.config, &job.options.progress_topic)?;
-    // A first look, for the name alone: what this very load left open when it was killed is not waited for.
-    let mut known = feed.known(&progress::committed(
-        &progress,
-        &job.topic.id,
-        Upto::Stable,
-        wait,
-    )?)?;
-    let mut all = Done::default();
-    let mut failures = 0;
-    let mut unsure: Option<(Position, Done)> = None;
-    let mut left: Option<Left> = None;
-    loop {
-        if let Some(left) = &left {
-            // Before the name is taken again: who has gone on in our place must not be fenced by us.
-            let seen = progress::committed(&progress, &job.topic.id, Upto::Stable, wait)?;
-            left.held(job, &feed.known(&seen)?)?;
-        }
-        let id = format!("wattline-{}-{:.32}", job.topic.id, name_of(&known.stream));
-        let producer = Producer::new(&job.config, Some(&id))?;
-        // Only now nobody else can commit under this name: what is committed is the truth.
-        let settled = feed.known(&progress::committed(
-            &progress,
-            &job.topic.id,
-            Upto::End,
-            wait,
-        )?)?;
-        if settled.stream != known.stream {
-            known = settled;
-            continue;
-        }
-        known = settled;
-        if let Some(left) = left.take() {
-            left.held(job, &known)?;
-        }
-        if let Some((at, held)) = unsure.take()
-            && known.from.as_ref().is_some_and(|from| from.at == at.at)
-        {
-            all.add(held);
-            all.transactions += 1;
-            failures = 0;
-        }
-        if known.whole && all.transactions > 0 {
-            all.positions.extend(known.from);
-            return Ok(all);
-        }
-        if let Some(note) = already(job, feed, &known) {
-            all.notes.push(note);
-            all.positions.extend(known.from);
-            return Ok(all);
-        }
-        let mut load = Load::new(job, producer, &known.stream)?;
-        let attempt = load.transactions(feed, &known, &progress)?;
-        unsure = load
-            .unsure
-            .take()
-            .map(|at| (at, std::mem::take(&mut load.open)));
-        left = Some(Left {
-            at: load.at.take(),
-            unsure: unsure.as_ref().map(|(at, _)| at.at),
-        });
-        failures = if load.done.transactions > 0 {
-            0
-        } else {
-            failures + 1
-        };
-        all.add(load.done);
-        match attempt {
-            Attempt::End => return Ok(all),
-            Attempt::Stopped => {
-                all.interrupted = true;
-                return Ok(all);
-            }
-            Attempt::Again(error)
-                if error.kind == Kind::Fenced || !known.again || failures >= ATTEMPTS =>
-            {
-                return Err(error);
-            }
-            Attempt::Again(_) => std::thread::sleep(Duration::from_millis(200) * failures),
-        }
-    }
-}
-
-/// Where a broken attempt left its stream.
-struct Left {
-    /// The last position it committed, or found.
-    at: Option<u64>,
-    /// The position of a commit whose answer was lost.
-    unsure: Option<u64>,
-}
-
-impl Left {
-    /// Errors: `Fenced` where somebody else has gone on from there.
-    fn held(&self, job: &Job<'_>, known: &Known) -> Result<()> {
-        let at = known.from.as_ref().map(|from| from.at);
-        if at == self.at || (at.is_some() && at == self.unsure) {
-            return Ok(());
-        }
-        Err(Error::new(
-            Kind::Fenced,
-            format!(
-                "another produce of the same data to {} has taken over and sent {} rows; let it end, then run again to see that all is there",
-                job.config.topic,
-                known.from.as_ref().map_or(0, |from| from.row)
-            ),
-        ))
-    }
-}
-
-/// What is said of a stream that is in the topic already.
-fn already(job: &Job<'_>, feed: &Feed, known: &Known) -> Option<String> {
-    let position = known.from.as_ref().filter(|_| known.whole)?;
-    Some(format!(
-        "{} is in {} already ({} rows): nothing was sent",
-        feed.describe(),
-        job.config.topic,
-        position.row
-    ))
-}
-
-/// A name that fits a transactional id.
-fn name_of(stream: &str) -> String {
-    blake3::hash(stream.as_bytes()).to_hex().to_string()
 }
 
 fn fast(job: &Job<'_>, feed: &Feed) -> Result<Done> {
@@ -203,7 +75,7 @@ fn fast(job: &Job<'_>, feed: &Feed) -> Result<Done> {
 }
 
 impl<'a> Load<'a> {
-    fn new(job: &'a Job<'a>, mut producer: Producer, stream: &str) -> Result<Self> {
+    pub fn new(job: &'a Job<'a>, mut producer: Producer, stream: &str) -> Result<Self> {
         let topic = producer.topic(&job.config.topic)?;
         let mut origin = [0; 24];
         let name = blake3::hash(stream.as_bytes());
@@ -222,7 +94,7 @@ impl<'a> Load<'a> {
     }
 
     /// Sends what is not committed yet, a transaction after the other.
-    fn transactions(&mut self, feed: &Feed, known: &Known, progress: &Log) -> Result<Attempt> {
+    pub fn transactions(&mut self, feed: &Feed, known: &Known, progress: &Log) -> Result<Attempt> {
         let mut pieces = feed.open(&known.stream, known.from.as_ref())?;
         let (span, mut sent) = (self.job.options.transaction()?, known.messages);
         let mut position = known.from.clone();

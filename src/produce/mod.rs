@@ -26,10 +26,11 @@
 //! | `feed` | files, tables, streams as packed messages with positions, made on the pool |
 //! | `pack` | a table as messages |
 //! | `progress` | what is committed already |
-//! | `load` | one load: transactions, retries |
+//! | `load`, `exact` | one load: transactions; its attempts until all is there once |
 //! | `visible` | what was committed can be read |
 //! | [`letters`] | dead letters: read, sent back |
 
+mod exact;
 mod feed;
 pub mod letters;
 mod load;
