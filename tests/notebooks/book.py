@@ -29,6 +29,8 @@ def run(path: Path, folder: Path) -> NotebookNode:
     book.metadata = nbformat.from_dict(METADATA)
     environment = {**os.environ, "PYTHONWARNINGS": "ignore", "TQDM_DISABLE": "1"}
     client = NotebookClient(book, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(folder)}})
+    # Its heartbeat is not needed here, and one that is sent to a kernel that has just ended waits for ever.
+    client.on_notebook_start = lambda notebook: client.kc.hb_channel.pause()
     client.execute(env=environment)
     return book
 
