@@ -100,10 +100,16 @@ def sqlite_windows(folder: Path, grain: str) -> list[tuple]:
         return [(s, datetime.fromisoformat(t).replace(tzinfo=UTC), *rest) for s, t, *rest in rows]
 
 
-def parquet_windows(folder: Path, grain: str) -> list[tuple]:
-    table = ds.dataset(folder / "parquet" / "windows", format="parquet", partitioning="hive").to_table()
-    rows = table.filter((ds.field("grain") == grain) & (ds.field("readings") > 0)).select(COLUMNS).to_pylist()
+def parquet_rows(folder: Path, what: str, columns: list[str], wanted: ds.Expression | None = None) -> list[tuple]:
+    """Of all files; a build that lost everything leaves none."""
+    files = ds.dataset(folder / "parquet" / what, format="parquet", partitioning="hive")
+    rows = files.to_table(columns, filter=wanted).to_pylist() if files.files else []
     return [tuple(row.values()) for row in rows]
+
+
+def parquet_windows(folder: Path, grain: str) -> list[tuple]:
+    wanted = (ds.field("grain") == grain) & (ds.field("readings") > 0)
+    return parquet_rows(folder, "windows", COLUMNS, wanted)
 
 
 def asked(select: str) -> list[tuple]:
@@ -225,8 +231,7 @@ def sqlite_complaints(sent: Sent, folder: Path, due: list[tuple]) -> list[str]:
 
 def raw_complaints(sent: Sent, folder: Path, due: list[tuple]) -> list[str]:
     wrong = []
-    table = ds.dataset(folder / "parquet" / "readings", format="parquet", partitioning="hive").to_table()
-    filed = sorted(tuple(row.values()) for row in table.select(["sensor_id", "time", "load"]).to_pylist())
+    filed = sorted(parquet_rows(folder, "readings", ["sensor_id", "time", "load"]))
     if filed != due:
         wrong.append(f"parquet readings: {len(filed)} rows, {len(due)} were sent")
     wrong += server_complaints("postgres", asked, sent, due) if with_postgres() else []
