@@ -71,6 +71,8 @@ pub fn run(
     until: Until,
     control: &Arc<Control>,
 ) -> Result<Report> {
+    // Tables in memory, as `windows` makes them, gain nothing by it.
+    memory::give_back();
     let stores = build::stores(spec)?;
     let parts = build::parts(spec, handed, until, true)?;
     run::run(&parts, stores, control)

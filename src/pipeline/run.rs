@@ -60,7 +60,6 @@ pub(super) enum Told {
 /// flush in place. `Ok` with [`Outcome::Interrupted`]: stopped on request.
 pub(super) fn run(parts: &Parts, mut stores: Stores, control: &Arc<Control>) -> Result<Report> {
     let began = Instant::now();
-    super::memory::give_back();
     let size = parts.source.size().unwrap_or(0);
     control.total_bytes.store(size, Relaxed);
     let refused = stores.sinks().find_map(|s| s.prepare(&parts.tables).err());
