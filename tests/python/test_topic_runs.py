@@ -264,3 +264,10 @@ def test_files_and_then_the_topic_that_goes_on_from_them(kafka: Kafka, url: str,
         wl.Pipeline("q", source=[history, url], sinks=tmp_path / "q.db", **told).run(until="now", progress=False)
     with pytest.raises(wl.UsageError, match="no files"):
         wl.Pipeline("q", source=url, cut=cut, sinks=tmp_path / "q.db", **told).run(until="now", progress=False)
+
+
+def test_few_large_messages_are_looked_at_no_longer_than_they_need(url: str, tmp_path: Path) -> None:
+    table = wl.simulate(start="2026-01-01", end="2026-10-01")
+    wl.produce(table, url, name="year", codec="arrow", create={"partitions": 1}, progress=False)
+    p = wl.Pipeline("p", source=f"{url}?timeout=10s", schema=table.schema, grains="1d", sinks=tmp_path / "out.db")
+    assert p.run(until="now", progress=False).ledger["readings"] == len(table)

@@ -186,6 +186,8 @@ impl TopicSource {
     }
 }
 
+/// Bytes of the first messages that are looked at; one of the codec `arrow` has thousands of rows.
+const LOOKED: usize = 1 << 20;
 /// Of messages that wait in the client, KiB, and of packed bytes that the broker sends at once: for all partitions together.
 const QUEUED: usize = 32 << 10;
 const FETCHED: usize = 1 << 20;
@@ -214,7 +216,8 @@ fn look(client: &Client, partitions: &[i32]) -> Result<Messages> {
     consumer.assign(&from)?;
     let (mut found, mut ended) = (Polled::default(), Vec::new());
     let until = Instant::now() + client.config().timeout;
-    while found.messages.len() < SAMPLE && ended.len() < partitions.len() {
+    let few = |found: &Polled| found.messages.len() < SAMPLE && found.messages.bytes() < LOOKED;
+    while few(&found) && ended.len() < partitions.len() {
         let most = SAMPLE - found.messages.len();
         let mut keep = |m: &crate::kafka::Message<'_>| m.value.is_some();
         consumer.poll_if(&mut found, most, Duration::from_millis(100), &mut keep)?;
