@@ -147,6 +147,20 @@ impl Client {
         Ok(true)
     }
 
+    /// The first partition of which `committed` does not see all yet, asked again after each `pause` that says `true`.
+    pub fn unsettled(
+        &self,
+        committed: &Client,
+        pause: &mut dyn FnMut() -> bool,
+    ) -> Result<Option<i32>> {
+        for partition in self.partitions()? {
+            if !self.settled(committed, partition, pause)? {
+                return Ok(Some(partition));
+            }
+        }
+        Ok(None)
+    }
+
     /// The first offset of each partition whose record time is `time` (ms since 1970) or later;
     /// `None`: there is none yet.
     pub fn offsets_at(&self, partitions: &[i32], time: i64) -> Result<Vec<(i32, Option<i64>)>> {

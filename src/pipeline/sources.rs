@@ -13,6 +13,8 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+/// Opens the source. `keep`: a store must be able to continue. Errors: `Usage` where the spec names none or does not fit
+/// it, and those of opening it.
 pub(super) fn source(
     spec: &Spec,
     handed: Option<Handed>,

@@ -125,7 +125,7 @@ impl Stores {
         Ok(owned)
     }
 
-    /// A follower must hold this history, and no older than what the home still keeps.
+    /// A follower may be no older than what the home still keeps.
     fn follows(&mut self, owned: &Owned, partition: u32) -> Result<()> {
         let Some(head) = &owned.head else {
             return Ok(());
@@ -136,9 +136,7 @@ impl Stores {
             .map_or(head.id.n + 1, |flush| flush.id.n);
         for follower in &mut self.followers {
             let shown = follower.applied(partition)?;
-            let same = shown.as_ref().is_none_or(|a| a.lineage == head.lineage);
-            let next = shown.map_or(1, |a| a.id.n + 1);
-            if !same || next < oldest {
+            if shown.map_or(1, |a| a.id.n + 1) < oldest {
                 return Err(Error::new(
                     Kind::SpecChanged,
                     format!(

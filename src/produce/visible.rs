@@ -18,13 +18,11 @@ pub(super) fn wait(job: &Job<'_>, committed: &Client) -> Result<Option<String>> 
         std::thread::sleep(PAUSE);
         Instant::now() < until && !job.control.stopped()
     };
-    for partition in all.partitions()? {
-        if !all.settled(committed, partition, &mut pause)? && !job.control.stopped() {
-            return Ok(Some(format!(
-                "an open transaction of another program in partition {partition} of {} still hides the last rows from readers of committed messages",
-                job.config.topic
-            )));
-        }
-    }
-    Ok(None)
+    let hidden = all.unsettled(committed, &mut pause)?;
+    Ok(hidden.filter(|_| !job.control.stopped()).map(|partition| {
+        format!(
+            "an open transaction of another program in partition {partition} of {} still hides the last rows from readers of committed messages",
+            job.config.topic
+        )
+    }))
 }

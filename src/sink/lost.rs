@@ -13,7 +13,7 @@ pub(super) fn gone(name: &str, pipeline: &str) -> Error {
     ))
 }
 
-/// `name` holds no row, and `rows` were written to it.
+/// `name` holds no row, and its pipeline has written windows to it.
 pub(super) fn emptied(name: &str, pipeline: &str) -> Error {
     lost(&format!(
         "{name} is empty, and pipeline {pipeline:?} has written windows to it: its rows are lost"

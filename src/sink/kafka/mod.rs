@@ -255,10 +255,7 @@ impl KafkaSink {
             std::thread::sleep(SEEN / 100);
             Instant::now() < until
         };
-        for partition in all.partitions()? {
-            all.settled(&committed, partition, &mut pause)?;
-        }
-        Ok(())
+        all.unsettled(&committed, &mut pause).map(drop)
     }
 
     /// Takes a lane out while it works with the rest.
@@ -318,14 +315,17 @@ impl Sink for KafkaSink {
 
     fn prepare(&mut self, tables: &Tables) -> Result<()> {
         let writer = self.messages(tables)?;
+        let there = self.topic(false)?;
         if let Some(log) = self.find_log()?
             && !tables.anew
-            && !self.topic(false)?
+            && !there
         {
             self.not_lost(&log, tables)?;
         }
         let log = self.log()?;
-        self.topic(true)?;
+        if !there {
+            self.topic(true)?;
+        }
         self.whose(&log, tables, true)?;
         self.ready = Some(Ready {
             pipeline: tables.pipeline.clone(),
