@@ -55,7 +55,7 @@ pub use simulated::simulated;
 #[cfg(feature = "kafka")]
 pub(crate) use simulated::{columns as simulated_columns, table as simulated_table};
 pub use spec::{Dlq, SchemaSpec, Spec, Texts};
-pub use state::{State, open_windows, partitions, sensors, state};
+pub use state::{State, open_windows, partitions, sensors, state, stored_state};
 
 use crate::sink::{MemoryStore, SinkSpec, What};
 use crate::{Error, Kind, Result};

@@ -6,7 +6,7 @@ use super::spec::Spec;
 use super::task;
 use crate::flush::{FlushId, Head, Position, Positions};
 use crate::ledger::Ledger;
-use crate::sink::Owned;
+use crate::sink::{self, Home, Owned, SinkSpec};
 use crate::{Error, Kind, Result};
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow_schema::{ArrowError, SchemaRef};
@@ -31,32 +31,21 @@ pub struct State {
 
 /// Looks into the home of `spec`. Errors: `NotFound` where the pipeline was never run there.
 pub fn state(spec: &Spec) -> Result<State> {
-    let seen = look(spec)?;
-    Ok(State {
-        epoch: seen.iter().map(|s| s.epoch).max().unwrap_or(0),
-        heads: seen.iter().filter_map(|s| s.head.clone()).collect(),
-        records: seen.iter().map(|s| s.records.len()).sum(),
-        unapplied: seen.iter().map(|s| s.unapplied.len()).sum(),
-    })
+    Ok(State::of(&look(spec)?))
+}
+
+/// What a store holds of a pipeline whose home it is; `None` where it is not, or nothing was decided there.
+pub fn stored_state(sink: &SinkSpec, pipeline: &str) -> Result<Option<State>> {
+    let mut home = sink::open_home(sink)?;
+    let seen = seen(home.as_mut(), pipeline, true)?;
+    Ok((!seen.is_empty()).then(|| State::of(&seen)))
 }
 
 /// Each partition that the home knows.
 pub(super) fn look(spec: &Spec) -> Result<Vec<Owned>> {
     let mut stores = build::stores(spec)?;
     let several = spec.state == Heads::Keyed && spec.topic().is_some();
-    let mut most = if several { PROBED } else { 1 };
-    let mut found = Vec::new();
-    let mut partition = 0;
-    while partition < most {
-        if let Some(owned) = stores.home.look(&spec.name, partition)? {
-            let log = owned.head.as_ref().and_then(|h| h.source.as_ref());
-            if let Some(log) = log.filter(|_| several) {
-                most = log.partitions;
-            }
-            found.push(owned);
-        }
-        partition += 1;
-    }
+    let found = seen(stores.home.as_mut(), &spec.name, several)?;
     if found.is_empty() {
         return Err(Error::new(
             Kind::NotFound,
@@ -66,6 +55,24 @@ pub(super) fn look(spec: &Spec) -> Result<Vec<Owned>> {
                 stores.home.describe()
             ),
         ));
+    }
+    Ok(found)
+}
+
+/// The partitions that a home knows of a pipeline; `several`: not the first alone.
+fn seen(home: &mut dyn Home, pipeline: &str, several: bool) -> Result<Vec<Owned>> {
+    let mut most = if several { PROBED } else { 1 };
+    let mut found = Vec::new();
+    let mut partition = 0;
+    while partition < most {
+        if let Some(owned) = home.look(pipeline, partition)? {
+            let log = owned.head.as_ref().and_then(|h| h.source.as_ref());
+            if let Some(log) = log.filter(|_| several) {
+                most = log.partitions;
+            }
+            found.push(owned);
+        }
+        partition += 1;
     }
     Ok(found)
 }
@@ -116,6 +123,15 @@ pub fn partitions(spec: &Spec) -> Result<RecordBatch> {
 type Part<'a> = (u32, &'a Head, Option<&'a Position>);
 
 impl State {
+    fn of(seen: &[Owned]) -> State {
+        State {
+            epoch: seen.iter().map(|s| s.epoch).max().unwrap_or(0),
+            heads: seen.iter().filter_map(|s| s.head.clone()).collect(),
+            records: seen.iter().map(|s| s.records.len()).sum(),
+            unapplied: seen.iter().map(|s| s.unapplied.len()).sum(),
+        }
+    }
+
     /// The newest decided flush, where there is one head.
     pub fn head(&self) -> Option<&Head> {
         match self.heads.as_slice() {

@@ -7,7 +7,7 @@
 //! | [`arrow`] | Arrow PyCapsules in and out |
 //! | `table`, `rows`, `concat` | tables, their rows as Python values, several as one |
 //! | `schema`, `sniff`, `reading`, `reader`, `source`, `kafka`, `letters` | declarations; whole files; rows piece by piece; the simulator; topics; dead letters |
-//! | `spec`, `pipeline`, `follow`, `state` | definitions; runs; runs under way; what a home holds |
+//! | `spec`, `pipeline`, `follow`, `state`, `stored` | definitions; runs; runs under way; what a home holds; what any store does |
 //!
 //! Signatures with defaults, docstrings for users and displays are in `python/wattline`.
 
@@ -29,6 +29,7 @@ mod sniff;
 mod source;
 mod spec;
 mod state;
+mod stored;
 mod table;
 
 use pyo3::prelude::*;
@@ -55,6 +56,7 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(state::export_state, m)?)?;
     m.add_function(wrap_pyfunction!(state::partitions, m)?)?;
     m.add_function(wrap_pyfunction!(state::sensors, m)?)?;
+    m.add_class::<stored::PyStored>()?;
     m.add_function(wrap_pyfunction!(spec::checked_spec, m)?)?;
     m.add_function(wrap_pyfunction!(spec::spec_from_toml, m)?)?;
     m.add_function(wrap_pyfunction!(spec::spec_to_toml, m)?)?;

@@ -90,7 +90,7 @@ fn one_table(
     Ok(Table::new(rows.schema(), vec![rows]))
 }
 
-fn state_json(state: &pipeline::State) -> serde_json::Value {
+pub(super) fn state_json(state: &pipeline::State) -> serde_json::Value {
     let any = state.heads.first();
     let heads = state.heads.iter().map(|h| {
         serde_json::json!({

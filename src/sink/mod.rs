@@ -68,6 +68,7 @@ mod rows;
 mod spec;
 mod sql;
 mod sqlite;
+mod stored;
 
 #[cfg(not(feature = "cassandra"))]
 use absent as cassandra;
@@ -80,6 +81,7 @@ pub use spec::{
     Cassandra, Consistency, Endpoint, Kafka, OnSameTime, Parquet, PartitionBy, Postgres,
     Replication, Revisions, SinkSpec, Sqlite, SslMode, Synchronous, password_in,
 };
+pub use stored::{Each, Noted, Stored, Wanted, open_stored, schema as stored_schema};
 
 use crate::flush::{Flush, FlushId, Head};
 use crate::{Error, Kind, Result};

@@ -13,7 +13,7 @@ from .flags import FLAGS, given, of_pipeline, pipeline, with_flags
 from .output import FAILED, guarded
 
 Sources = Annotated[
-    list[str], typer.Argument(help="Files, globs, a store (out.db, a Parquet folder) or one pipeline.toml.")
+    list[str], typer.Argument(help="Files, globs, a store (out.db, a Parquet folder, a URL) or one pipeline.toml.")
 ]
 OutOption = Annotated[Path | None, typer.Option("--out", "-o", help="Write the page to this file: page.html.")]
 
@@ -73,6 +73,7 @@ def report_command(
     \b
     wattline report household.txt.gz -o page.html
     wattline report out.db -o page.html
+    wattline report postgresql://me@db/meters -o page.html
     wattline report pipeline.toml
     """
     _report(sources, out, {"title": title, "measure": measure, "submeters": submeters or None}, options)

@@ -84,7 +84,7 @@ def report_page(
     """One page about a load, with pictures and exact numbers: opens anywhere, loads nothing, prints well.
 
     ``data``: a file of readings (a path, a glob, several; anything ``wl.windows`` takes), ``wl.Windows`` at hand, a
-    store (``out.db``, a folder of Parquet files, which needs the extra ``arrow``), or a ``Pipeline`` that has
+    store (``out.db``, a folder of Parquet files, ``postgresql://``, ``cassandra://``), or a ``Pipeline`` that has
     run into one of those. ``out``: where it is written. ``measure``: what the load is, where it is not the first power
     or energy; ``submeters``: measures that are parts of it (by default those named ``sub...``). Other options as in
     ``wl.windows``; records that cannot be read are collected and listed (``on_reject``).

@@ -39,7 +39,10 @@ def whole(columns: Sequence[str], where: object) -> None:
     """Refuses a table that lacks what a page needs."""
     lacking = [name for name in NEEDED if name not in columns]
     if lacking:
-        raise UsageError(f"{where} has no column {lacking[0]!r}; a page needs a windows table with its own columns")
+        raise UsageError(
+            f"{where} has no column {lacking[0]!r}; a page needs {', '.join(NEEDED)}, under these names or those "
+            "that the sink of a Pipeline (or pipeline.toml) gives them"
+        )
 
 
 def chosen(there: Mapping[str, int], notes: list[str]) -> list[str]:

@@ -46,7 +46,10 @@ def found(columns: Sequence[str], schema: Schema | None, keys: Iterable[str]) ->
         if suffix and column not in keys:
             by_name.setdefault(column[: -len(suffix) - 1], []).append(suffix)
     told = declared(schema)
-    return [_measure(name, tuple(held), told.get(name, {})) for name, held in by_name.items()]
+    # A store may give its columns in an order of its own.
+    order = {name: place for place, name in enumerate(schema.columns)} if schema else {}
+    names = sorted(by_name, key=lambda name: order.get(name, len(order)))
+    return [_measure(name, tuple(by_name[name]), told.get(name, {})) for name in names]
 
 
 def _measure(name: str, held: tuple[str, ...], told: Mapping[str, Any]) -> Measure:

@@ -71,7 +71,7 @@ class Newest:
     def _closed(self, path: Path, column: str) -> None:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as store:
             tables = store.execute("select name, what, pipeline from wattline_table").fetchall()
-            named = found(tables, self._pipeline.name, self._table)
+            named = found(tables, self._pipeline.name, self._table or "windows")
             if named is None:
                 return
             table, level = (f'"{name.replace(chr(34), chr(34) * 2)}"' for name in (named[0], column))

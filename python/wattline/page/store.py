@@ -1,30 +1,33 @@
-"""Reading back what a pipeline has stored: the windows of SQLite or of a folder of Parquet files, and its ledger."""
+"""Reading back what a pipeline has stored, in any store: its windows, its rejects and its ledger."""
 
 from __future__ import annotations
 
-import functools
 import json
 import os
-import sqlite3
 from collections.abc import Mapping, Sequence
-from contextlib import closing
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ..endpoint import Sqlite
+from .._native import Stored
+from ..endpoint import Parquet, Sqlite
 from ..errors import NotFound, UsageError
 from ..ledger import Ledger
 from ..pipeline import Pipeline
 from .held import LEFT, Held, Rows, chosen, whole
 
-_TIMES = ("window_start", "first_reading", "last_reading")
+_SCHEMES = ("sqlite:", "parquet:", "postgresql:", "postgres:", "cassandra:", "scylla:", "s3:", "hdfs:", "kafka:")
+_FOLDERS = "parquet"
+_REJECT = ("file", "line", "byte", "row", "column", "raw", "reason")
+_LISTED = 1000
+
+#: Name, kind, pipeline and zone of a table.
+Noted = Sequence[str]
 
 
 def is_store(data: str | os.PathLike[str]) -> bool:
     """Whether it names a store, not a file of readings."""
     text = os.fspath(data)
-    if text.startswith(("sqlite:", "parquet:", "postgresql:", "cassandra:", "s3:", "hdfs:")):
+    if text.startswith(_SCHEMES):
         return True
     path = Path(text)
     if path.is_dir():
@@ -35,115 +38,111 @@ def is_store(data: str | os.PathLike[str]) -> bool:
 def read(data: str | os.PathLike[str]) -> Held:
     """The windows of the store that ``data`` names. Raises ``NotFound``, ``UsageError``."""
     text = os.fspath(data)
-    scheme, _, rest = text.partition("://")
-    if rest and scheme not in ("sqlite", "parquet"):
-        raise UsageError(
-            f"a page is made from SQLite, a folder of Parquet files or a file of readings, not from {scheme}; "
-            "give the pipeline a Parquet sink beside, or name the file"
-        )
-    path = Path(rest or text)
-    if not path.exists():
-        raise NotFound(f"{path}: no such store")
-    return _from(path)
-
-
-def _from(path: Path, pipeline: str | None = None, table: str | None = None) -> Held:
-    if not path.is_dir():
-        return _of_sqlite(path, pipeline, table)
-    from .parquet import of_folder
-
-    return of_folder(path / table if table else path)
+    at: Any = text if "://" in text else Parquet(text) if Path(text).is_dir() else Sqlite(text)
+    # The one definition of what a URL says is the sink's.
+    sink = json.loads(Pipeline("report", source="-", grains="1h", sinks=at)._spec)["sinks"][0]
+    return _Store(sink).held(None)
 
 
 def of_pipeline(pipeline: Pipeline) -> Held:
     """The windows of a pipeline's home, or of the first of its sinks that can be read."""
-    for sink in json.loads(pipeline._spec)["sinks"]:
-        at = sink["endpoint"]
-        if sink["what"] == "windows" and at["type"] in ("sqlite", "parquet"):
-            held = _from(Path(at["path"]), pipeline.name, sink.get("table"))
-            books = pipeline.state().ledger
-            return Held(held.source, held.tz, held.rows, books, held.schema, held.rejects, held.notes)
-    raise UsageError("none of the pipeline's sinks is SQLite or Parquet, so its windows cannot be read back")
+    sinks = json.loads(pipeline._spec)["sinks"]
+    kept = [sink for sink in sinks if sink["endpoint"]["type"] not in ("memory", "kafka")]
+    windows = next((sink for sink in kept if sink["what"] == "windows"), None)
+    if windows is None:
+        raise UsageError("none of the pipeline's sinks is a store with its windows, so they cannot be read back")
+    return _Store(windows).held(pipeline)
 
 
-def found(tables: Sequence[Sequence[str]], pipeline: str | None, table: str | None) -> Sequence[str] | None:
-    """The table of windows that is meant, of rows (name, what, pipeline, ...); without a pipeline the first."""
+def found(tables: Sequence[Noted], pipeline: str | None, table: str | None) -> Noted | None:
+    """The table of windows that is meant, of rows (name, what, pipeline, ...); without a name the first."""
     meant = [t for t in tables if t[1] == "windows" and pipeline in (None, t[2])]
     # SQLite knows no upper and lower case in names.
-    named = [t for t in meant if t[0].lower() == (table or "windows").lower()]
-    return next(iter(named if pipeline else meant), None)
+    named = meant if table is None else [t for t in meant if t[0].lower() == table.lower()]
+    return next(iter(named), None)
 
 
-def _of_sqlite(path: Path, pipeline: str | None = None, table: str | None = None) -> Held:
-    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as store:
-        try:
-            tables = store.execute("select name, what, pipeline, tz from wattline_table").fetchall()
-        except sqlite3.Error as error:
-            raise UsageError(f"{path}: no store of wattline ({error})") from None
-        named = found(tables, pipeline, table)
-        if named is None:
-            raise NotFound(f"{path}: holds no table of windows" + (f" of pipeline {pipeline!r}" if pipeline else ""))
-        asked = "select head from wattline_head where pipeline = ?"
-        heads = [json.loads(head) for (head,) in store.execute(asked, named[2:3]) if head]
-        rejects = next((t[0] for t in tables if t[1] == "rejects" and t[2] == named[2]), None)
-        notes = _several(tables, named[0]) if pipeline is None else []
-        return Held(
-            f"{path} (pipeline {named[2]})",
-            named[3],
-            _windows(store, named[0], notes),
-            _ledger(path, named[2], heads),
-            json.loads(heads[0]["spec_json"])["schema"] if heads else None,
-            _rejects(store, rejects) if rejects else (),
-            notes,
-        )
+class _Store:
+    """A store, as a sink names it."""
+
+    def __init__(self, sink: Mapping[str, Any]) -> None:
+        self._sink, at = sink, sink["endpoint"]
+        self._stored = Stored(json.dumps(sink))
+        self._folder = at["type"] == _FOLDERS
+        self._place = str(at.get("path") or "") or self._stored.place()
+
+    def held(self, pipeline: Pipeline | None) -> Held:
+        """What is held of a pipeline, or in the table that the sink names, or the first."""
+        tables = self._stored.tables()
+        usual = None if pipeline is None else "" if self._folder else "windows"
+        table = self._sink.get("table") or usual
+        named = found(tables, pipeline.name if pipeline else None, table)
+        if named is None and not (self._folder and pipeline is None):
+            whose = f" of pipeline {pipeline.name!r}" if pipeline else ""
+            raise NotFound(f"{self._place}: holds no table of windows{f' {table!r}' if table else ''}{whose}")
+        # A folder of Parquet files that somebody else wrote notes nothing.
+        name, _, owner, tz = named or (table or "", "windows", "", "UTC")
+        place = f"{self._place}/{name}" if self._folder and name else self._place
+        notes = _several(tables, name) if pipeline is None else []
+        rows = self._windows(name, place, notes)
+        books, schema = self._state(name, owner, pipeline)
+        source = f"{place} (pipeline {owner})" if owner else place
+        return Held(source, tz, rows, books, schema, self._rejects(tables, owner), notes)
+
+    def _windows(self, table: str, place: str, notes: list[str]) -> dict[str, Rows]:
+        mapped = self._sink.get("columns")
+        pairs = [*mapped.items()] if mapped else [(name, name) for name in self._stored.columns(table)]
+        theirs = {ours: name for name, ours in pairs}
+        whole([*theirs], f"table {table!r} of {place}" if table else place)
+        there = self._stored.counts(table, theirs["grain"])
+        names = ["sensor_id", *(n for n in theirs if _shown(n)), *({"revision"} & {*theirs})]
+        columns = [(theirs[name], name) for name in names]
+        return {
+            grain: _newest(names, self._stored.rows(table, columns, (theirs["grain"], grain), None).rows())
+            for grain in chosen(there, notes)
+        }
+
+    def _state(self, table: str, owner: str, pipeline: Pipeline | None) -> tuple[Ledger | None, Any]:
+        """The books and the declaration, where they are: a pipeline knows its home, a table may be in it."""
+        if pipeline is not None:
+            return pipeline.state().ledger, json.loads(pipeline._spec).get("schema")
+        held = self._stored.state(table, owner) if owner else None
+        if held is None:
+            return None, None
+        totals = json.loads(held[0])["totals"]
+        return Ledger(totals) if totals else None, json.loads(held[1])["schema"] if held[1] else None
+
+    def _rejects(self, tables: Sequence[Noted], owner: str) -> list[tuple[Any, ...]]:
+        table = next((t[0] for t in tables if t[1] == "rejects" and t[2] == owner), None)
+        if table is None or self._folder:
+            return []
+        there = {*self._stored.columns(table)}
+        columns = [(name, name) for name in _REJECT if name in there]
+        rows = self._stored.rows(table, columns, None, _LISTED).rows()
+        places = [[name for name, _ in columns].index(n) if n in there else None for n in _REJECT]
+        return [tuple(None if at is None else row[at] for at in places) for row in rows]
 
 
-def _ledger(path: Path, pipeline: str, heads: Sequence[Mapping[str, Any]]) -> Ledger | None:
-    """The books of one partition as the core reads them; those of several added."""
-    if len(heads) == 1 and heads[0]["partition"] == 0:
-        return Pipeline(pipeline, source="-", grains="1h", sinks=Sqlite(path)).state().ledger
-    return Ledger(functools.reduce(_added, (head["totals"] for head in heads))) if heads else None
+def _shown(name: str) -> bool:
+    """Whether a column of ours is read: those of windows that pages show. Others than ours have no known values."""
+    ends = ("_energy_wh", "_stddev", "_count", "_first", "_mean", "_last", "_sum", "_min", "_max", "_reading")
+    known = ("window_start", "window_label", "readings", "expected", "missing")
+    return name not in (*LEFT, "sensor_id") and (name in known or name.endswith(ends))
 
 
-def _added(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
-    out = dict(one)
-    for key, value in other.items():
-        if isinstance(value, Mapping):
-            out[key] = _added(one.get(key) or {}, value)
-        elif isinstance(value, int):
-            out[key] = (one.get(key) or 0) + value
-    return out
+def _newest(names: list[str], rows: list[tuple[Any, ...]]) -> Rows:
+    """Of a window that is there in several revisions, the newest."""
+    if names[-1] != "revision":
+        return names, rows
+    at = names.index("window_start")
+    newest: dict[tuple[Any, Any], tuple[Any, ...]] = {}
+    for row in rows:
+        key = (row[0], row[at])
+        if key not in newest or newest[key][-1] <= row[-1]:
+            newest[key] = row
+    return names[:-1], [row[:-1] for row in newest.values()]
 
 
-def _several(tables: Sequence[Sequence[str]], shown: str) -> list[str]:
+def _several(tables: Sequence[Noted], shown: str) -> list[str]:
     others = [t[0] for t in tables if t[1] == "windows" and t[0] != shown]
     return [f"the store holds other tables of windows, not shown here: {', '.join(others)}"] if others else []
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _windows(store: sqlite3.Connection, table: str, notes: list[str]) -> dict[str, Rows]:
-    columns = [row[1] for row in store.execute(f"pragma table_info({_quoted(table)})")]
-    whole(columns, table)
-    there = dict(store.execute(f"select grain, count(*) from {_quoted(table)} group by grain").fetchall())
-    taken = ["sensor_id", *(c for c in columns if c not in (*LEFT, "sensor_id"))]
-    select = f"select {', '.join(map(_quoted, taken))} from {_quoted(table)} where grain = ?"
-    places = [taken.index(name) for name in _TIMES if name in taken]
-    return {g: (taken, [_timed(row, places) for row in store.execute(select, (g,))]) for g in chosen(there, notes)}
-
-
-def _timed(row: Sequence[Any], places: Sequence[int]) -> Sequence[Any]:
-    out = list(row)
-    for place in places:
-        if out[place] is not None:
-            out[place] = datetime.fromisoformat(str(out[place])).replace(tzinfo=UTC)
-    return out
-
-
-def _rejects(store: sqlite3.Connection, table: str) -> list[tuple[Any, ...]]:
-    names = ("file", "line", "byte", "row", "column", "raw", "reason")
-    there = [row[1] for row in store.execute(f"pragma table_info({_quoted(table)})")]
-    listed = ", ".join(_quoted(name) if name in there else "null" for name in names)
-    return store.execute(f"select {listed} from {_quoted(table)} limit 1000").fetchall()

@@ -180,7 +180,8 @@ impl Client {
         })
     }
 
-    fn read(&self, result: scylla::response::query_result::QueryResult) -> Result<Vec<Row>> {
+    /// The rows of an answer.
+    pub fn read(&self, result: scylla::response::query_result::QueryResult) -> Result<Vec<Row>> {
         let unreadable = |e: &dyn std::error::Error| {
             Error::new(
                 Kind::Endpoint,

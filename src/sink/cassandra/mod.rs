@@ -18,6 +18,7 @@ mod describe;
 mod encode;
 mod owner;
 mod state;
+mod stored;
 mod write;
 
 use super::mapping::Mapping;
@@ -32,6 +33,7 @@ use state::{State, Stored};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+pub(super) use stored::stored;
 use write::Writer;
 
 /// Times a lost answer of taking an epoch is read back before it is an error.

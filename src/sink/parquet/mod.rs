@@ -32,6 +32,7 @@ mod log;
 mod missing;
 mod part;
 mod publish;
+mod stored;
 mod table;
 mod waiting;
 
@@ -73,6 +74,11 @@ struct Ready {
     encoder: Encoder,
     /// Files that were lost are not looked for: the state is about to be dropped.
     anew: bool,
+}
+
+/// The folder to be read.
+pub(super) fn stored(at: &Parquet) -> stored::ParquetStored {
+    stored::ParquetStored::new(at)
 }
 
 impl ParquetSink {

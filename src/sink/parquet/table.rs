@@ -5,7 +5,7 @@
 
 use super::disk;
 use crate::schema::is_attribute;
-use crate::sink::{Parquet, PartitionBy, SinkSpec, Tables, rows};
+use crate::sink::{Noted, Parquet, PartitionBy, SinkSpec, Tables, rows};
 use crate::{Error, Kind, Result};
 use arrow_schema::{Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
@@ -49,6 +49,16 @@ impl Facts {
                 .filter(|f| is_attribute(f))
                 .map(|f| f.name().clone())
                 .collect(),
+        }
+    }
+
+    /// The table under this name, as a store notes it.
+    pub fn noted(self, name: &str) -> Noted {
+        Noted {
+            name: name.to_owned(),
+            what: self.what,
+            pipeline: self.pipeline,
+            tz: self.tz,
         }
     }
 
@@ -106,6 +116,11 @@ impl Facts {
             None => Ok(()),
         }
     }
+}
+
+/// What a table says of itself, where it is one of ours.
+pub(super) fn facts(state: &Path) -> Result<Option<Facts>> {
+    read(&state.join("table.json"))
 }
 
 /// The attributes that a table was begun without.

@@ -26,6 +26,7 @@ mod failure;
 mod home;
 mod session;
 mod store;
+mod stored;
 mod write;
 
 use super::mapping::Mapping;
@@ -39,6 +40,7 @@ use session::{Line, Session};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use store::Belongs;
+pub(super) use stored::stored;
 use write::Writer;
 
 /// The first pause before a step is tried again; each next one is twice as long, up to [`LONGEST`].

@@ -13,6 +13,7 @@ mod failure;
 mod feed;
 mod guard;
 mod store;
+mod stored;
 mod write;
 
 use super::lock::{self, FileLock, Holder, Taken};
@@ -61,6 +62,11 @@ struct Ownership {
     holder: Holder,
     token: String,
     lock: Option<Arc<FileLock>>,
+}
+
+/// The file to be read.
+pub(super) fn stored(at: &Sqlite) -> Result<stored::SqliteStored> {
+    stored::SqliteStored::new(at)
 }
 
 impl SqliteSink {
