@@ -1,7 +1,10 @@
 """Files to a topic and back, beside librdkafka's own tool and the usual Python, on one broker in one run.
 
-usage: python benches/kafka.py [--rounds 5] [--file FULL.txt] [--broker host:port] [--performance rdkafka_performance]
+usage: python benches/kafka.py [--rounds 5] [--rows N] [--file FULL.txt] [--broker host:port]
+                               [--performance rdkafka_performance] [--spark-jars connector.jar,...]
 
+Peers stand beside where the interpreter has them (bytewax, confluent-kafka, orjson, quixstreams, pyspark); what is not
+there is named at the end. Spark needs Java 17 and its Kafka connector, whose version is pyspark's own.
 Without --broker one is started as the tests start it, with a heap of 1 GB. Rounds are interleaved, one warm-up round is
 not counted. On a busy machine only ratios hold. ``rdkafka_performance`` is built from librdkafka's examples.
 """
@@ -27,11 +30,10 @@ from pathlib import Path
 from typing import Any
 
 import wattline as wl
+from benches.streams import NAMES, bytewax_windows, quix_windows, spark_session, spark_windows
 from tests.services import Kafka
 from wattline.source import write_uci
 
-NAMES = ["global_active_power", "global_reactive_power", "voltage", "global_intensity"]
-NAMES += [f"sub_metering_{n}" for n in (1, 2, 3)]
 Rates = dict[str, list[float]]
 
 
@@ -121,42 +123,6 @@ def confluent_windows(broker: str, topic: str, rows: int) -> int:
     return seen
 
 
-def bytewax_windows(broker: str, topic: str, rows: int) -> int:
-    """bytewax: collected by the hour of event time, one worker."""
-    import bytewax.operators as op
-    import bytewax.operators.windowing as w
-    from bytewax.connectors.kafka import KafkaSource
-    from bytewax.dataflow import Dataflow
-    from bytewax.testing import TestingSink, run_main
-
-    settings = {"fetch.queue.backoff.ms": "1"}
-    source = KafkaSource([broker], [topic], tail=False, add_config=settings, batch_size=1000)
-    flow, out = Dataflow("bench"), []
-    messages = op.input("in", flow, source)
-    start = datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC)
-
-    def reading(message: object) -> tuple[str, dict]:
-        row = json.loads(message.value)  # type: ignore[attr-defined]
-        row["at"] = datetime.datetime.fromisoformat(row["time"]).replace(tzinfo=datetime.UTC)
-        return row["sensor_id"], row
-
-    def fold(state: dict, row: dict) -> dict:
-        for name in NAMES:
-            value = row[name]
-            if value is not None:
-                n, total, least, most = state.get(name, (0, 0.0, 9e9, -9e9))
-                state[name] = (n + 1, total + value, min(least, value), max(most, value))
-        return state
-
-    rows_of = op.map("read", messages, reading)
-    clock = w.EventClock(lambda row: row["at"], wait_for_system_duration=datetime.timedelta(0))
-    hourly = w.TumblingWindower(align_to=start, length=datetime.timedelta(hours=1))
-    found = w.fold_window("hours", rows_of, clock, hourly, dict, fold, lambda a, b: {**a, **b})
-    op.output("out", found.down, TestingSink(out))
-    run_main(flow)
-    return rows
-
-
 def tool(program: str, broker: str, topic: str, rows: int, *words: str) -> int:
     command = [program, *words, "-t", topic, "-p", "0", "-b", broker, "-c", str(rows), "-q"]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -195,33 +161,59 @@ def broker(told: str | None) -> Iterator[str]:
         yield server.bootstrap
 
 
-def one_round(path: Path, at: str, performance: str | None, rows: int) -> dict[str, float]:
-    def fresh(partitions: int = 1) -> str:
-        name = f"b-{uuid.uuid4().hex[:10]}"
-        few = wl.simulate(start="2026-01-01", end="2026-01-01T00:01:00")
-        wl.produce(few, f"kafka://{at}/{name}", mode="fast", create={"partitions": partitions}, progress=False)
-        return name
+def beside_us(topic: str, at: str, path: Path, rows: int, spark: Any) -> dict[str, float]:
+    """The stream engines that are here, each with what it can do in about a minute."""
+    rates: dict[str, float] = {}
+    if spark:
+        rates["windows: Spark"] = timed(lambda: spark_windows(spark, at, topic, rows))
+
+    def some(name: str, part: int, work: Callable[[str, str, int], int]) -> None:
+        few = fresh(at)
+        # Without transactions: a mark of theirs at the end of the log is an end that some peers never reach.
+        produced(head(path, path.with_name("part.txt"), part), few, mode="fast")
+        rates[name] = timed(lambda: work(at, few.rpartition("/")[2], part))
+
+    if here("bytewax"):
+        some("windows: bytewax", max(rows // 40, 1000), bytewax_windows)
+    if here("quixstreams"):
+        some("windows: quixstreams", max(rows // 100, 1000), quix_windows)
+    return rates
+
+
+def here(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None
+
+
+def fresh(at: str) -> str:
+    """A topic without messages."""
+    from confluent_kafka.admin import AdminClient, NewTopic
+
+    name = f"b-{uuid.uuid4().hex[:10]}"
+    topic = NewTopic(name, 1, config={"retention.ms": "-1"})
+    AdminClient({"bootstrap.servers": at}).create_topics([topic])[name].result()
+    return f"kafka://{at}/{name}"
+
+
+def one_round(path: Path, at: str, performance: str | None, rows: int, spark: Any) -> dict[str, float]:
+    def empty() -> str:
+        return fresh(at).rpartition("/")[2]
 
     rates: dict[str, float] = {}
-    ours, arrow = f"kafka://{at}/{fresh()}", f"kafka://{at}/{fresh()}"
+    ours, arrow = fresh(at), fresh(at)
     rates["produce: wattline json"] = timed(lambda: produced(path, ours))
     rates["produce: wattline arrow"] = timed(lambda: produced(path, arrow, codec="arrow"))
-    rates["produce: confluent-kafka"] = timed(lambda: confluent_produce(path, at, fresh(), rows // 10))
+    rates["produce: confluent-kafka"] = timed(lambda: confluent_produce(path, at, empty(), rows // 10))
     if performance:
         words = ["-P", "-s", "190", "-X", "enable.idempotence=true", "-X", "acks=all", "-z", "lz4"]
         words += ["-X", "linger.ms=20", "-X", "queue.buffering.max.messages=1000000"]
-        rates["produce: rdkafka_performance"] = timed(lambda: tool(performance, at, fresh(), rows, *words))
+        rates["produce: rdkafka_performance"] = timed(lambda: tool(performance, at, empty(), rows, *words))
     topic = ours.rpartition("/")[2]
     rates["windows: wattline json"] = timed(lambda: windows(ours))
-    rates["windows: wattline arrow"] = timed(lambda: windows(arrow, on_reject="skip"))
+    rates["windows: wattline arrow"] = timed(lambda: windows(arrow))
     rates["windows: confluent-kafka"] = timed(lambda: confluent_windows(at, topic, rows // 10))
-    if importlib.util.find_spec("bytewax"):
-        few, some = f"kafka://{at}/{fresh()}", rows // 40
-        # Without transactions: a mark of theirs at the end of the log is an end that some peers never reach.
-        produced(head(path, path.with_name("part.txt"), some), few, mode="fast")
-        rates["windows: bytewax"] = timed(lambda: bytewax_windows(at, few.rpartition("/")[2], some))
+    rates |= beside_us(topic, at, path, rows, spark)
     rates["consume: wattline json"] = timed(lambda: len(wl.read_kafka(ours, schema="household")))
-    rates["consume: wattline arrow"] = timed(lambda: len(wl.read_kafka(arrow, since=1)))
+    rates["consume: wattline arrow"] = timed(lambda: len(wl.read_kafka(arrow)))
     rates["consume: confluent-kafka"] = timed(lambda: confluent_consume(at, topic, rows // 4))
     if performance:
         words = ["-C", "-o", "beginning", "-X", "fetch.queue.backoff.ms=1"]
@@ -241,22 +233,32 @@ def report(rates: Rates) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rows", type=int, help="of the file, from its first; all, or 2,075,259 of a file made here")
     parser.add_argument("--file", type=Path)
     parser.add_argument("--broker")
     parser.add_argument("--performance", default=shutil.which("rdkafka_performance"))
+    parser.add_argument("--spark-jars", help="the jars of Spark's Kafka connector, by commas")
     told = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, broker(told.broker) as at:
-        path = told.file or Path(folder, "household.txt")
+        path = Path(folder, "household.txt")
         if not told.file:
-            write_uci(path)
+            write_uci(path, **({"rows": told.rows} if told.rows else {}))
+        elif told.rows:
+            head(told.file, path, told.rows)
+        else:
+            path.symlink_to(told.file.resolve())
+        spark = spark_session(told.spark_jars) if told.spark_jars and here("pyspark") else None
         rows = len(wl.read_csv(path, schema="household", columns=["time"]))
         rates: Rates = {}
         for number in range(told.rounds + 1):
-            for name, rate in one_round(path, at, told.performance, rows).items():
+            for name, rate in one_round(path, at, told.performance, rows, spark).items():
                 if number:
                     rates.setdefault(name, []).append(rate)
     print(f"{datetime.date.today()}, {os.cpu_count()} cores, {platform.machine()}, {rows:,} rows, {told.rounds} rounds")
-    print("\n".join(report(rates)), flush=True)
+    print("\n".join(report(rates)))
+    absent = [peer for peer in ("bytewax", "quixstreams") if not here(peer)]
+    absent += ["rdkafka_performance"] * (not told.performance) + ["Spark"] * (spark is None)
+    print(f"not here: {', '.join(absent)}" if absent else "all peers are here", flush=True)
 
 
 if __name__ == "__main__":

@@ -51,6 +51,18 @@ pub fn named_like_key(name: &str) -> bool {
             .is_some_and(|w| SENSOR_WORDS.contains(&w))
 }
 
+/// Whether a name alone, without a look at values, says that the column tells sensors apart: no `message_id` and no
+/// `unit` does.
+pub fn names_sensor(name: &str) -> bool {
+    const VAGUE: [&str; 3] = ["id", "unit", "tag"];
+    let mut words = words(name);
+    words.retain(|w| !VAGUE.contains(&w.as_str()));
+    plain_name(name) == SENSOR_ID || named_like_key(&words.join(" "))
+}
+
+/// The plain name of the key that names the sensor in our own messages.
+pub const SENSOR_ID: &str = "sensorid";
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -62,6 +74,16 @@ mod tests {
         }
         for name in ["voltage", "kw", "period", "sub_metering_1"] {
             assert!(!named_like_key(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn names_that_need_no_look_at_values() {
+        for name in ["sensor_id", "SensorId", "meter", "device_id", "station id"] {
+            assert!(names_sensor(name), "{name}");
+        }
+        for name in ["id", "message_id", "unit", "tag_id", "voltage"] {
+            assert!(!names_sensor(name), "{name}");
         }
     }
 }

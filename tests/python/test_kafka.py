@@ -2,6 +2,7 @@
 
 import json
 import logging
+import random
 import re
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 import wattline as wl
+from conftest import python
 from tests.services import Kafka
 
 QUIET = {"logger": logging.getLogger("kafka"), "log_level": 0}
@@ -385,3 +387,37 @@ def test_a_wrong_password_is_named(url: str) -> None:
         with pytest.raises(wl.EndpointError, match="password") as raised:
             wl.read_kafka(endpoint)
         assert "wrong" not in str(raised.value)
+
+
+WAITING = """
+import sys, time
+import wattline as wl
+def peak():
+    with open("/proc/self/status") as lines:
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) // 1024
+pieces = wl.scan_kafka(sys.argv[1], schema="household")
+first, before = len(next(iter(pieces))), peak()
+time.sleep(float(sys.argv[2]))
+print(first, peak())
+"""
+
+
+def test_what_waits_in_memory_is_shared_among_the_partitions(kafka: Kafka, url: str) -> None:
+    """A reader that stands still while the client fetches: what it holds does not grow with the partitions."""
+    partitions, each = 48, 4000
+    make(kafka, url, partitions)
+    producer = Producer({"bootstrap.servers": kafka.bootstrap, "compression.type": "none", "linger.ms": 5, **QUIET})
+    rest = random.Random(1).randbytes(500).hex()
+    value = json.dumps({"time": "2007-01-01T00:00:00", "global_active_power": 1.5, "rest": rest}).encode()
+    for n in range(each * partitions):
+        while True:
+            try:
+                producer.produce(topic_of(url), value, partition=n % partitions)
+                break
+            except BufferError:
+                producer.poll(0.1)
+    assert producer.flush(120) == 0
+    found = python(WAITING, url, 4)
+    first, peak = map(int, found.stdout.split())
+    assert first > 0
+    assert peak < 160, f"{peak} MiB of {partitions * each * len(value) >> 20} in the topic"

@@ -3,7 +3,7 @@
 use super::scan::{Keys, Scanner, keys_of};
 use crate::csv::{CsvPlan, Hints, LocalPolicy, ReadOptions, Records, SchemaChoice, sniff};
 use crate::input::Head;
-use crate::schema::{Column, ColumnType, Role, Schema, plain_name, preset};
+use crate::schema::{Column, ColumnType, Role, SENSOR, SENSOR_ID, Schema, plain_name, preset};
 use crate::time::OnRepeated;
 use crate::{Error, Kind, Result};
 use arrow_array::RecordBatch;
@@ -53,6 +53,7 @@ impl Decoder {
             ));
         }
         let seen = keys_seen(samples);
+        let found = *choice == SchemaChoice::Sniff;
         let (schema, constant) = match choice {
             SchemaChoice::Sniff => (proposed(&seen, samples)?, None),
             SchemaChoice::Preset(name) => fitted(preset(name)?, &seen),
@@ -67,13 +68,14 @@ impl Decoder {
             ..ReadOptions::default()
         };
         let keys = Keys::new(&names);
-        let at = schema.columns.iter().position(|c| c.role == Role::Sensor);
-        let keys = match at.zip(constant) {
-            Some((at, sensor)) => keys.with_constant(at, guarded(&sensor)),
+        let named = sensors(&schema);
+        let keys = match constant {
+            Some(sensor) => keys.with_constant(guarded(&sensor)),
+            None if found && named.is_empty() => keys.nameless(),
             None => keys,
         };
         Ok(Decoder {
-            keys: keys.naming(sensors(&schema)),
+            keys: keys.naming(named),
             records: Records::new(Arc::new(plan), "messages".into(), &options),
             schema,
         })
@@ -165,9 +167,12 @@ fn guarded(text: &str) -> String {
 }
 
 /// A declared schema as it reads messages: a date and a time of day are one stamp where the messages have
-/// one, the constant sensor is a column where they name it, the text is cut in our own way. Beside it the constant
-/// that is a column now: the sensor of messages that do not name theirs.
+/// one, the constant sensor is the first column, for whichever of them names its own, the text is cut in our own way.
+/// Beside it the constant that is a column now: the sensor of messages that do not name theirs.
 fn fitted(mut schema: Schema, seen: &[String]) -> (Schema, Option<String>) {
+    let told = |c: &Column| answers(c).iter().any(|n| plain_name(n) == SENSOR_ID);
+    let told =
+        schema.melt.is_some() || (schema.columns.iter()).any(|c| c.role == Role::Sensor || told(c));
     schema.columns.retain(|c| c.role != Role::Ignore);
     let known = |name: &str| seen.iter().any(|s| plain_name(s) == plain_name(name));
     if let [date, time] = schema.time.columns.as_slice() {
@@ -180,13 +185,12 @@ fn fitted(mut schema: Schema, seen: &[String]) -> (Schema, Option<String>) {
             one_stamp(&mut schema, seen);
         }
     }
-    let has_sensor = schema.columns.iter().any(|c| c.role == Role::Sensor);
     let mut constant = None;
-    if !has_sensor && known("sensor_id") && schema.sensor_id.is_some() {
+    if !told {
         let mut column = Column::new("sensor_id", ColumnType::Text);
         column.role = Role::Sensor;
         schema.columns.insert(0, column);
-        constant = schema.sensor_id.take();
+        constant = schema.sensor_id.take().or_else(|| Some(SENSOR.into()));
     }
     (plain(schema), constant)
 }
@@ -242,6 +246,7 @@ fn proposed(seen: &[String], samples: &[&[u8]]) -> Result<Schema> {
         delimiter: Some(','),
         header: Some(true),
         order: None,
+        named: true,
     };
     let found = sniff(&Head::of("messages", &text)?, &hints)?;
     Ok(plain(found.schema))

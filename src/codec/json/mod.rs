@@ -9,6 +9,12 @@
 //! layouts of times, zones, marks for "no value", valid ranges and rejects are those of files. Keys are
 //! compared as column names are (without case, spaces, underscores; `names` of a column are other names
 //! for it); keys that no column has are passed over; a missing key is a missing value.
+//!
+//! **Who** a message is of is never passed over. Under a declared schema without a sensor column the key `sensor_id`
+//! names the sensor, whatever the first messages had; one that names none is of the schema's constant, as arrays are,
+//! whose values stand in the order of the declared columns. A schema found in the first messages takes its sensor from a
+//! key that is named as one, also where its values do not come again yet. Where they name none, a later message that does is
+//! unread: under the constant it would be mixed with the others.
 
 mod decode;
 mod encode;

@@ -4,7 +4,7 @@
 //! between the values of one message are kept, and the next message is held against them; only the values
 //! are looked at. A message that differs is read key by key, and becomes the one to compare with.
 
-use crate::schema::plain_name;
+use crate::schema::{SENSOR_ID, names_sensor, plain_name};
 use hashbrown::HashMap;
 
 /// Greatest depth of values within values that are passed over.
@@ -19,6 +19,10 @@ pub(super) struct Keys {
     constant: Option<(usize, Vec<u8>)>,
     /// Fields that name a sensor: no list or object can.
     named: Vec<usize>,
+    /// The first field of an array.
+    first: usize,
+    /// No field names a sensor, and a message must not either.
+    nameless: bool,
 }
 
 impl Keys {
@@ -33,15 +37,23 @@ impl Keys {
         Keys {
             fields,
             width: names.len(),
-            constant: None,
-            named: Vec::new(),
+            ..Keys::default()
         }
     }
 
-    /// The same with the text, as a record has it, of a field that a message leaves out.
-    pub(super) fn with_constant(mut self, field: usize, text: String) -> Keys {
-        self.constant = Some((field, text.into_bytes()));
+    /// The same with the text, as a record has it, of the first field where a message leaves it out, as arrays do.
+    pub(super) fn with_constant(mut self, text: String) -> Keys {
+        self.constant = Some((0, text.into_bytes()));
+        self.first = 1;
         self
+    }
+
+    /// The same where a message that names its sensor is refused.
+    pub(super) fn nameless(self) -> Keys {
+        Keys {
+            nameless: true,
+            ..self
+        }
     }
 
     fn constant_of(&self, field: usize) -> Option<&[u8]> {
@@ -75,7 +87,15 @@ impl Value {
     fn missing(self) -> bool {
         self.start == self.end && (self.bare || self.end == 0)
     }
+
+    /// Whether it can be the name of a sensor. `simple`: no list or object; `ours`: its key is that of our own messages.
+    fn names(self, simple: bool, ours: bool) -> bool {
+        self.start < self.end && (ours || simple && !self.bare)
+    }
 }
+
+/// A message that names a sensor among those that the schema was found in without one.
+const NAMED: Fault = "it names its sensor, and the first messages, in which the schema was found, name none: it would count as theirs; pass schema= with a column for the sensor";
 
 /// The bytes between the values of a message, and the field of each value.
 #[derive(Debug, Default)]
@@ -177,9 +197,12 @@ impl<'a> Scanner<'a> {
         let mut simple_only = true;
         cursor.space();
         while cursor.peek() != Some(close) {
+            let key = cursor.at;
             let field = match object {
                 true => cursor.only_key(self.keys, &mut seen)?,
-                false => Some(shape.fields.len()).filter(|f| *f < self.keys.width),
+                false => {
+                    Some(shape.fields.len() + self.keys.first).filter(|f| *f < self.keys.width)
+                }
             };
             cursor.space();
             shape
@@ -188,6 +211,13 @@ impl<'a> Scanner<'a> {
             let (value, plain) = cursor.value()?;
             if !plain && field.is_some_and(|f| self.keys.named.contains(&f)) {
                 return Err("the sensor is a list or an object, not a name");
+            }
+            if self.keys.nameless && object && field.is_none() && cursor.says_sensor(key) {
+                if value.names(plain, cursor.is_ours(key)) {
+                    return Err(NAMED);
+                }
+                // The next one of this shape may have a name there.
+                simple_only = false;
             }
             simple_only &= plain;
             from = cursor.at;
@@ -382,6 +412,21 @@ impl Cursor<'_> {
         }
     }
 
+    /// The plain text of the key at `start`.
+    fn key_at(&self, start: usize) -> String {
+        let text = simple(self.bytes, start)
+            .and_then(|(value, _)| self.bytes.get(value.start as usize..value.end as usize));
+        String::from_utf8_lossy(text.unwrap_or_default()).into_owned()
+    }
+
+    fn says_sensor(&self, key: usize) -> bool {
+        names_sensor(&self.key_at(key))
+    }
+
+    fn is_ours(&self, key: usize) -> bool {
+        plain_name(&self.key_at(key)) == SENSOR_ID
+    }
+
     /// A value, and whether it is a simple one.
     fn value(&mut self) -> Result<(Value, bool), Fault> {
         if let Some((value, next)) = simple(self.bytes, self.at) {
@@ -564,6 +609,32 @@ mod tests {
             cut(&[r#"{"b_c":1,"other":2}"#, r#"{"x":1,"x":2,"a":3}"#]),
             [Ok(",2\n".into()), Ok("3,\n".into())]
         );
+    }
+
+    #[test]
+    fn where_no_field_is_the_sensor_a_message_that_names_one_is_refused() {
+        let keys = Keys::new(&[vec!["a".into()]]).nameless();
+        let mut scanner = Scanner::new(&keys);
+        let mut record = |text: &str| scanner.record(text.as_bytes(), &mut Vec::new());
+        for text in [
+            r#"{"a":1}"#,
+            r#"{"a":1,"sensor_id":null}"#,
+            r#"{"a":1,"sensor_id":""}"#,
+            r#"{"a":1,"message_id":"x","unit":"W","meter":2}"#,
+        ] {
+            assert_eq!(record(text), Ok(()), "{text}");
+        }
+        for text in [
+            r#"{"a":1,"sensor_id":"x"}"#,
+            r#"{"a":1,"Sensor Id":7}"#,
+            r#"{"a":1,"sensor_id":["x"]}"#,
+            r#"{"a":1,"message_id":"x","unit":"W","meter":"m"}"#,
+            r#"{"device_id":"x","a":1}"#,
+        ] {
+            assert_eq!(record(text), Err(NAMED), "{text}");
+        }
+        assert_eq!(record(r#"{"a":1,"sensor_id":null}"#), Ok(()));
+        assert_eq!(record(r#"{"a":1,"sensor_id":"y"}"#), Err(NAMED));
     }
 
     #[test]

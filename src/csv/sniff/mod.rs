@@ -33,6 +33,9 @@ pub struct Hints {
     pub header: Option<bool>,
     /// Order of day, month and year.
     pub order: Option<DateOrder>,
+    /// A column of texts whose name says that it names the sensor does, whether or not its values come again: the rows
+    /// are the first of many.
+    pub named: bool,
 }
 
 /// One thing that was found, and why.

@@ -223,7 +223,8 @@ impl<'a> Proposal<'a> {
         let (time, epoch) = epoch.unwrap_or_default();
         let order = self.date_order(&fields, &time, header, hints)?;
         let times = roles::times(&fields, &time, epoch.as_ref(), order);
-        let sensor = roles::sensor_of(&fields, &time, &times);
+        let named = || hints.named.then(|| roles::named(&fields, &time)).flatten();
+        let sensor = roles::sensor_of(&fields, &time, &times).or_else(named);
         let keys = sensor
             .as_ref()
             .and_then(|(at, _)| fields.get(*at))

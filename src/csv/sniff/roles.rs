@@ -2,7 +2,9 @@
 
 use super::dates::stamp;
 use super::types::Typed;
-use crate::schema::{ColumnType, DateOrder, MeasureKind, named_like_key, words};
+use crate::schema::{
+    ColumnType, DateOrder, MeasureKind, SENSOR_ID, named_like_key, names_sensor, plain_name, words,
+};
 use crate::time::duration;
 use crate::time::parse::{Parsed, time_of_day};
 use std::collections::{BTreeMap, HashSet};
@@ -195,6 +197,19 @@ pub(super) fn sensor_of(
         parts.0,
         "times come again, but not within one of its values".to_string(),
     ))
+}
+
+/// The column whose name alone says that it names the sensor.
+pub(super) fn named(fields: &[Field], taken: &[usize]) -> Option<(usize, String)> {
+    let said = |(at, field): &(usize, &Field)| {
+        let kind = match plain_name(&field.name) == SENSOR_ID {
+            true => matches!(field.typed.kind, ColumnType::Text | ColumnType::Integer),
+            false => field.typed.kind == ColumnType::Text && names_sensor(&field.name),
+        };
+        kind && field.typed.values > 0 && !taken.contains(at)
+    };
+    let found = fields.iter().enumerate().find(said);
+    found.map(|(at, _)| (at, "its name says so".to_string()))
 }
 
 /// Texts or whole numbers, all there, that come again.

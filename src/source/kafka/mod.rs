@@ -9,6 +9,7 @@
 //! | `merge` | all partitions under one head, by event time |
 //! | `group` | who gives out partitions among runs |
 //! | `dead` | messages that cannot be read |
+//! | `queues` | the client's memory, shared out among partitions |
 //! | `concerns` | what to know before a run: retention against lag, clocks |
 //! | `lease` | one reader a partition |
 //! | [`Scan`] | a range of a topic as tables: no group, nothing committed |
@@ -23,6 +24,7 @@ mod merge;
 mod model;
 mod origin;
 mod places;
+mod queues;
 mod range;
 mod reader;
 mod scan;

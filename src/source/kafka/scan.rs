@@ -4,10 +4,11 @@
 //! message that each row came in. The end is fixed when the scan is opened. Rows of a partition come in its order.
 
 use super::dead::{Dead, Judge};
+use super::queues;
 use super::range::{Bound, Span, spans};
 use crate::codec::message::Decoder;
 use crate::csv::{LocalPolicy, SchemaChoice};
-use crate::kafka::{Config, Consumer, Isolation, Messages, Polled, Spares, Start};
+use crate::kafka::{Client, Config, Consumer, Isolation, Messages, Polled, Spares, Start};
 use crate::reject::{OnReject, Reject};
 use crate::source::lanes::{Landed, Lanes};
 use crate::{Error, Kind, Result};
@@ -72,11 +73,11 @@ impl Scan {
     /// Opens the topic of a `kafka://` URL and looks at its first messages.
     pub fn open(url: &str, options: ScanOptions) -> Result<Scan> {
         let config = Config::parse(url)?;
-        let mut consumer = Consumer::new(&config, Isolation::Committed)?;
-        let left = spans(
-            consumer.client(),
-            options.since.as_ref(),
-            options.until.as_ref(),
+        let client = Client::new(&config, Isolation::Committed)?;
+        let left = spans(&client, options.since.as_ref(), options.until.as_ref())?;
+        let mut consumer = Consumer::new(
+            &queues::shared(config.clone(), left.len()),
+            Isolation::Committed,
         )?;
         let from: Vec<_> = left
             .iter()

@@ -8,6 +8,7 @@ use super::lease::Leases;
 use super::merge::Merge;
 use super::model::{Models, Reading, SAMPLE};
 use super::places::{Places, Seen};
+use super::queues;
 use super::range::{self, Bound};
 use super::reader::Keyed;
 use crate::csv::{LocalPolicy, SchemaChoice};
@@ -87,8 +88,8 @@ impl TopicSource {
     pub fn new(url: &str, options: TopicOptions) -> Result<TopicSource> {
         let config = Config::parse(url)?;
         let facts = Client::new(&config, Isolation::Committed)?.describe()?;
-        let shared = shared_out(config.clone(), facts.partitions.len());
-        let client = Client::new(&shared, Isolation::Committed)?;
+        let count = facts.partitions.len();
+        let client = Client::new(&queues::shared(config.clone(), count), Isolation::Committed)?;
         let ends = match options.until_now {
             true => Some(ends(&client, &facts.partitions)?),
             false => None,
@@ -102,7 +103,6 @@ impl TopicSource {
         let samples = look(&client, &facts.partitions)?;
         let models = Models::new(&config.topic, reading, &samples)
             .map_err(|error| nothing_yet(error, &samples, &config))?;
-        let count = facts.partitions.len();
         let common = Common {
             topic: config.topic.as_str().into(),
             judge: Judge::new(&config.topic, options.on_reject, options.max_rejects),
@@ -188,21 +188,6 @@ impl TopicSource {
 
 /// Bytes of the first messages that are looked at; one of the codec `arrow` has thousands of rows.
 const LOOKED: usize = 1 << 20;
-/// Of messages that wait in the client, KiB, and of packed bytes that the broker sends at once: for all partitions together.
-const QUEUED: usize = 32 << 10;
-const FETCHED: usize = 1 << 20;
-/// Messages that the client has ready. Each takes some 350 bytes beside its own.
-const READY: usize = 1 << 15;
-
-/// The client's own queues, by default a good 64 MiB and 100,000 messages a partition. An answer of the broker counts in
-/// them only when it is unpacked, to ten times its bytes and more, so its size is shared out too.
-fn shared_out(config: Config, partitions: usize) -> Config {
-    let of = |all: usize, least: usize| (all / partitions.max(1)).max(least);
-    config
-        .or("queued.max.messages.kbytes", of(QUEUED, 1024))
-        .or("queued.min.messages", of(READY, 1000))
-        .or("fetch.message.max.bytes", of(FETCHED, 64 << 10))
-}
 
 fn ends(client: &Client, partitions: &[i32]) -> Result<BTreeMap<i32, i64>> {
     let end = |p: &i32| client.watermarks(*p).map(|(_, high)| (*p, high));
