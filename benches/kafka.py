@@ -190,7 +190,9 @@ def fresh(at: str) -> str:
 
     name = f"b-{uuid.uuid4().hex[:10]}"
     topic = NewTopic(name, 1, config={"retention.ms": "-1"})
-    AdminClient({"bootstrap.servers": at}).create_topics([topic])[name].result()
+    # Gone before the answer, the client would take it along.
+    admin = AdminClient({"bootstrap.servers": at})
+    admin.create_topics([topic])[name].result()
     return f"kafka://{at}/{name}"
 
 

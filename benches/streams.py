@@ -4,6 +4,7 @@ Each function reads ``rows`` messages and gives their number. What it needs is i
 """
 
 import datetime
+import itertools
 import json
 import tempfile
 import uuid
@@ -71,9 +72,17 @@ def quix_windows(broker: str, topic: str, rows: int) -> int:
         settings = {"fetch.queue.backoff.ms": 1, "isolation.level": "read_committed"}
         told = {"consumer_extra_config": settings, "state_dir": folder, "auto_offset_reset": "earliest"}
         app = Application(broker, consumer_group=uuid.uuid4().hex, loglevel="ERROR", **told)
+        seen = itertools.count(1)
+
+        def counted(row: dict) -> None:
+            # `run(count=...)` counts windows, and there is no end of the log to stop at.
+            if next(seen) == rows:
+                app.stop()
+
         readings = app.dataframe(app.topic(topic, value_deserializer="json", timestamp_extractor=stamp))
-        readings.tumbling_window(datetime.timedelta(hours=1)).reduce(fold, first).final()
-        app.run(count=rows)
+        hours = readings.update(counted).tumbling_window(datetime.timedelta(hours=1))
+        hours.reduce(fold, first).final()
+        app.run()
     return rows
 
 
@@ -82,6 +91,7 @@ def spark_session(jars: str) -> Any:
     from pyspark.sql import SparkSession
 
     settings = {"spark.jars": jars, "spark.sql.shuffle.partitions": "4", "spark.ui.enabled": "false"}
+    settings["spark.ui.showConsoleProgress"] = "false"
     settings |= {"spark.sql.session.timeZone": "UTC", "spark.log.level": "ERROR", "spark.driver.memory": "2g"}
     session = SparkSession.builder.master("local[*]").config(map=settings).getOrCreate()
     session.range(1).count()
