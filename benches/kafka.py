@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 import wattline as wl
-from benches.streams import NAMES, bytewax_windows, quix_windows, spark_session, spark_windows
+from streams import NAMES, bytewax_windows, quix_windows, spark_session, spark_windows
 from tests.services import Kafka
 from wattline.source import write_uci
 
