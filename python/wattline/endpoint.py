@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from . import _native
+from .errors import UsageError
 from .reading import Path
 
 __all__ = ["Cassandra", "Endpoint", "Frozen", "Parquet", "Postgres", "Sqlite", "endpoint_spec"]
@@ -56,7 +58,27 @@ class Frozen:
         object.__setattr__(self, "_options", options)
 
 
-class Sqlite(Frozen):
+class Store(Frozen):
+    """Options that are checked where they are written, not when a pipeline is made of them."""
+
+    __slots__ = ()
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        try:
+            told = json.dumps(self._spec())
+        except TypeError as error:
+            raise UsageError(f"{type(self).__name__}: {error}; give texts and numbers") from None
+        try:
+            _native.checked_endpoint(told)
+        except UsageError as error:
+            raise UsageError(f"{type(self).__name__}: {error}") from None
+
+    def _spec(self) -> dict[str, Any]:
+        raise NotImplementedError
+
+
+class Sqlite(Store):
     """An SQLite file.
 
     ``synchronous``: ``full`` (a decided flush survives a power cut), ``normal`` or ``off``; ``busy_timeout``: seconds
@@ -74,7 +96,7 @@ class Sqlite(Frozen):
         return {"type": "sqlite", **self._options}
 
 
-class Parquet(Frozen):
+class Parquet(Store):
     """A folder of Parquet files, one folder a grain.
 
     ``partition_by``: a folder for each local ``date``, ``month`` or ``year`` inside; ``revisions``: ``refuse`` or
@@ -111,7 +133,7 @@ class Parquet(Frozen):
         return {"type": "parquet", **self._options}
 
 
-class Postgres(Frozen):
+class Postgres(Store):
     """A PostgreSQL server.
 
     ``host``: a name, several between commas, or the folder of a Unix socket; ``dbname``, ``user`` (default: the
@@ -154,7 +176,7 @@ class Postgres(Frozen):
         return {"type": "postgres", **{key: value for key, value in self._options.items() if value is not None}}
 
 
-class Cassandra(Frozen):
+class Cassandra(Store):
     """A keyspace of Cassandra or ScyllaDB; it and its tables are made where they are missing and the user may.
 
     ``hosts``: nodes to ask first, ``host`` or ``host:port``; ``password``: best as ``"${NAME}"`` of an environment

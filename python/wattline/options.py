@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
 from typing import Any, Literal, TypedDict
+from zoneinfo import ZoneInfo
 
 from ._native import Schema
 from .errors import UsageError
@@ -118,6 +120,10 @@ def plain(value: Any) -> Any:
         return {key: plain(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(inner) for inner in value]
+    if isinstance(value, timedelta):
+        return f"{value // timedelta(milliseconds=1)}ms"
+    if isinstance(value, ZoneInfo) and value.key:
+        return value.key
     return value
 
 
@@ -138,4 +144,15 @@ def spec(options: Mapping[str, Any]) -> str:
         sinks = options["sinks"]
         alone = isinstance(sinks, (str, os.PathLike, Mapping)) or not isinstance(sinks, Sequence)
         options["sinks"] = [sink_spec(sink) for sink in ([sinks] if alone else sinks)]
-    return json.dumps({key: plain(value) for key, value in options.items() if value is not None})
+    told = {key: plain(value) for key, value in options.items() if value is not None}
+    for key, value in told.items():
+        _told(key, value)
+    return json.dumps(told)
+
+
+def _told(name: str, value: Any) -> None:
+    """Refuses a value that no definition can hold."""
+    try:
+        json.dumps(value)
+    except TypeError:
+        raise UsageError(f"{name}={value!r} is no text, number, list or dictionary; say it as a text") from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from . import _native
@@ -33,7 +33,11 @@ def paths_of(named: Paths) -> list[str]:
     """One path or several as texts."""
     if isinstance(named, (str, bytes, os.PathLike)):
         return [path_of(named)]
-    return [path_of(path) for path in named]
+    several = list(named) if isinstance(named, Iterable) else [named]
+    for path in several:
+        if not isinstance(path, (str, bytes, os.PathLike)):
+            raise UsageError(f"{path!r} is no path; give a path, a glob, - or a list of them")
+    return [path_of(path) for path in several]
 
 
 def sniff(

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from .endpoint import Endpoint, Frozen, endpoint_spec
+from .errors import UsageError
 
 __all__ = ["Endpoint", "Sink", "sink_spec"]
 
@@ -45,7 +46,7 @@ class Sink(Frozen):
             endpoint=os.fspath(endpoint) if isinstance(endpoint, os.PathLike) else endpoint,
             what=what,
             table=table,
-            columns=None if columns is None else dict(columns),
+            columns=None if columns is None else _mapped(columns),
             key=None if key is None else list(key),
             on_same_time=on_same_time,
             ttl=ttl,
@@ -56,8 +57,16 @@ class Sink(Frozen):
         return {**told, "endpoint": endpoint_spec(self.endpoint)}
 
 
+def _mapped(columns: Any) -> dict[str, str]:
+    if not isinstance(columns, Mapping):
+        raise UsageError(f"columns={columns!r} is no mapping; write columns={{their_column: our_column}}")
+    return dict(columns)
+
+
 def sink_spec(sink: Sink | Endpoint | Mapping[str, Any]) -> Any:
     """A sink as the spec has it; a bare endpoint takes windows."""
     if isinstance(sink, Mapping):
         return dict(sink)
+    if not isinstance(sink, (str, os.PathLike, Frozen)):
+        raise UsageError(f"{sink!r} is no sink; give a path, a URL, an endpoint such as wl.Sqlite, or a wl.Sink")
     return sink._spec() if isinstance(sink, Sink) else {"endpoint": endpoint_spec(sink), "what": "windows"}

@@ -209,8 +209,7 @@ impl Desk {
         };
         let heads: Vec<&Head> = known.iter().filter_map(|k| k.head.as_ref()).collect();
         heads.iter().try_for_each(|head| readable(head))?;
-        let count = |head: &&&Head| head.source.as_ref().map_or(0, |s| s.partitions);
-        let before = heads.iter().map(|h| count(&h)).min().unwrap_or(0);
+        let before = heads.iter().map(|h| counted(h)).min().unwrap_or(0);
         if before == now.partitions {
             return Ok(vec![format!(
                 "{before} partitions as before: nothing to do"
@@ -218,14 +217,7 @@ impl Desk {
         }
         let places = Places::of(spec, before, now.partitions)?;
         places.drained(&heads)?;
-        let mut held = BTreeMap::new();
-        for partition in 0..before {
-            held.insert(partition, self.take(partition)?);
-        }
-        for (partition, owned) in &held {
-            let found = names(&self.config(*partition), owned, clock())?;
-            places.check(*partition, &found)?;
-        }
+        let held = self.all_of(before, &places)?;
         let mut done = Vec::new();
         for partition in (before..now.partitions).chain(0..before) {
             let from = partition % before;
@@ -236,26 +228,14 @@ impl Desk {
                 true => source.clone(),
                 false => self.take(partition)?,
             };
-            if owned
-                .head
-                .as_ref()
-                .is_some_and(|h| count(&&h) == now.partitions)
-            {
-                continue;
+            let over = |head: &Head| counted(head) == now.partitions;
+            if !owned.head.as_ref().is_some_and(over) {
+                let stream = format!("{topic}/{partition}");
+                let kept = self.share((partition, &stream), &owned, source, &places)?;
+                done.push(format!(
+                    "partition {partition}: {kept} sensors, from partition {from}"
+                ));
             }
-            let positions = owned.head.as_ref().map_or_else(
-                || vec![begin(&format!("{topic}/{partition}"))],
-                |h| h.positions.clone(),
-            );
-            let keeps = |sensor: &str| places.of_sensor(sensor) == Some(partition);
-            let config = self.config(partition);
-            let built = moved(&config, &owned, source, &keeps, positions, clock())?;
-            let windows = names(&config, source, clock())?;
-            let kept = windows.iter().filter(|name| keeps(name)).count();
-            self.decide(built)?;
-            done.push(format!(
-                "partition {partition}: {kept} sensors, from partition {from}"
-            ));
         }
         self.home.finish()?;
         for partition in 0..now.partitions {
@@ -263,6 +243,42 @@ impl Desk {
         }
         Ok(done)
     }
+
+    /// Takes the partitions there were, and looks whether each holds the sensors that it should.
+    fn all_of(&mut self, before: u32, places: &Places) -> Result<BTreeMap<u32, Owned>> {
+        let mut held = BTreeMap::new();
+        for partition in 0..before {
+            held.insert(partition, self.take(partition)?);
+        }
+        for (partition, owned) in &held {
+            let found = names(&self.config(*partition), owned, clock())?;
+            places.check(*partition, &found)?;
+        }
+        Ok(held)
+    }
+
+    /// Gives a partition its sensors out of `source`; says how many.
+    fn share(
+        &mut self,
+        (partition, stream): (u32, &str),
+        owned: &Owned,
+        source: &Owned,
+        places: &Places,
+    ) -> Result<usize> {
+        let head = owned.head.as_ref();
+        let positions = head.map_or_else(|| vec![begin(stream)], |h| h.positions.clone());
+        let keeps = |sensor: &str| places.of_sensor(sensor) == Some(partition);
+        let config = self.config(partition);
+        let built = moved(&config, owned, source, &keeps, positions, clock())?;
+        let windows = names(&config, source, clock())?;
+        self.decide(built)?;
+        Ok(windows.iter().filter(|name| keeps(name)).count())
+    }
+}
+
+/// How many partitions the topic had when this head was decided.
+fn counted(head: &Head) -> u32 {
+    head.source.as_ref().map_or(0, |s| s.partitions)
 }
 
 /// Heads of a newer wattline are left alone.

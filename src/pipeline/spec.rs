@@ -508,6 +508,10 @@ fn unread(all: Option<serde_json::Value>, message: &str) -> Error {
             Kind::Usage,
             "this is the declaration of a schema, not of a pipeline: give it as schema (in the shell: the data file, and --schema)",
         ),
+        Some(told) if told.starts_with("there is no key \"pipeline\"") => Error::new(
+            Kind::Usage,
+            "the options of a pipeline stand at the top of its definition, under no [pipeline]; take that line out",
+        ),
         Some(told) if told.starts_with("the") => Error::new(
             Kind::Usage,
             format!("the pipeline's definition: {}", secret::redacted(&told)),

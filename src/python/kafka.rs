@@ -53,8 +53,16 @@ fn produce(
 type Any_<'py> = pyo3::Bound<'py, PyAny>;
 
 fn opened(py: Python<'_>, url: String, options: &str, schema: Option<&Any_<'_>>) -> PyResult<Scan> {
-    let told: Result<Range> = serde_json::from_str(options)
-        .map_err(|e| Error::new(Kind::Usage, format!("an option of the range is wrong: {e}")));
+    let told: Result<Range> = serde_json::from_str(options).map_err(|e| {
+        // Where it stands in the JSON is nothing to a person.
+        let told = e.to_string();
+        let told = told.split(" at line ").next().unwrap_or_default();
+        let told = crate::wording::plain(told);
+        Error::new(
+            Kind::Usage,
+            format!("an option of the range is wrong: {told}"),
+        )
+    });
     let range = told.map_err(|e| error::exception(py, &e))?;
     let options = ScanOptions {
         schema: choice(schema)?,

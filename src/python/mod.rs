@@ -58,6 +58,7 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(state::sensors, m)?)?;
     m.add_class::<stored::PyStored>()?;
     m.add_function(wrap_pyfunction!(spec::checked_spec, m)?)?;
+    m.add_function(wrap_pyfunction!(spec::checked_endpoint, m)?)?;
     m.add_function(wrap_pyfunction!(spec::spec_from_toml, m)?)?;
     m.add_function(wrap_pyfunction!(spec::spec_to_toml, m)?)?;
     m.add_function(wrap_pyfunction!(spec::masked, m)?)?;

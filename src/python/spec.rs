@@ -18,6 +18,12 @@ pub(super) fn checked_spec(py: Python<'_>, json: &str) -> PyResult<String> {
         .map_err(|e| error::exception(py, &e))
 }
 
+/// Refuses an endpoint (JSON) that is none, with the key that is wrong.
+#[pyfunction]
+pub(super) fn checked_endpoint(py: Python<'_>, json: &str) -> PyResult<()> {
+    crate::sink::checked_endpoint(json).map_err(|e| error::exception(py, &e))
+}
+
 /// A spec in TOML as JSON with every option; `given`: the options told beside it, which win.
 #[pyfunction]
 #[pyo3(signature = (text, given, /))]

@@ -54,6 +54,7 @@ mod alive;
 #[cfg(feature = "cassandra")]
 mod cassandra;
 mod cells;
+mod folder;
 mod instant;
 #[cfg(feature = "kafka")]
 mod kafka;
@@ -79,7 +80,7 @@ use absent as postgres;
 pub use memory::{Memory, MemoryStore};
 pub use spec::{
     Cassandra, Consistency, Endpoint, Kafka, OnSameTime, Parquet, PartitionBy, Postgres,
-    Replication, Revisions, SinkSpec, Sqlite, SslMode, Synchronous, password_in,
+    Replication, Revisions, SinkSpec, Sqlite, SslMode, Synchronous, checked_endpoint, password_in,
 };
 pub use stored::{Each, Noted, Stored, Wanted, open_stored, schema as stored_schema};
 

@@ -423,6 +423,23 @@ impl<'de> Deserialize<'de> for Endpoint {
     }
 }
 
+/// Refuses what is no endpoint (JSON), before any pipeline names it. Errors: `Usage`, with the key that is wrong.
+pub fn checked_endpoint(json: &str) -> Result<()> {
+    let told = match serde_json::from_str::<Value>(json) {
+        Ok(Value::Object(told)) => crate::wording::fault::<Endpoint>(&told),
+        Ok(_) | Err(_) => Some("an endpoint is told by its options".into()),
+    };
+    match told {
+        None => Ok(()),
+        // What stands for a password is never told.
+        Some(told) if told.starts_with("password:") => Err(Error::new(
+            Kind::Usage,
+            "password: what was given is no text; give the text, or best \"${NAME}\"",
+        )),
+        Some(told) => Err(Error::new(Kind::Usage, crate::secret::redacted(&told))),
+    }
+}
+
 struct EndpointVisitor;
 
 impl<'de> serde::de::Visitor<'de> for EndpointVisitor {

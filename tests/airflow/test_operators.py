@@ -180,6 +180,10 @@ WRONG = [
     ("postgres", {"host": "h", "extra": {"sslcert": "x"}}, "conn://it", "sslcert"),
     ("cassandra", {"host": "h"}, "conn://it", "keyspace"),
     ("cassandra", {"host": "h", "schema": "k"}, "conn://it?nodes=3", "nodes"),
+    ("cassandra", {"host": "h", "schema": "k"}, "conn://it?consistancy=ONE", "did you mean 'consistency'"),
+    ("cassandra", {"host": "h", "schema": "k", "extra": {"ssl_options": True}}, "conn://it", "write a JSON object"),
+    ("postgres", {"host": "h", "extra": {"connect_timeout": "ten"}}, "conn://it", "write seconds"),
+    ("postgres", {"host": "h", "extra": {"sslmode": "requir"}}, "conn://it", 'did you mean "require"'),
     ("aws", {}, "conn://it", "bucket"),
     ("http", {"host": "h"}, "conn://it", "'http'"),
     ("wattline", {}, "conn://it", "host"),
@@ -193,6 +197,17 @@ def test_an_unfit_connection_is_named(
     monkeypatch.setenv("AIRFLOW_CONN_IT", json.dumps({"conn_type": kind, **fields}))
     with pytest.raises(wl.UsageError, match=f"connection 'it': .*{word}"):
         WattlineHook().endpoint(url)
+
+
+def test_a_mistake_in_an_operator_is_told_in_one_sentence(readings: str, tmp_path: Path) -> None:
+    with pytest.raises(wl.UsageError, match="'conn://' names no connection"):
+        WattlineHook().endpoint("conn://")
+    task = PipelineOperator(task_id="t", name="x", source=readings, sinks=str(tmp_path / "a.db"), until="yesterday")
+    with pytest.raises((wl.UsageError, AirflowException), match="until='yesterday' is no time"):
+        task.execute({})
+    task = PipelineOperator(task_id="t", toml=str(tmp_path / "none.toml"))
+    with pytest.raises((wl.UsageError, AirflowException), match=r"none.toml cannot be read .*check toml="):
+        task.execute({})
 
 
 def test_a_server_that_does_not_answer_is_named_by_its_connection(readings: str) -> None:

@@ -1,14 +1,17 @@
 """What cannot be meant is refused in words that say what to do, and nothing is taken silently for something else."""
 
 import os
+import subprocess
+import tempfile
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import polars as pl
 import pyarrow as pa
 import pytest
 
 import wattline as wl
-from conftest import shell
+from conftest import python, shell
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 TIMES = [START + timedelta(minutes=m) for m in range(60)]
@@ -288,3 +291,94 @@ def test_a_sum_beyond_all_floats_is_infinite_and_its_mean_is_not(write):
     path = write("time,v\n2026-01-01T00:00:00Z,1.7e308\n2026-01-01T00:01:00Z,1.7e308\n")
     row = wl.windows(wl.read_csv(path), "1h", aggregates=["sum", "mean"])["1h"].to_arrow().to_pylist()[0]
     assert (row["v_sum"], row["v_mean"]) == (float("inf"), 1.7e308)
+
+
+MINUTES = {"source": "m.csv", "grains": "1h", "sinks": "a.db"}
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: wl.Sqlite("a.db", synchronous="ful"), 'Sqlite: synchronous: "ful" is none of .* did you mean "full"'),
+        (lambda: wl.Postgres("h", sslmode="requir"), 'sslmode: "requir" .* did you mean "require"'),
+        (lambda: wl.Postgres("h", port="many"), 'port: "many" is not a whole number'),
+        (lambda: wl.Postgres("h", user=object()), "Postgres: .*give texts and numbers"),
+        (lambda: wl.Parquet("out", partition_by="day"), '"day" is none of date, month, year'),
+        (lambda: wl.Cassandra("h", keyspace="k", replication="three"), "replication is a number of replicas, or a"),
+        (lambda: wl.Sink("a.db", columns=["a"]), "columns=.'a'. is no mapping; write columns={their_column"),
+        (lambda: wl.Pipeline("x", source="m.csv", grains="1h", sinks=[None]), "None is no sink; give a path"),
+        (lambda: wl.Pipeline("x", **MINUTES, lateness={1}), r"lateness=\{1\} is no text, number, list or dictionary"),
+        (lambda: wl.read_csv(5), "5 is no path; give a path, a glob"),
+        (lambda: wl.scan_csv(["a.csv", None]), "None is no path"),
+        (lambda: wl.read_kafka("kafka://h/t", since=[1]), "offset, a table of offsets by partition.* with its zone$"),
+        (lambda: wl.Pipeline.from_toml("[pipeline]\nname = 'x'\n"), "stand at the top .*take that line out"),
+        (lambda: wl.report_page("s3://bucket/windows"), "^s3:// is no endpoint of this version"),
+    ],
+)
+def test_a_plausible_mistake_is_told_in_one_sentence(call, words):
+    with pytest.raises(wl.UsageError, match=words) as told:
+        call()
+    assert "\n" not in str(told.value)
+
+
+def test_what_stands_for_a_password_is_not_told():
+    with pytest.raises(wl.UsageError, match=r"password: .* give the text") as told:
+        wl.Postgres("h", password=271828)
+    assert "271828" not in str(told.value)
+
+
+def test_durations_and_zones_of_python_are_taken_as_they_are(write):
+    file = write(DAY)
+    made = wl.Pipeline("x", source=file, grains="1h", sinks="a.db", lateness=timedelta(minutes=5), tz=ZoneInfo("UTC"))
+    assert 'lateness = "300000ms"' in made.to_toml() and "UTC" in made.to_toml()
+    assert len(wl.windows(file, "1d", tz=ZoneInfo("Asia/Tokyo"))["1d"]) == 1
+
+
+def test_a_page_for_a_folder_that_is_not_there(write, tmp_path):
+    with pytest.raises(wl.EndpointError, match=r"page.html could not be written: there is no folder"):
+        wl.report_page(write(DAY), out=tmp_path / "nowhere" / "page.html")
+
+
+def test_nobody_at_the_terminal_changes_nothing(write, tmp_path):
+    at = ["--name", "x", "--grain", "1h", "--sink", tmp_path / "a.db"]
+    assert shell("run", write(DAY), *at).returncode == 0
+    done = shell("state", write(DAY), *at, "--reset", stdin=subprocess.DEVNULL)
+    assert done.returncode == 2 and "nothing was changed" in done.stderr and "Aborted" not in done.stderr
+
+
+@pytest.mark.parametrize("sink", ["shut/a.db", "shut/windows", "missing/a.db"])
+def test_check_sees_a_folder_that_takes_no_file(sink):
+    code = (
+        "import os, sys, wattline as wl\n"
+        "day = wl.simulate(start='2026-01-01', end='2026-01-02')\n"
+        "made = wl.Pipeline('x', source=day, grains='1h', sinks=sys.argv[1])\n"
+        "made.check()  # imports what a user without rights may not read\n"
+        "if os.geteuid() == 0: os.setgid(65534), os.setuid(65534)\n"
+        "print([f.message for f in made.check() if f.level == 'error'])\n"
+    )
+    # Beside the test's own folder, which other users may not enter.
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        shut = os.path.join(folder, "shut")
+        os.mkdir(shut)
+        os.chmod(shut, 0o555)
+        done = python(code, os.path.join(folder, sink))
+        left = os.listdir(shut)
+    due = "is not there; make it" if "missing" in sink else "no file can be made in"
+    assert due in done.stdout, done.stdout + done.stderr
+    assert left == []
+
+
+def test_ctrl_c_while_the_command_is_imported_is_quiet(tmp_path):
+    code = (
+        "import sys, builtins\n"
+        "taken = builtins.__import__\n"
+        "def slow(name, *rest):\n"
+        "    if name == 'typer': raise KeyboardInterrupt\n"
+        "    return taken(name, *rest)\n"
+        "builtins.__import__ = slow\n"
+        "from wattline.__main__ import main\n"
+        "main()\n"
+    )
+    done = python(code)
+    assert (done.returncode, done.stderr) == (130, "wattline: interrupted\n")

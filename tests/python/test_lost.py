@@ -177,6 +177,19 @@ def test_open_windows_that_are_gone(tmp_path: Path) -> None:
     refused(p, wl.DataLost, "open-0.parquet", "is gone")
 
 
+@pytest.mark.parametrize("left", [0, 3, 700])
+@pytest.mark.parametrize("cut", ["part-*.parquet", "open-*.parquet"])
+def test_one_published_file_that_was_cut(tmp_path: Path, cut: str, left: int) -> None:
+    folder = tmp_path / "out"
+    path = tmp_path / "meter.csv"
+    path.write_text("at,kw\n" + "".join(f"2026-01-01T0{h}:10:00Z,1\n" for h in range(3)))
+    p = pipeline(tmp_path, folder, hours=range(3) if "part" in cut else range(0))
+    p.run(progress=False)
+    file = next(folder.rglob(cut))
+    file.write_bytes(file.read_bytes()[:left])
+    refused(p, wl.DataLost, file.name, "was cut short")
+
+
 @pytest.mark.parametrize("by", ["date", "month"])
 def test_old_folders_of_dates_may_go(by: str, tmp_path: Path) -> None:
     """Retention: a folder of a date goes as a whole; what is left goes on."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -51,6 +53,31 @@ def _extra(connection: Any) -> dict[str, Any]:
     return found
 
 
+def _object(extra: Mapping[str, Any], name: str) -> dict[str, Any]:
+    found = extra.get(name) or {}
+    if not isinstance(found, dict):
+        raise UsageError(f"the {name} of its extra are {found!r}; write a JSON object")
+    return found
+
+
+def _seconds(value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise UsageError(f"the connect_timeout of its extra is {value!r}; write seconds") from None
+
+
+def _made(kind: Callable[..., Frozen], place: Any, told: Mapping[str, Any]) -> Frozen:
+    """The endpoint with these options; one that it has not is refused with the nearest."""
+    there = [name for name in inspect.signature(kind).parameters if name not in ("self", "host", "hosts")]
+    for name in told:
+        if name not in there:
+            near = get_close_matches(name, there, 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"the options are {', '.join(there)}"
+            raise UsageError(f"there is no option {name!r}; {hint}")
+    return kind(place, **told)
+
+
 def _need(value: Any, field: str) -> Any:
     if not value:
         raise UsageError(f"its {field} is empty; fill it in")
@@ -76,7 +103,7 @@ def _postgres(connection: Any, rest: str, options: dict[str, Any]) -> Place:
     if foreign := sorted(set(extra) - set(POSTGRES)):
         raise UsageError(f"its extra has {foreign[0]!r}, which wattline does not know; it knows {', '.join(POSTGRES)}")
     if "connect_timeout" in extra:
-        extra["connect_timeout"] = float(extra["connect_timeout"])
+        extra["connect_timeout"] = _seconds(extra["connect_timeout"])
     host = connection.host or "localhost"
     told = {
         "port": connection.port or 5432,
@@ -85,14 +112,14 @@ def _postgres(connection: Any, rest: str, options: dict[str, Any]) -> Place:
         "password": connection.password or None,
         "schema": rest or None,
     }
-    return Postgres(host, **{**told, **extra, **options}), host
+    return _made(Postgres, host, {**told, **extra, **options}), host
 
 
 def _cassandra(connection: Any, rest: str, options: dict[str, Any]) -> Place:
     """``schema`` is the keyspace, or ``rest``; the nodes stand in ``host`` between commas."""
     hosts = [host.strip() for host in _need(connection.host, "host").split(",")]
     extra = _extra(connection)
-    tls = extra.get("ssl_options") or {}
+    tls, policy = _object(extra, "ssl_options"), _object(extra, "load_balancing_policy_args")
     if "keyfile" in tls or "certfile" in tls:
         raise UsageError("its ssl_options have a client certificate, which wattline cannot present")
     told = {
@@ -100,11 +127,11 @@ def _cassandra(connection: Any, rest: str, options: dict[str, Any]) -> Place:
         "port": connection.port or 9042,
         "user": connection.login or None,
         "password": connection.password or None,
-        "datacenter": (extra.get("load_balancing_policy_args") or {}).get("local_dc"),
+        "datacenter": policy.get("local_dc"),
         "tls": bool(tls),
         "tls_ca": tls.get("ca_certs"),
     }
-    return Cassandra(hosts, **{**told, **options}), hosts[0]
+    return _made(Cassandra, hosts, {**told, **options}), hosts[0]
 
 
 def _aws(connection: Any, rest: str, options: dict[str, Any]) -> Place:

@@ -55,6 +55,8 @@ class WattlineHook(BaseHook):
         if not url.startswith("conn://"):
             return url
         name, rest, options = connections.split(url)
+        if not name:
+            raise UsageError(f"{url!r} names no connection; write conn://ID/...")
         found = self.get_connection(name)
         try:
             made, self.places[name] = connections.endpoint(found, rest, options)
@@ -105,6 +107,8 @@ def definition(path: str) -> dict[str, Any]:
             return dict(_expanded(tomllib.load(file)))
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{path} is no TOML ({error}); mend it") from None
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read ({error.strerror}); check toml= of the operator") from None
 
 
 def _expanded(value: Any) -> Any:

@@ -132,7 +132,12 @@ class PipelineOperator(_OfPipeline):
 
 def _until(until: Any) -> Any:
     """``now``, or a time, which a template writes with a space."""
-    return datetime.fromisoformat(until) if isinstance(until, str) and until != "now" else until
+    if not isinstance(until, str) or until == "now":
+        return until
+    try:
+        return datetime.fromisoformat(until)
+    except ValueError:
+        raise UsageError(f"until={until!r} is no time; write now, or a time with its zone") from None
 
 
 def _tries(context: Any) -> int:

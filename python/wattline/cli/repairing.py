@@ -25,7 +25,11 @@ def confirmed(made: Pipeline, what: str, yes: bool) -> bool | str:
     if yes:
         return True
     typer.echo(f"{what}; this cannot be taken back", err=True)
-    typed: str = typer.prompt("Type the pipeline's name to go on", default="", show_default=False, err=True)
+    try:
+        typed: str = typer.prompt("Type the pipeline's name to go on", default="", show_default=False, err=True)
+    except typer.Abort:
+        typer.echo(err=True)
+        raise UsageError("nothing was changed: nobody typed the pipeline's name; pass --yes in a script") from None
     if typed != made.name:
         raise UsageError("nothing was changed: that is not the pipeline's name; pass --yes to leave the question out")
     return typed
@@ -46,7 +50,8 @@ def changes(made: Pipeline, seek: list[str] | None, reset: bool, yes: bool) -> d
     """What ``Pipeline.state`` is told."""
     told: dict[str, Any] = {"seek": offsets(seek), "reset": reset}
     if told["seek"]:
-        told["yes"] = confirmed(made, f"the next run of {made.name!r} reads on at {told['seek']}", yes)
+        places = ", ".join(f"offset {at} of partition {partition}" for partition, at in told["seek"].items())
+        told["yes"] = confirmed(made, f"the next run of {made.name!r} reads on at {places}", yes)
     elif reset:
         told["yes"] = confirmed(made, f"the next run of {made.name!r} counts everything anew", yes)
     return told

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from ..display import escaped
+from ..errors import EndpointError
 from ..options import Data, WindowOptions, known
 from .facts import Facts
 from .gather import gather
@@ -28,8 +29,12 @@ class Page:
         """Writes the page to a file; it appears whole or not at all."""
         out = Path(path)
         beside = out.with_name(f".{out.name}.part")
-        beside.write_text(self.html, encoding="utf-8")
-        beside.replace(out)
+        try:
+            beside.write_text(self.html, encoding="utf-8")
+            beside.replace(out)
+        except OSError as error:
+            why = error.strerror if out.parent.is_dir() else f"there is no folder {out.parent}; make it first"
+            raise EndpointError(f"{out} could not be written: {why}") from None
         return out
 
     def summary(self) -> dict[str, Any]:

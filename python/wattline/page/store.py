@@ -40,8 +40,11 @@ def read(data: str | os.PathLike[str]) -> Held:
     text = os.fspath(data)
     at: Any = text if "://" in text else Parquet(text) if Path(text).is_dir() else Sqlite(text)
     # The one definition of what a URL says is the sink's.
-    sink = json.loads(Pipeline("report", source="-", grains="1h", sinks=at)._spec)["sinks"][0]
-    return _Store(sink).held(None)
+    try:
+        spec = Pipeline("report", source="-", grains="1h", sinks=at)._spec
+    except UsageError as error:
+        raise UsageError(str(error).removeprefix("sinks: ")) from None
+    return _Store(json.loads(spec)["sinks"][0]).held(None)
 
 
 def of_pipeline(pipeline: Pipeline) -> Held:

@@ -58,9 +58,10 @@ def _stacked(title: str, drawn: Drawn, key: str) -> Figure:
         axes.bar(periods, heights, bottom=[low[p] for p in periods], label=name)
         low = {period: low[period] + height for period, height in zip(periods, heights, strict=True)}
     if len(names(drawn.rows, key)) > 1:
-        axes.legend(fontsize=8)
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=8)
     shown = periods[:: -(-len(periods) // 12)]
     axes.set_xticks(shown, shown, rotation=45, ha="right", fontsize=8)
+    axes.set_axisbelow(True)
     axes.grid(axis="y", alpha=0.3)
     return figure
 

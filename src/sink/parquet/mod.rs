@@ -251,7 +251,9 @@ impl Sink for ParquetSink {
 
     fn inspect(&mut self, tables: &Tables) -> Result<()> {
         let facts = table::Facts::new(&self.spec, &self.at, tables);
-        table::not_lost(&self.table, &self.state, &facts)
+        table::not_lost(&self.table, &self.state, &facts)?;
+        super::folder::takes_files(&self.table, true)?;
+        super::folder::takes_files(&self.state, true)
     }
 
     fn concerns(&mut self, tables: &Tables) -> Result<Vec<String>> {

@@ -95,7 +95,10 @@ pub enum Consistency {
 
 /// Replicas of a keyspace that is made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "replication is a number of replicas, or a table of them by data centre"
+)]
 pub enum Replication {
     /// So many in each data centre.
     Factor(u32),

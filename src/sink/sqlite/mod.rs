@@ -84,6 +84,11 @@ impl SqliteSink {
         }
     }
 
+    fn folder(&self) -> PathBuf {
+        let path = std::path::absolute(&self.at.path).unwrap_or_else(|_| self.at.path.clone());
+        path.parent().map_or(path.clone(), PathBuf::from)
+    }
+
     fn lock_path(&self) -> PathBuf {
         let mut name = self.at.path.clone().into_os_string();
         name.push(".wattline-lock");
@@ -296,6 +301,8 @@ impl Sink for SqliteSink {
     fn inspect(&mut self, tables: &Tables) -> Result<()> {
         let table = self.table()?;
         let mut theirs = None;
+        // The log and the lock stand beside the file.
+        super::folder::takes_files(&self.folder(), false)?;
         if self.conn.is_some() || self.at.path.exists() {
             self.open()?;
             let found = self.conn.as_ref().map(|conn| describe::table(conn, &table));

@@ -8,7 +8,10 @@ use std::collections::BTreeMap;
 
 /// One end of a range.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "since and until are each an offset, a table of offsets by partition, earliest, now, or a time with its zone"
+)]
 pub enum Bound {
     /// This offset in every partition.
     Offset(i64),
