@@ -23,6 +23,7 @@ mod lane;
 mod local;
 mod melt;
 mod memory;
+mod narrow;
 mod number;
 mod piece;
 mod plan;

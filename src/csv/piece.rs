@@ -94,6 +94,7 @@ pub(crate) fn decode(
         let max_line = job.options.max_line_bytes;
         let limit = Want {
             width: job.plan.width,
+            keep: job.plan.keep(),
             until: left,
             max_line,
         };

@@ -250,6 +250,15 @@ impl CsvPlan {
         self
     }
 
+    /// The first fields of a record, up to the last that is read.
+    pub(crate) fn keep(&self) -> usize {
+        let last = |o: &Output| match o.what {
+            What::DateAndTime { time } => o.field.max(time) + 1,
+            _ => o.field + 1,
+        };
+        self.outputs.iter().map(last).max().unwrap_or(0)
+    }
+
     /// Whether a record gives several rows.
     pub(crate) fn melts(&self) -> bool {
         self.melting.is_some()

@@ -12,6 +12,7 @@ pub(crate) struct Rows<'a> {
     ends: &'a [u32],
     stride: usize,
     pub count: usize,
+    /// Fields that have a place; the last is the rest of the line where not all were asked for.
     pub width: usize,
     /// The quote, if one is in the block.
     pub quote: Option<u8>,
@@ -26,7 +27,7 @@ impl<'a> Rows<'a> {
             ends: &cutter.ends,
             stride: cutter.stride,
             count: cutter.rows,
-            width: plan.width,
+            width: cutter.fields,
             quote: plan.cut.quote.filter(|_| cutter.quoted),
             clean: cutter.clean,
         }

@@ -106,7 +106,7 @@ pub(super) fn run<K: Kernel>(bytes: &[u8], cut: &Cut, out: &mut [u32]) -> Found 
 ///
 /// Called in plain loops: a closure would be compiled without the wide instructions.
 #[inline(always)]
-fn block<K: Kernel>(bytes: &[u8], i: usize, cut: &Cut) -> Masks {
+pub(super) fn block<K: Kernel>(bytes: &[u8], i: usize, cut: &Cut) -> Masks {
     let rest = &bytes[i * 64..];
     if let Some(block) = rest.first_chunk() {
         return K::masks(block, cut);
@@ -205,7 +205,7 @@ fn write<K: Kernel>(out: &mut [u32], n: usize, bits: u64, offset: u32) -> usize 
 
 impl Masks {
     #[inline(always)]
-    fn and(self, keep: u64) -> Masks {
+    pub(super) fn and(self, keep: u64) -> Masks {
         Masks {
             delimiter: self.delimiter & keep,
             newline: self.newline & keep,
@@ -216,7 +216,7 @@ impl Masks {
 }
 
 /// Masks with plain integer code.
-struct Portable;
+pub(super) struct Portable;
 
 impl Kernel for Portable {
     #[inline(always)]

@@ -4,6 +4,7 @@
 //! every complete record of the right width. Regular blocks use the marks of the scan as they are;
 //! others are grouped record by record, and malformed quoting is walked byte by byte.
 
+use super::narrow::{self, Narrow, Shape};
 use super::scan::{BEFORE, Cut, mark};
 use memchr::{memchr, memchr2, memchr3};
 
@@ -47,14 +48,24 @@ pub(crate) struct Cutter {
     pub clean: bool,
     /// The first record is complete but longer than allowed.
     pub long: bool,
+    /// Fields of a row that are placed, the rest of its line counted as one.
+    pub fields: usize,
     marks: Vec<u32>,
+    narrow: Narrow,
+    /// Blocks in a row in which the first fields alone could not be placed.
+    misses: usize,
 }
+
+/// After so many blocks that are not regular, all fields are placed.
+const PATIENCE: usize = 4;
 
 /// What a block is cut into.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Want {
     /// Fields of a record.
     pub width: usize,
+    /// Only the first of them are asked for.
+    pub keep: usize,
     /// Only records that start before this offset.
     pub until: usize,
     /// Longest record, its line end included.
@@ -65,6 +76,10 @@ impl Cutter {
     /// Cuts `bytes`, which begin at a record start.
     pub(crate) fn cut(&mut self, bytes: &[u8], cut: &Cut, want: Want) {
         self.clear();
+        if self.first_fields(bytes, cut, want) {
+            return;
+        }
+        self.fields = want.width;
         let mut found = mark(bytes, cut, &mut self.marks);
         // Most blocks hold no quote, and are cut and decoded faster by those who know it.
         self.quoted = found.quoted;
@@ -102,6 +117,38 @@ impl Cutter {
         (self.continued, self.long) = (false, false);
     }
 
+    /// Places the fields that are asked for, if every record has its fields and there are others.
+    fn first_fields(&mut self, bytes: &[u8], cut: &Cut, want: Want) -> bool {
+        let shape = Shape {
+            width: want.width,
+            keep: want.keep,
+        };
+        let plain = cut.comment.is_none() && bytes.len() <= want.max_line;
+        if !plain || !shape.fits() || self.misses >= PATIENCE {
+            return false;
+        }
+        let placed = narrow::place(bytes, cut, shape, &mut self.narrow, &mut self.ends);
+        let Some(records) = placed else {
+            self.misses += 1;
+            return false;
+        };
+        (self.misses, self.quoted, self.clean) = (0, false, true);
+        (self.fields, self.stride) = (want.keep + 1, want.keep + 1);
+        self.take(records, want.until);
+        true
+    }
+
+    /// Takes the records that start before `until`, of which the marks before stand in `ends`.
+    fn take(&mut self, records: usize, until: usize) {
+        let start = |row: usize| self.ends[row * self.stride].wrapping_add(1) as usize;
+        let mut rows = records;
+        while rows > 0 && start(rows - 1) >= until {
+            rows -= 1;
+        }
+        self.used = start(rows);
+        (self.rows, self.records) = (rows, rows);
+    }
+
     /// Takes the marks as they are if every record has its fields.
     fn regular(
         &mut self,
@@ -123,14 +170,9 @@ impl Cutter {
         if !fine || (w == 1 && self.has_empty_line(bytes, marks)) {
             return false;
         }
-        let start = |row: usize| self.marks[row * w].wrapping_add(1) as usize;
-        let mut rows = records;
-        while rows > 0 && start(rows - 1) >= want.until {
-            rows -= 1;
-        }
-        self.used = start(rows);
-        (self.rows, self.records, self.stride) = (rows, rows, w);
+        self.stride = w;
         std::mem::swap(&mut self.ends, &mut self.marks);
+        self.take(records, want.until);
         true
     }
 

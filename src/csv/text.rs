@@ -40,6 +40,8 @@ pub(crate) struct View<'a> {
 #[derive(Default)]
 pub(crate) struct Buffer {
     bytes: Vec<u8>,
+    /// Where they begin: at a cache line, since marks that take 64 bytes at once took a fifth longer across two.
+    front: usize,
     base: u64,
     filled: usize,
 }
@@ -49,7 +51,25 @@ impl Buffer {
     pub(crate) fn reset(&mut self) {
         self.filled = 0;
     }
+
+    fn held(&self) -> &[u8] {
+        &self.bytes[self.front..self.front + self.filled]
+    }
+
+    /// Room for `most` bytes, those it holds among them.
+    fn room(&mut self, most: usize) -> &mut [u8] {
+        if self.bytes.len() < self.front + most {
+            let mut bytes = vec![0; most + LINE];
+            let front = bytes.as_ptr().align_offset(LINE).min(LINE);
+            bytes[front..front + self.filled].copy_from_slice(self.held());
+            (self.bytes, self.front) = (bytes, front);
+        }
+        &mut self.bytes[self.front..self.front + most]
+    }
 }
+
+/// Bytes of a cache line.
+const LINE: usize = 64;
 
 /// The byte that ends an unterminated last line, unless such a line is held back.
 pub(crate) fn closing(options: &ReadOptions, newline: u8) -> Option<u8> {
@@ -94,7 +114,7 @@ impl Text {
                 // Also where an earlier view of the same bytes added it.
                 let closed = at + buffer.filled as u64 > *len;
                 Ok(View {
-                    bytes: &buffer.bytes[..buffer.filled],
+                    bytes: buffer.held(),
                     whole,
                     eof: whole,
                     closed,
@@ -135,7 +155,8 @@ fn fill(
         .filter(|n| *n <= buffer.filled);
     match held {
         Some(skip) => {
-            buffer.bytes.copy_within(skip..buffer.filled, 0);
+            let (front, end) = (buffer.front, buffer.front + buffer.filled);
+            buffer.bytes.copy_within(front + skip..end, front);
             buffer.filled -= skip;
         }
         None => buffer.filled = 0,
@@ -143,29 +164,28 @@ fn fill(
     buffer.base = at;
     let left = len.saturating_sub(at) as usize;
     let want = want.min(left);
-    if buffer.bytes.len() < want + 1 {
-        buffer.bytes.resize(want + 1, 0);
-    }
-    while buffer.filled < want {
-        let from = at + buffer.filled as u64;
-        let read = match file.read_at(&mut buffer.bytes[buffer.filled..want], from) {
+    let mut filled = buffer.filled;
+    // One more for a line end that the file lacks; more than that may be held.
+    let room = buffer.room(want.max(filled) + 1);
+    while filled < want {
+        let from = at + filled as u64;
+        let read = match file.read_at(&mut room[filled..want], from) {
             Ok(0) => return Err(shorter(name)),
             Ok(n) => n,
             Err(e) if e.kind() == std::io::ErrorKind::Interrupted => continue,
             Err(e) => return Err(crate::input::read_error(name, e)),
         };
-        buffer.filled += read;
+        filled += read;
     }
+    buffer.filled = filled;
     Ok(want == left)
 }
 
 /// Adds the line end that the last line lacks.
 fn close(buffer: &mut Buffer, end: u8) {
-    if buffer.bytes[buffer.filled - 1] != end {
-        if buffer.bytes.len() == buffer.filled {
-            buffer.bytes.push(end);
-        }
-        buffer.bytes[buffer.filled] = end;
+    if buffer.held().last() != Some(&end) {
+        let filled = buffer.filled;
+        buffer.room(filled + 1)[filled] = end;
         buffer.filled += 1;
     }
 }

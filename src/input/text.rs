@@ -92,6 +92,9 @@ fn unmarked(head: &[u8]) -> Encoding {
 /// High bytes there are, and not one of them is part of a UTF-8 character. A file with both
 /// good and broken characters stays UTF-8: its broken records are rejects.
 fn looks_like_cp1252(head: &[u8]) -> bool {
+    if std::str::from_utf8(head).is_ok() {
+        return false;
+    }
     let mut broken = false;
     for chunk in head.utf8_chunks() {
         if !chunk.valid().is_ascii() {

@@ -2,9 +2,13 @@
 
 use super::columns::Schema;
 use crate::{Error, Kind, Result};
+use std::sync::OnceLock;
 
 /// Name and text of each preset.
 const PRESETS: &[(&str, &str)] = &[("household", include_str!("../../presets/household.toml"))];
+
+/// The same, once they were read.
+static READ: [OnceLock<Schema>; PRESETS.len()] = [const { OnceLock::new() }; PRESETS.len()];
 
 /// The names of all presets.
 pub fn preset_names() -> Vec<&'static str> {
@@ -13,8 +17,8 @@ pub fn preset_names() -> Vec<&'static str> {
 
 /// The preset of that name. Its dialect is open: `csv::resolve` finds it in the file.
 pub fn preset(name: &str) -> Result<Schema> {
-    let found = PRESETS.iter().find(|(n, _)| *n == name);
-    let (_, text) = found.ok_or_else(|| {
+    let found = PRESETS.iter().zip(&READ).find(|((n, _), _)| *n == name);
+    let ((_, text), read) = found.ok_or_else(|| {
         Error::new(
             Kind::Usage,
             format!(
@@ -23,7 +27,11 @@ pub fn preset(name: &str) -> Result<Schema> {
             ),
         )
     })?;
-    Schema::from_toml(text)
+    if let Some(schema) = read.get() {
+        return Ok(schema.clone());
+    }
+    let schema = Schema::from_toml(text)?;
+    Ok(read.get_or_init(|| schema).clone())
 }
 
 #[cfg(test)]

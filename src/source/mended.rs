@@ -3,7 +3,7 @@
 
 use super::file::Planned;
 use crate::csv::replay::{self, COLUMNS};
-use crate::input::{self, Bytes, HEAD, InputSpec, Limits};
+use crate::input::{self, Bytes, InputSpec, Limits};
 use crate::schema::Schema;
 use crate::{Error, Kind, Result};
 use std::io::Read;
@@ -11,12 +11,15 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
+/// Bytes in which the names of a mend file's columns end.
+const LINE: usize = 4 << 10;
+
 /// Whether an input is a mend file. A one-shot input is none: it could not be told from data.
 pub(super) fn is_mend(spec: &InputSpec) -> Result<bool> {
     if !spec.repeatable() {
         return Ok(false);
     }
-    let head = input::head(spec, HEAD)?;
+    let head = input::head(spec, LINE)?;
     let line = head.bytes.split(|b| matches!(b, b'\n' | b'\r')).next();
     let line = String::from_utf8_lossy(line.unwrap_or_default()).to_lowercase();
     let names = line.split([',', ';', '\t', '|']);

@@ -7,7 +7,7 @@
 use super::plan::{Plan, StepKnown, head};
 use super::ready::Ahead;
 use super::rows::{Rows, Values};
-use super::watermark::{batch_stats, counted_rows};
+use super::watermark::{batch_stats, by_step, counted_rows};
 use super::{BatchStats, Keep, ladder};
 use crate::ledger::GrainBooks;
 use crate::schema::{Quality, Readings, SensorKeys, Step};
@@ -347,6 +347,10 @@ impl Pass<'_, '_> {
         };
         match self.batch.codes {
             None => {
+                if (1..LONG).contains(&step) {
+                    at = steps(times, lo, end, step);
+                    before = times[at - 1];
+                }
                 while at < limit && times[at] < end && near(before, times[at]) {
                     before = times[at];
                     at += 1;
@@ -410,6 +414,25 @@ impl Pass<'_, '_> {
         self.runs.clear();
     }
 }
+
+/// A row after `lo` up to which each is `step` after the one before and before `end`: not always the last such.
+#[inline]
+fn steps(times: &[i64], lo: usize, end: i64, step: i64) -> usize {
+    let mut at = lo;
+    // The last of so many rows is within the window, and the rows before it are.
+    while let Some(part) = times.get(at..at + NEAR)
+        && (part[0]..end).contains(&part[NEAR - 1])
+        && by_step(part, step)
+    {
+        at += NEAR - 1;
+    }
+    at + 1
+}
+
+/// Rows looked at together.
+const NEAR: usize = 33;
+/// Steps below this do not lead beyond the range of times within [`NEAR`] rows.
+const LONG: i64 = i64::MAX >> 8;
 
 /// Counts duplicates in the windows of their originals.
 fn count_duplicates(

@@ -1,5 +1,6 @@
 //! Marks of 64 bytes at a time.
 
+use super::super::narrow::{self, Narrow, Shape};
 use super::super::scan::{Cut, Found, Kernel, Masks, run};
 use std::arch::x86_64::*;
 
@@ -8,21 +9,63 @@ struct Avx512;
 
 /// Marks with the widest instructions there are; `None`: with none.
 pub(crate) fn mark(bytes: &[u8], cut: &Cut, out: &mut [u32]) -> Option<Found> {
-    if is_x86_feature_detected!("avx512bw")
-        && is_x86_feature_detected!("bmi2")
-        && is_x86_feature_detected!("pclmulqdq")
-    {
+    match widest() {
         // SAFETY: the machine has the instructions, as just asked.
-        return Some(unsafe { mark_avx512(bytes, cut, out) });
-    }
-    if is_x86_feature_detected!("avx2")
-        && is_x86_feature_detected!("bmi2")
-        && is_x86_feature_detected!("pclmulqdq")
-    {
+        Some(64) => Some(unsafe { mark_avx512(bytes, cut, out) }),
         // SAFETY: as above.
-        return Some(unsafe { mark_avx2(bytes, cut, out) });
+        Some(_) => Some(unsafe { mark_avx2(bytes, cut, out) }),
+        None => None,
     }
-    None
+}
+
+/// The places of the first fields with the widest instructions there are; `None`: with none.
+pub(crate) fn place(
+    bytes: &[u8],
+    cut: &Cut,
+    shape: Shape,
+    narrow: &mut Narrow,
+    out: &mut Vec<u32>,
+) -> Option<Option<usize>> {
+    match widest() {
+        // SAFETY: the machine has the instructions, as just asked.
+        Some(64) => Some(unsafe { place_avx512(bytes, cut, shape, narrow, out) }),
+        // SAFETY: as above.
+        Some(_) => Some(unsafe { place_avx2(bytes, cut, shape, narrow, out) }),
+        None => None,
+    }
+}
+
+/// Bytes that the widest instructions take at once; `None`: there are none.
+fn widest() -> Option<usize> {
+    let plain = is_x86_feature_detected!("avx2")
+        && is_x86_feature_detected!("bmi2")
+        && is_x86_feature_detected!("pclmulqdq");
+    match is_x86_feature_detected!("avx512bw") {
+        true => plain.then_some(64),
+        false => plain.then_some(32),
+    }
+}
+
+#[target_feature(enable = "avx2,bmi1,bmi2,popcnt,lzcnt,pclmulqdq")]
+unsafe fn place_avx2(
+    bytes: &[u8],
+    cut: &Cut,
+    shape: Shape,
+    narrow: &mut Narrow,
+    out: &mut Vec<u32>,
+) -> Option<usize> {
+    narrow::run::<Avx2>(bytes, cut, shape, narrow, out)
+}
+
+#[target_feature(enable = "avx512f,avx512bw,bmi1,bmi2,popcnt,lzcnt,pclmulqdq")]
+unsafe fn place_avx512(
+    bytes: &[u8],
+    cut: &Cut,
+    shape: Shape,
+    narrow: &mut Narrow,
+    out: &mut Vec<u32>,
+) -> Option<usize> {
+    narrow::run::<Avx512>(bytes, cut, shape, narrow, out)
 }
 
 #[target_feature(enable = "avx2,bmi1,bmi2,popcnt,lzcnt,pclmulqdq")]
@@ -38,27 +81,34 @@ unsafe fn mark_avx512(bytes: &[u8], cut: &Cut, out: &mut [u32]) -> Found {
 impl Kernel for Avx2 {
     #[inline(always)]
     fn prefix_xor(x: u64) -> u64 {
-        // SAFETY: called from `mark_avx2` only.
+        // SAFETY: called from the functions above only.
         unsafe { carryless(x) }
     }
 
     #[inline(always)]
     fn masks(block: &[u8; 64], cut: &Cut) -> Masks {
-        // SAFETY: called from `mark_avx2` only; both loads lie within the 64 bytes.
+        // SAFETY: called from the functions above only; both loads lie within the 64 bytes.
         unsafe {
             let low = _mm256_loadu_si256(block.as_ptr().cast());
             let high = _mm256_loadu_si256(block.as_ptr().add(32).cast());
-            let equal = |byte: u8| {
-                let want = _mm256_set1_epi8(byte as i8);
-                let l = _mm256_movemask_epi8(_mm256_cmpeq_epi8(low, want)) as u32;
-                let h = _mm256_movemask_epi8(_mm256_cmpeq_epi8(high, want)) as u32;
-                u64::from(l) | (u64::from(h) << 32)
+            // No closure, as below.
+            macro_rules! equal {
+                ($byte:expr) => {{
+                    let want = _mm256_set1_epi8($byte as i8);
+                    let l = _mm256_movemask_epi8(_mm256_cmpeq_epi8(low, want)) as u32;
+                    let h = _mm256_movemask_epi8(_mm256_cmpeq_epi8(high, want)) as u32;
+                    u64::from(l) | (u64::from(h) << 32)
+                }};
+            }
+            let (quote, cr) = match cut.quote {
+                Some(quote) => (equal!(quote), equal!(b'\r')),
+                None => (0, 0),
             };
             Masks {
-                delimiter: equal(cut.delimiter),
-                newline: equal(cut.newline),
-                quote: cut.quote.map_or(0, equal),
-                cr: cut.quote.map_or(0, |_| equal(b'\r')),
+                delimiter: equal!(cut.delimiter),
+                newline: equal!(cut.newline),
+                quote,
+                cr,
             }
         }
     }
@@ -67,28 +117,37 @@ impl Kernel for Avx2 {
 impl Kernel for Avx512 {
     #[inline(always)]
     fn prefix_xor(x: u64) -> u64 {
-        // SAFETY: called from `mark_avx512` only.
+        // SAFETY: called from the functions above only.
         unsafe { carryless(x) }
     }
 
     #[inline(always)]
     fn masks(block: &[u8; 64], cut: &Cut) -> Masks {
-        // SAFETY: called from `mark_avx512` only; the load is the 64 bytes.
+        // SAFETY: called from the functions above only; the load is the 64 bytes.
         unsafe {
             let text = _mm512_loadu_si512(block.as_ptr().cast());
-            let equal = |byte: u8| _mm512_cmpeq_epi8_mask(text, _mm512_set1_epi8(byte as i8));
+            // No closure: one is compiled without the instructions, and then it may be called.
+            macro_rules! equal {
+                ($byte:expr) => {
+                    _mm512_cmpeq_epi8_mask(text, _mm512_set1_epi8($byte as i8))
+                };
+            }
+            let (quote, cr) = match cut.quote {
+                Some(quote) => (equal!(quote), equal!(b'\r')),
+                None => (0, 0),
+            };
             Masks {
-                delimiter: equal(cut.delimiter),
-                newline: equal(cut.newline),
-                quote: cut.quote.map_or(0, equal),
-                cr: cut.quote.map_or(0, |_| equal(b'\r')),
+                delimiter: equal!(cut.delimiter),
+                newline: equal!(cut.newline),
+                quote,
+                cr,
             }
         }
     }
 
     #[inline(always)]
     fn positions(bits: u64, offset: u32, dst: &mut [u32; 64]) {
-        // SAFETY: called from `mark_avx512` only; at most 16 of each 16 bits lie before, so
+        // SAFETY: called from the functions above only; at most 16 of each 16 bits lie before, so
         // the store of 16 ends within the 64.
         unsafe {
             let lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);

@@ -17,10 +17,10 @@ mod numbers;
 mod times;
 
 #[cfg(not(target_arch = "x86_64"))]
-pub(crate) use machine::{floats, integers, mark, times};
+pub(crate) use machine::{floats, integers, mark, place, times};
 #[cfg(target_arch = "x86_64")]
 pub(crate) use {
-    marks::mark,
+    marks::{mark, place},
     numbers::{floats, integers},
     times::times,
 };
@@ -56,10 +56,21 @@ pub(crate) struct Date {
 
 #[cfg(not(target_arch = "x86_64"))]
 mod machine {
+    use super::super::narrow::{Narrow, Shape};
     use super::super::scan::{Cut, Found};
     use super::*;
 
     pub(crate) fn mark(_: &[u8], _: &Cut, _: &mut [u32]) -> Option<Found> {
+        None
+    }
+
+    pub(crate) fn place(
+        _: &[u8],
+        _: &Cut,
+        _: Shape,
+        _: &mut Narrow,
+        _: &mut Vec<u32>,
+    ) -> Option<Option<usize>> {
         None
     }
 
@@ -190,6 +201,51 @@ mod tests {
                     assert_eq!(values[r], whole(r), "{:?}", texts[r]);
                 }
             });
+        }
+
+        #[test]
+        fn times_of_a_step_are_read_as_one_by_one(
+            first in 0..1440u32, step in prop::sample::select(vec![1u32, 5, 15, 60, 700]), rows in 0..90usize,
+            odd in prop::collection::vec((0..90usize, "[0-9]{2}:[0-9]{2}:[0-9]{2}|[0-9]:[0-9]{2}:00|x"), 0..3)
+        ) {
+            let clock = |row: usize| {
+                let minute = first + row as u32 * step;
+                let (day, minute) = (1 + minute / 1440, minute % 1440);
+                [format!("{day:02}/01/2007"), format!("{:02}:{:02}:00", minute / 60, minute % 60)]
+            };
+            let mut texts: Vec<[String; 2]> = (0..rows).map(clock).collect();
+            for (row, odd) in odd {
+                if let Some(text) = texts.get_mut(row) {
+                    text[1] = odd;
+                }
+            }
+            let bytes: String = texts.iter().flatten().flat_map(|t| [t, ";"]).collect();
+            let semicolons = bytes.bytes().enumerate().filter(|(_, b)| *b == b';');
+            let ends: Vec<u32> = std::iter::once(u32::MAX).chain(semicolons.map(|(i, _)| i as u32)).collect();
+            let column = |field| Column {
+                bytes: bytes.as_bytes(), ends: &ends, stride: 2, rows, field, last: false,
+            };
+            let one = |row: usize| {
+                let (day, text) = (texts[row][0][..2].parse::<i64>().unwrap(), &texts[row][1]);
+                let time = crate::time::parse::time_of_day(text.as_bytes());
+                (day, time.map_or(-1, |time| day * crate::time::DAY + time))
+            };
+            let word = |text: &str| u64::from_le_bytes(text.as_bytes().try_into().unwrap());
+            // The date of the row that was read one by one last.
+            let last = std::cell::Cell::new(None);
+            let mut values = vec![0; rows];
+            let date = || last.get().map(|row: usize| {
+                let text = &texts[row][0];
+                let date = Date { len: 10, head: word(&text[..8]), tail: word(&text[2..]) };
+                (date, one(row).0 * crate::time::DAY)
+            });
+            let done = times(column(0), column(1), date, &mut values, |row| {
+                last.set(Some(row));
+                one(row).1
+            });
+            for row in 0..done {
+                prop_assert_eq!(values[row], one(row).1, "{:?}", texts[row]);
+            }
         }
 
         #[test]
