@@ -122,7 +122,7 @@ $(VENV)/.dist: pyproject.toml | $(VENV)/bin/maturin
 # four cores, after a build of the wheel about two.
 dist: $(VENV)/.dist ## wheel and sdist into dist/, checked, and installed where there is no Rust (minutes)
 	rm -rf dist
-	PATH=$(CURDIR)/$(VENV)/bin:$$PATH $(VENV)/bin/maturin build --release --sdist --auditwheel check --out dist $(MATURIN_FLAGS)
+	PATH=$(CURDIR)/$(VENV)/bin:$$PATH $(VENV)/bin/maturin build --release --sdist --auditwheel check --compression-level 9 --out dist $(MATURIN_FLAGS)
 	$(PY) -m pytest tests/dist
 
 dist-check: $(VENV)/.dist ## the checks alone, of what is in dist/

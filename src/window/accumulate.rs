@@ -449,3 +449,65 @@ fn count_duplicates(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Open, WindowSpec};
+    use super::*;
+    use crate::schema::{Measure, MeasureKind, RowIds};
+    use crate::time::{MINUTE, Zone};
+
+    fn plan() -> Plan {
+        let measure = Measure {
+            name: "v".into(),
+            kind: MeasureKind::Gauge,
+            unit: None,
+            digits: None,
+            aggregates: MeasureKind::Gauge.aggregates().to_vec(),
+        };
+        let spec = WindowSpec {
+            grains: vec!["1h".parse().unwrap()],
+            zone: Zone::parse("UTC").unwrap(),
+            measures: Arc::new([measure]),
+            step: StepKnown::Fixed(MINUTE),
+            correct_for: None,
+        };
+        Plan::new(&spec).unwrap()
+    }
+
+    /// The hours of `times`, so many of which come at once.
+    fn hours(plan: &Plan, times: &[i64], at_once: usize) -> Vec<arrow_array::RecordBatch> {
+        let mut open = Open::new();
+        for times in times.chunks(at_once) {
+            let readings = Readings {
+                measures: plan.measures.clone(),
+                sensors: SensorKeys::Constant("a".into()),
+                time: times.to_vec().into(),
+                values: vec![times.iter().map(|t| Some((t / 7) as f64)).collect()],
+                quality: None,
+                step: Step::Fixed(MINUTE),
+                file: 0,
+                rows: RowIds::Dense(0),
+                attributes: Default::default(),
+            };
+            let delta = plan.accumulate(&readings, &Keep::default()).unwrap();
+            assert!(delta.stats().strictly_ordered);
+            open.merge(plan, delta).unwrap();
+        }
+        let written = open.close(plan, 1000 * MINUTE).unwrap();
+        written.into_iter().map(|w| w.rows).collect()
+    }
+
+    #[test]
+    fn many_rows_of_a_window_at_once_are_those_one_by_one() {
+        let plan = plan();
+        for odd in 0..200 {
+            for late in [0, MINUTE / 2, 40 * MINUTE, 70 * MINUTE] {
+                let time = |m: i64| m * MINUTE + if m > odd { late } else { 0 };
+                let times: Vec<i64> = (0..200).map(time).collect();
+                let want = hours(&plan, &times, 1);
+                assert_eq!(hours(&plan, &times, 200), want, "{odd} {late}");
+            }
+        }
+    }
+}
