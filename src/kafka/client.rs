@@ -123,9 +123,14 @@ impl Client {
     /// The first offset of a partition and the one past the last that this client may see: under
     /// [`Isolation::Committed`] the last stable one.
     pub fn watermarks(&self, partition: i32) -> Result<(i64, i64)> {
-        let found = self
-            .handle
-            .watermarks(&self.config.topic, partition, self.config.timeout);
+        let until = Instant::now() + self.config.timeout;
+        let ask = || (self.handle).watermarks(&self.config.topic, partition, self.config.timeout);
+        let mut found = ask();
+        // A topic that was just made, or whose leader has gone, has one in a moment.
+        while found.as_ref().is_err_and(leaderless) && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(50));
+            found = ask();
+        }
         self.told("the ends of a partition could not be read", found)
     }
 
@@ -171,4 +176,12 @@ impl Client {
         let known = |(p, offset): (i32, i64)| (p, (offset >= 0).then_some(offset));
         Ok(found.into_iter().map(known).collect())
     }
+}
+
+fn leaderless(failure: &Failure) -> bool {
+    use rdkafka::bindings::rd_kafka_resp_err_t as E;
+    matches!(
+        failure.code,
+        E::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION | E::RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE
+    )
 }

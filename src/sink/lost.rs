@@ -20,6 +20,17 @@ pub(super) fn emptied(name: &str, pipeline: &str) -> Error {
     ))
 }
 
+/// `name` holds rows, and `state`, which would say whose they are and how far they go, is not there.
+#[cfg(feature = "kafka")]
+pub(super) fn nobodys(name: &str, state: &str) -> Error {
+    Error::new(
+        Kind::DataLost,
+        format!(
+            "{name} holds messages, and the topic {state:?}, which says which pipeline wrote them and how far it counted, is not there: it was lost or had another name; restore it or say its name (state_topic), or count everything again into another topic"
+        ),
+    )
+}
+
 /// What happened, and what can be done.
 pub(super) fn lost(what: &str) -> Error {
     Error::new(

@@ -238,3 +238,22 @@ def test_reset_counts_into_a_folder_once(place: str, tmp_path: Path) -> None:
     assert sum(pq.read_metadata(f).num_rows for f in folder.rglob("*.parquet")) == 6
     # What stood there is beside the table, where no reader looks.
     assert len(list(tmp_path.glob("out.wattline/p0/before-*/grain=1h/part-0-1-1-0.parquet"))) == 1
+
+
+@pytest.mark.parametrize("place", ["home", "follower"])
+def test_a_state_topic_that_is_gone_is_told(kafka: Kafka, place: str, tmp_path: Path) -> None:
+    """The rows are there, how far they were counted is not: counted anew they would be there twice."""
+    name = f"lost-{uuid.uuid4().hex[:12]}"
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
+    sink = f"kafka://{kafka.bootstrap}/{name}?state_topic={name}-state"
+    sinks = [sink] if place == "home" else [str(tmp_path / "other.db"), sink]
+    pipeline(tmp_path, *sinks, hours=range(3)).run(progress=False)
+    admin.delete_topics([f"{name}-state"])[f"{name}-state"].result()
+    while f"{name}-state" in admin.list_topics(timeout=10).topics:
+        time.sleep(0.1)
+    p = pipeline(tmp_path, *sinks, hours=range(3, 6))
+    refused(p, wl.DataLost, name, f"{name}-state", "not there", "another topic")
+    assert any("not there" in f.message for f in p.check() if f.level == "error")
+    other = [at.replace(f"/{name}?", f"/{name}-2?") for at in sinks]
+    if place == "home":
+        assert pipeline(tmp_path, *other, hours=range(6, 7)).run(progress=False).totals["readings"] == 14

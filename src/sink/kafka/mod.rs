@@ -225,6 +225,23 @@ impl KafkaSink {
         Err(super::lost::gone(&name, &tables.pipeline))
     }
 
+    /// Without the state topic nobody has written to this one; what was counted into it would be counted again. Letters
+    /// are no count.
+    fn nobodys(&self) -> Result<()> {
+        if self.at.letters_of.is_some() {
+            return Ok(());
+        }
+        let client = Client::new(&self.config, Isolation::Uncommitted)?;
+        for partition in client.partitions()? {
+            let (low, high) = client.watermarks(partition)?;
+            if low < high {
+                let name = format!("topic {:?} of {}", self.config.topic, self.at.brokers);
+                return Err(super::lost::nobodys(&name, &self.at.state_topic));
+            }
+        }
+        Ok(())
+    }
+
     /// Whether the topic is there; `make`: makes it where it is not.
     fn topic(&self, make: bool) -> Result<bool> {
         let client = Client::new(&self.config, Isolation::Committed)?;
@@ -309,6 +326,7 @@ impl Sink for KafkaSink {
         match self.find_log()? {
             Some(log) if !there => self.not_lost(&log, tables),
             Some(log) => self.whose(&log, tables, false),
+            None if there => self.nobodys(),
             None => Ok(()),
         }
     }
@@ -316,11 +334,10 @@ impl Sink for KafkaSink {
     fn prepare(&mut self, tables: &Tables) -> Result<()> {
         let writer = self.messages(tables)?;
         let there = self.topic(false)?;
-        if let Some(log) = self.find_log()?
-            && !tables.anew
-            && !there
-        {
-            self.not_lost(&log, tables)?;
+        match self.find_log()? {
+            Some(log) if !tables.anew && !there => self.not_lost(&log, tables)?,
+            None if there => self.nobodys()?,
+            _ => {}
         }
         let log = self.log()?;
         if !there {
