@@ -6,21 +6,21 @@ use crate::ledger::Ledger;
 use crate::sink::{Applied, Sink, What};
 use crate::{Error, Kind, Result};
 
-/// A follower may not show another history than the home's, nor flushes that the home never decided.
+/// A follower may not show another history than the home's, nor flushes that the home never decided; what it shows.
 pub(super) fn same_history(
     follower: &mut dyn Sink,
     (home, pipeline): (&str, &str),
     (head, partition): (Option<&Head>, u32),
-) -> Result<()> {
+) -> Result<Option<Applied>> {
     let Some(shown) = follower.applied(partition)? else {
-        return Ok(());
+        return Ok(None);
     };
     let place = follower.describe();
     let (kind, why) = match head {
         Some(h) if h.lineage != shown.lineage => {
             (Kind::SpecChanged, "its position is of another history")
         }
-        Some(h) if h.id.n >= shown.id.n => return Ok(()),
+        Some(h) if h.id.n >= shown.id.n => return Ok(Some(shown)),
         Some(_) => (Kind::DataLost, "it was put back from an older copy"),
         None => (Kind::SpecChanged, "it is new or was emptied"),
     };

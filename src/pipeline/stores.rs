@@ -113,36 +113,33 @@ impl Stores {
         let owned = self.home.acquire(claim)?;
         self.owned.insert(claim.partition);
         let (home, head) = (self.home.describe(), owned.head.as_ref());
+        let at = (home.as_str(), claim.pipeline.as_str());
+        // Before the fence, which a store that is refused must not see.
         for follower in &mut self.followers {
-            let at = (home.as_str(), claim.pipeline.as_str());
             kept::same_history(follower.as_mut(), at, (head, claim.partition))?;
         }
         for sink in self.sinks() {
             head.map_or(Ok(()), |head| kept::rows(sink, head, &claim.pipeline))?;
             sink.fence(claim.partition, owned.epoch)?;
         }
-        self.follows(&owned, claim.partition)?;
+        self.follows(&owned, at, claim.partition)?;
         Ok(owned)
     }
 
-    /// A follower may be no older than what the home still keeps.
-    fn follows(&mut self, owned: &Owned, partition: u32) -> Result<()> {
-        let Some(head) = &owned.head else {
-            return Ok(());
-        };
-        let oldest = owned
-            .unapplied
-            .first()
-            .map_or(head.id.n + 1, |flush| flush.id.n);
+    /// A follower may be no older than what the home still keeps. Behind the fence nobody else writes to it.
+    fn follows(&mut self, owned: &Owned, at: (&str, &str), partition: u32) -> Result<()> {
+        let head = owned.head.as_ref();
+        let next = head.map_or(1, |head| head.id.n + 1);
+        let oldest = owned.unapplied.first().map_or(next, |flush| flush.id.n);
         for follower in &mut self.followers {
-            let shown = follower.applied(partition)?;
+            let shown = kept::same_history(follower.as_mut(), at, (head, partition))?;
             if shown.map_or(1, |a| a.id.n + 1) < oldest {
                 return Err(Error::new(
                     Kind::SpecChanged,
                     format!(
                         "{} does not hold the flushes before number {oldest} of pipeline {:?}, and the home no longer keeps them; run under a new pipeline name, or leave this sink out",
                         follower.describe(),
-                        head.pipeline
+                        at.1
                     ),
                 ));
             }

@@ -193,7 +193,8 @@ pub trait Sink: Send {
     fn concerns(&mut self, _tables: &Tables) -> Result<Vec<String>> {
         Ok(Vec::new())
     }
-    /// The last flush whose rows are durable and visible, and its lineage; for a home too.
+    /// The last flush whose rows are durable and visible, and its lineage; for a home too. Before the fence it waits
+    /// for no other run, and may show less than that one is about to.
     fn applied(&mut self, partition: u32) -> Result<Option<Applied>>;
     /// This handle applies for the owner `epoch` from now on; handles of older epochs are refused.
     fn fence(&mut self, partition: u32, epoch: u64) -> Result<()>;

@@ -146,11 +146,12 @@ def committed(server: str, topic: str) -> list[dict]:
     from confluent_kafka import Consumer, TopicPartition
 
     settings = {"bootstrap.servers": server, "group.id": uuid.uuid4().hex, "enable.partition.eof": True}
+    settings |= {"fetch.wait.max.ms": 10}
     reader = Consumer({**settings, "isolation.level": "read_committed", "logger": logging.getLogger("kafka")})
     reader.assign([TopicPartition(topic, p, 0) for p in range(2)])
     found, ended = [], 0
     while ended < 2:
-        for message in reader.consume(10_000, timeout=1):
+        for message in reader.consume(500, timeout=0.1):
             if message.error():
                 ended += 1
             else:

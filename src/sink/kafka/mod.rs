@@ -28,7 +28,7 @@ mod state;
 
 use super::{Applied, Home, Kafka, Next, Sink, SinkSpec, Tables, What};
 use crate::flush::Flush;
-use crate::kafka::{Client, Config, Isolation, Log, NewTopic, Producer};
+use crate::kafka::{Client, Config, Isolation, Log, NewTopic, Producer, Upto};
 use crate::{Error, Kind, Result, faults};
 use lane::{Lane, Role};
 use letters::LetterWriter;
@@ -357,7 +357,8 @@ impl Sink for KafkaSink {
         }
         let (log, pipeline) = (self.log()?, self.ready()?.pipeline.clone());
         let lane = Lane::new(self, &log, &pipeline, partition, Role::Follower);
-        Ok(lane.read_shown(crate::kafka::Upto::End)?.applied())
+        // A run that was killed left its transaction open: `fence` ends it, and knows what it came to.
+        Ok(lane.read_shown(Upto::Stable)?.applied())
     }
 
     fn fence(&mut self, partition: u32, epoch: u64) -> Result<()> {

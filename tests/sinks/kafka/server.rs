@@ -65,6 +65,21 @@ pub fn committed(topic: &str) -> Vec<Pair> {
 /// Sends one message.
 pub fn send(topic: &str, partition: i32, key: &[u8], value: &[u8]) {
     let mut producer = Producer::new(&config(topic), None).unwrap();
+    sent(&mut producer, topic, partition, key, value);
+}
+
+/// Leaves a message in each partition in a transaction that stays open while the producer lives.
+pub fn hanging(topic: &str, partitions: i32) -> Producer {
+    let config = config(topic).or("transaction.timeout.ms", 600_000);
+    let mut producer = Producer::new(&config, Some(&format!("{topic}-hangs"))).unwrap();
+    producer.begin().unwrap();
+    for partition in 0..partitions {
+        sent(&mut producer, topic, partition, b"hangs", b"{}");
+    }
+    producer
+}
+
+fn sent(producer: &mut Producer, topic: &str, partition: i32, key: &[u8], value: &[u8]) {
     let number = producer.topic(topic).unwrap();
     let message = Outgoing {
         partition,

@@ -1,6 +1,6 @@
 //! Rows as messages, records in parts, and what is refused.
 
-use super::{at, committed, make, send, topic};
+use super::{at, committed, hanging, make, send, topic};
 use crate::filling::*;
 use crate::fixture::*;
 use wattline::Kind as Fault;
@@ -154,6 +154,21 @@ fn looking_makes_no_topic() {
     own.topic = Some(own.state_topic.clone());
     let error = open(&SinkSpec::new(Endpoint::Kafka(own))).err().unwrap();
     assert_eq!(error.kind, Fault::Usage);
+}
+
+#[test]
+fn what_was_shown_is_told_while_a_transaction_hangs() {
+    let (store, spec) = store();
+    let mut follower = store.follower(1);
+    follower
+        .apply(&flush(1, 1, &[("a", 0, 1.0, true, 0)]))
+        .unwrap();
+    follower.finish().unwrap();
+    let killed = hanging(&format!("{}-state", topic(store.dir.path())), 12);
+    let mut next = open(&spec).unwrap();
+    next.prepare(&tables()).unwrap();
+    assert_eq!(next.applied(0).unwrap().unwrap().id.n, 1);
+    drop(killed);
 }
 
 #[test]
