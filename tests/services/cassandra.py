@@ -8,7 +8,7 @@ from pathlib import Path
 from . import tls
 from .cache import packages
 from .cassandra_settings import EXPORTS, LOGGING, OPENS, PROPERTIES, SETTINGS, UNUSED, VERSION
-from .cql import logs_in
+from .cql import peers
 from .java import archive, command
 from .process import Process
 from .server import Server
@@ -119,13 +119,14 @@ class Cassandra(Server):
         return Process(name, line, folder, partial(self._answers, index))
 
     def _answers(self, index: int, process: Process) -> bool:
-        """Takes a login, and sees every other node that runs: else a quorum fails in the first second."""
+        """Takes a login, sees every other node that runs, has it in its ring: else a quorum fails at first."""
         said = process.said()
         others = [address for address, node in zip(self.addresses, self.nodes, strict=True) if node.alive]
         others = [address for address in others if address != self.addresses[index]]
         if not all(f"{address}:{self.storage_port} is now UP" in said for address in others):
             return False
-        return logs_in(self.addresses[index], self.port, USER, USER, self.ca if self.encrypted else None)
+        known = peers(self.addresses[index], self.port, USER, USER, self.ca if self.encrypted else None)
+        return known is not None and known >= len(others)
 
     @property
     def url(self) -> str:
