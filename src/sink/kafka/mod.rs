@@ -44,7 +44,8 @@ const PART: usize = 768 << 10;
 const AROUND: usize = 2 << 10;
 /// The most bytes of a message, and of messages sent together, unless the endpoint says otherwise.
 const MESSAGE: usize = 1_000_000;
-/// How long the end of a run waits for its last commit to be seen.
+/// How long brokers may take to tell what is so: at the end of a run that its last commit is there, before it that a
+/// topic is.
 const SEEN: Duration = Duration::from_secs(1);
 
 /// Opens a sink, and a home, at `at`; nothing is connected yet.
@@ -227,19 +228,25 @@ impl KafkaSink {
 
     /// Without the state topic nobody has written to this one; what was counted into it would be counted again. Letters
     /// are no count.
-    fn nobodys(&self) -> Result<()> {
+    fn nobodys(&mut self) -> Result<()> {
         if self.at.letters_of.is_some() {
             return Ok(());
         }
         let client = Client::new(&self.config, Isolation::Uncommitted)?;
         for partition in client.partitions()? {
             let (low, high) = client.watermarks(partition)?;
-            if low < high {
+            if low < high && !self.told_late()? {
                 let name = format!("topic {:?} of {}", self.config.topic, self.at.brokers);
                 return Err(super::lost::nobodys(&name, &self.at.state_topic));
             }
         }
         Ok(())
+    }
+
+    /// Brokers hear of a topic a moment apart: it is asked for again.
+    fn told_late(&mut self) -> Result<bool> {
+        std::thread::sleep(SEEN);
+        Ok(self.find_log()?.is_some())
     }
 
     /// Whether the topic is there; `make`: makes it where it is not.
