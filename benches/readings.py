@@ -1,0 +1,133 @@
+"""Readings into Cassandra: wattline and the Python driver in one run, on one server, the same rows.
+
+usage: python benches/readings.py [--rows 500000] [--rounds 3] [-o out/readings.md]
+
+Each contender writes readings of seven measures into an empty table with the partition key (sensor_id, day); rounds
+are interleaved, one warm-up round is not counted. The slower ways write a part of the rows. wattline's time is that of
+the whole run: a table in memory to rows, record and head, exactly once. The server is started as the tests start it,
+with a heap of 2 GiB and the full compiler.
+"""
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile
+from cassandra.concurrent import execute_concurrent, execute_concurrent_with_args
+from cassandra.policies import RoundRobinPolicy
+from cassandra.query import BatchStatement, BatchType
+
+import wattline as wl
+from wattline.source import write_uci
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from tests.services import Cassandra
+
+KEYSPACE = "bench"
+MEASURES = ["global_active_power", "global_reactive_power", "voltage", "global_intensity"]
+MEASURES += [f"sub_metering_{n}" for n in (1, 2, 3)]
+
+
+class Bench:
+    """One server, one table of readings, a fresh table of the store for each contender and round."""
+
+    def __init__(self, server: Cassandra, readings: Any) -> None:
+        self.server, self.readings = server, readings
+        profile = ExecutionProfile(RoundRobinPolicy(), request_timeout=60)
+        self.cluster = Cluster(["127.0.0.1"], port=server.port, execution_profiles={EXEC_PROFILE_DEFAULT: profile})
+        self.link = self.cluster.connect()
+        replicas = "{'class': 'SimpleStrategy', 'replication_factor': 1}"
+        self.link.execute(f"create keyspace {KEYSPACE} with replication = {replicas}")
+        self.link.set_keyspace(KEYSPACE)
+        columns = ", ".join(f"{name} double" for name in MEASURES)
+        key = "primary key ((sensor_id, day), time)"
+        self.link.execute(f"create table theirs (sensor_id text, day date, time timestamp, {columns}, {key})")
+        names = ["sensor_id", "day", "time", *MEASURES]
+        self.insert = self.link.prepare(
+            f"insert into theirs ({', '.join(names)}) values ({', '.join('?' for _ in names)})"
+        )
+        frame = readings.to_polars()
+        values = zip(*(frame[name].to_list() for name in MEASURES), strict=True)
+        self.rows = [("house", at.date(), at, *row) for at, row in zip(frame["time"].to_list(), values, strict=True)]
+        self.number = 0
+
+    def timed(self, rows: int, work: Callable[[], object]) -> float:
+        """Rows a second."""
+        self.link.execute("truncate theirs")
+        began = time.perf_counter()
+        work()
+        return rows / (time.perf_counter() - began)
+
+    def ours(self) -> float:
+        self.number += 1
+        sink = wl.Sink(f"{self.server.url}/{KEYSPACE}", "readings", table=f"ours_{self.number}")
+        p = wl.Pipeline(f"bench-{self.number}", source=self.readings, grains="1mo", sinks=sink)
+        return self.timed(len(self.rows), lambda: p.run(progress=False))
+
+    def one_by_one(self, count: int) -> float:
+        part = self.rows[:count]
+        return self.timed(count, lambda: [self.link.execute(self.insert, row) for row in part])
+
+    def concurrent(self, count: int) -> float:
+        part = self.rows[:count]
+        return self.timed(count, lambda: execute_concurrent_with_args(self.link, self.insert, part, concurrency=500))
+
+    def batches(self, count: int) -> float:
+        """Unlogged, 100 rows of one partition."""
+
+        def statements() -> list[tuple[BatchStatement, None]]:
+            made = []
+            for _, day in groupby(self.rows[:count], key=lambda row: row[1]):
+                rows = list(day)
+                for at in range(0, len(rows), 100):
+                    batch = BatchStatement(BatchType.UNLOGGED)
+                    for row in rows[at : at + 100]:
+                        batch.add(self.insert, row)
+                    made.append((batch, None))
+            return made
+
+        return self.timed(count, lambda: execute_concurrent(self.link, statements(), concurrency=32))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=500_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("-o", dest="out", type=Path)
+    given = parser.parse_args()
+    figures = {"heap": 2048, "jvm": ("-XX:TieredStopAtLevel=4",)}
+    with tempfile.TemporaryDirectory() as folder, Cassandra(**figures) as server:
+        write_uci(Path(folder, "household.txt"), rows=given.rows, seed=1)
+        bench = Bench(server, wl.read_csv(Path(folder, "household.txt"), schema="household"))
+        contenders: dict[str, Callable[[], float]] = {
+            "wattline, rows with record and head": bench.ours,
+            "cassandra-driver, prepared, one by one": lambda: bench.one_by_one(3_000),
+            "cassandra-driver, execute_concurrent, 500": lambda: bench.concurrent(20_000),
+            "cassandra-driver, unlogged batches of 100 in one partition": lambda: bench.batches(60_000),
+        }
+        rates: dict[str, list[float]] = {name: [] for name in contenders}
+        for round_ in range(given.rounds + 1):
+            for name, work in contenders.items():
+                rate = work()
+                if round_:
+                    rates[name].append(rate)
+        bench.cluster.shutdown()
+    lines = [f"### {len(bench.rows):,} readings of {len(MEASURES)} measures into Cassandra", ""]
+    lines += ["| | median rows/s | most rows/s |", "|---|---|---|"]
+    lines += [f"| {name} | {statistics.median(found):,.0f} | {max(found):,.0f} |" for name, found in rates.items()]
+    text = "\n".join([*lines, ""])
+    print(text)
+    if given.out:
+        given.out.parent.mkdir(parents=True, exist_ok=True)
+        given.out.write_text(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
