@@ -9,7 +9,6 @@ with a heap of 2 GiB and the full compiler.
 """
 
 import argparse
-import statistics
 import sys
 import tempfile
 import time
@@ -27,6 +26,7 @@ import wattline as wl
 from wattline.source import write_uci
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from benches.rates import show
 from tests.services import Cassandra
 
 KEYSPACE = "bench"
@@ -118,14 +118,7 @@ def main() -> int:
                 if round_:
                     rates[name].append(rate)
         bench.cluster.shutdown()
-    lines = [f"### {len(bench.rows):,} readings of {len(MEASURES)} measures into Cassandra", ""]
-    lines += ["| | median rows/s | most rows/s |", "|---|---|---|"]
-    lines += [f"| {name} | {statistics.median(found):,.0f} | {max(found):,.0f} |" for name, found in rates.items()]
-    text = "\n".join([*lines, ""])
-    print(text)
-    if given.out:
-        given.out.parent.mkdir(parents=True, exist_ok=True)
-        given.out.write_text(text)
+    show(f"{len(bench.rows):,} readings of {len(MEASURES)} measures into Cassandra", rates, given.out)
     return 0
 
 

@@ -12,7 +12,6 @@ import argparse
 import contextlib
 import io
 import os
-import statistics
 import sys
 import tempfile
 import time
@@ -25,8 +24,9 @@ import psycopg
 import wattline as wl
 from wattline.source import write_uci
 
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from benches.rates import show
+
 SCHEMA = "bench_sinks"
 PORTION = 65_536
 AGGREGATES = ["mean", "energy"]
@@ -179,16 +179,9 @@ def main() -> int:
             for name, work in contenders.items():
                 spent[name].append(work())
         count = len(bench.rows)
-        lines = [f"### {count:,} windows of {len(bench.names)} columns into PostgreSQL", ""]
-        lines += ["| | median rows/s | most rows/s |", "|---|---|---|"]
-        for name, times in spent.items():
-            lines.append(f"| {name} | {count / statistics.median(times):,.0f} | {count / min(times):,.0f} |")
+        title = f"{count:,} windows of {len(bench.names)} columns into PostgreSQL"
         bench.link.execute(f"drop schema {SCHEMA} cascade")
-    text = "\n".join([*lines, ""])
-    print(text)
-    if given.out:
-        given.out.parent.mkdir(parents=True, exist_ok=True)
-        given.out.write_text(text)
+    show(title, {name: [count / took for took in times] for name, times in spent.items()}, given.out)
     return 0
 
 

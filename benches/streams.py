@@ -14,6 +14,16 @@ NAMES = ["global_active_power", "global_reactive_power", "voltage", "global_inte
 NAMES += [f"sub_metering_{n}" for n in (1, 2, 3)]
 
 
+def fold(state: dict, row: dict) -> dict:
+    """Number, sum, least and most of each measure so far."""
+    for name in NAMES:
+        value = row[name]
+        if value is not None:
+            n, total, least, most = state.get(name, (0, 0.0, 9e9, -9e9))
+            state[name] = (n + 1, total + value, min(least, value), max(most, value))
+    return state
+
+
 def bytewax_windows(broker: str, topic: str, rows: int) -> int:
     """bytewax: collected by the hour of event time, one worker."""
     import bytewax.operators as op
@@ -33,14 +43,6 @@ def bytewax_windows(broker: str, topic: str, rows: int) -> int:
         row["at"] = datetime.datetime.fromisoformat(row["time"]).replace(tzinfo=datetime.UTC)
         return row["sensor_id"], row
 
-    def fold(state: dict, row: dict) -> dict:
-        for name in NAMES:
-            value = row[name]
-            if value is not None:
-                n, total, least, most = state.get(name, (0, 0.0, 9e9, -9e9))
-                state[name] = (n + 1, total + value, min(least, value), max(most, value))
-        return state
-
     rows_of = op.map("read", messages, reading)
     clock = w.EventClock(lambda row: row["at"], wait_for_system_duration=datetime.timedelta(0))
     hourly = w.TumblingWindower(align_to=start, length=datetime.timedelta(hours=1))
@@ -59,14 +61,6 @@ def quix_windows(broker: str, topic: str, rows: int) -> int:
 
     def first(row: dict) -> dict:
         return fold({}, row)
-
-    def fold(state: dict, row: dict) -> dict:
-        for name in NAMES:
-            value = row[name]
-            if value is not None:
-                n, total, least, most = state.get(name, (0, 0.0, 9e9, -9e9))
-                state[name] = (n + 1, total + value, min(least, value), max(most, value))
-        return state
 
     with tempfile.TemporaryDirectory() as folder:
         settings = {"fetch.queue.backoff.ms": 1, "isolation.level": "read_committed"}
