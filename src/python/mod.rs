@@ -7,7 +7,7 @@
 //! | [`arrow`] | Arrow PyCapsules in and out |
 //! | `table`, `rows`, `concat` | tables, their rows as Python values, several as one |
 //! | `schema`, `sniff`, `reading`, `reader`, `source`, `kafka`, `letters` | declarations; whole files; rows piece by piece; the simulator; topics; dead letters |
-//! | `spec`, `pipeline`, `follow`, `state`, `stored` | definitions; runs; runs under way; what a home holds; what any store does |
+//! | `spec`, `pipeline`, `follow`, `state`, `stored` | definitions; runs; runs under way; what a home holds; what any store holds |
 //!
 //! Signatures with defaults, docstrings for users and displays are in `python/wattline`.
 
