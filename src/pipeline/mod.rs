@@ -57,7 +57,7 @@ pub(crate) use simulated::{columns as simulated_columns, table as simulated_tabl
 pub use spec::{Dlq, SchemaSpec, Spec, Texts};
 pub use state::{State, open_windows, partitions, sensors, state, stored_state};
 
-use crate::sink::{MemoryStore, SinkSpec, What};
+use crate::sink::{Endpoint, MemoryStore, SinkSpec, What};
 use crate::{Error, Kind, Result};
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
@@ -71,8 +71,14 @@ pub fn run(
     until: Until,
     control: &Arc<Control>,
 ) -> Result<Report> {
-    // Tables in memory, as `windows` makes them, gain nothing by it.
-    memory::give_back();
+    // Tables in memory gain nothing by it.
+    if spec
+        .sinks
+        .iter()
+        .any(|sink| !matches!(sink.endpoint, Endpoint::Memory))
+    {
+        memory::give_back();
+    }
     let stores = build::stores(spec)?;
     let parts = build::parts(spec, handed, until, true)?;
     run::run(&parts, stores, control)
@@ -93,7 +99,7 @@ pub struct Windowed {
 /// The windows of data, kept nowhere: the same code and the same bits as [`run`].
 pub fn windows(spec: &Spec, handed: Option<Handed>, control: &Arc<Control>) -> Result<Windowed> {
     let store = MemoryStore::default();
-    let named = |what| SinkSpec::new(crate::sink::Endpoint::Memory).taking(what);
+    let named = |what| SinkSpec::new(Endpoint::Memory).taking(what);
     let sinks = [What::Windows, What::Late, What::Rejects]
         .map(named)
         .to_vec();
