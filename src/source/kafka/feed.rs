@@ -4,6 +4,7 @@ use super::dead::{Dead, Judge, stream};
 use super::lease::Lease;
 use super::model::{Models, Read, Sight};
 use super::origin::Origins;
+use super::queues;
 use crate::flush::{Position, Positions};
 use crate::kafka::{Client, Consumer, Message, Messages, ORIGIN, Polled, Spares, Start};
 use crate::ledger::Ledger;
@@ -154,6 +155,10 @@ impl Feed {
         while !self.over && !self.lanes.full() {
             let resting = self.lanes.is_empty() && self.pending().is_empty();
             let before = self.next;
+            let wait = match self.end {
+                Some(_) => wait.min(queues::ENDS),
+                None => wait,
+            };
             self.fetch(if resting { wait } else { Duration::ZERO })?;
             let full = self.pending().len() >= self.common.share.batch;
             // A gap before the end (marks of transactions) is a position too: lag is nothing then.

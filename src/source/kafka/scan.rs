@@ -23,6 +23,9 @@ use std::time::{Duration, Instant};
 /// Messages decoded at a time.
 const BATCH: usize = 8192;
 
+/// How long more is waited for while the pool is busy.
+const LITTLE: Duration = Duration::from_millis(1);
+
 /// Messages that a schema is proposed from.
 const SAMPLE: usize = 1000;
 
@@ -76,7 +79,7 @@ impl Scan {
         let client = Client::new(&config, Isolation::Committed)?;
         let left = spans(&client, options.since.as_ref(), options.until.as_ref())?;
         let mut consumer = Consumer::new(
-            &queues::shared(config.clone(), left.len()),
+            &queues::ending(queues::shared(config.clone(), left.len())),
             Isolation::Committed,
         )?;
         let from: Vec<_> = left
@@ -180,7 +183,7 @@ impl Scan {
                 return Ok(Messages::default());
             }
             let most = BATCH.min(self.room.min(usize::MAX as u64) as usize);
-            let wait = Duration::from_millis(if must { 100 } else { 1 });
+            let wait = if must { queues::ENDS } else { LITTLE };
             let (messages, came) = self.poll(most, wait)?;
             if came {
                 since = Instant::now();

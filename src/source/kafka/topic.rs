@@ -21,7 +21,7 @@ use crate::{Error, Kind, Result, runtime};
 use arrow_schema::Fields;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// How a topic is read as a source.
 #[derive(Clone, Debug)]
@@ -89,9 +89,14 @@ impl TopicSource {
         let config = Config::parse(url)?;
         let facts = Client::new(&config, Isolation::Committed)?.describe()?;
         let count = facts.partitions.len();
-        let client = Client::new(&queues::shared(config.clone(), count), Isolation::Committed)?;
-        let ends = match options.until_now {
-            true => Some(ends(&client, &facts.partitions)?),
+        let queued = queues::shared(config.clone(), count);
+        let queued = match options.until_now {
+            true => queues::ending(queued),
+            false => queued,
+        };
+        let client = Client::new(&queued, Isolation::Committed)?;
+        let marks = match options.until_now {
+            true => Some(marks(&client, &facts.partitions)?),
             false => None,
         };
         let reading = Reading {
@@ -100,7 +105,7 @@ impl TopicSource {
             local: options.local,
             cut: options.cut,
         };
-        let samples = look(&client, &facts.partitions)?;
+        let samples = look(&client, &facts.partitions, marks.as_ref())?;
         let models = Models::new(&config.topic, reading, &samples)
             .map_err(|error| nothing_yet(error, &samples, &config))?;
         let common = Common {
@@ -116,7 +121,7 @@ impl TopicSource {
             cluster: common.client.cluster_id()?,
             common: Arc::new(common),
             leases: Arc::default(),
-            ends,
+            ends: marks.map(|all| all.into_iter().map(|(p, (_, end))| (p, end)).collect()),
             facts,
             options,
             config,
@@ -189,23 +194,40 @@ impl TopicSource {
 /// Bytes of the first messages that are looked at; one of the codec `arrow` has thousands of rows.
 const LOOKED: usize = 1 << 20;
 
-fn ends(client: &Client, partitions: &[i32]) -> Result<BTreeMap<i32, i64>> {
-    let end = |p: &i32| client.watermarks(*p).map(|(_, high)| (*p, high));
-    partitions.iter().map(end).collect()
+/// Where partitions begin and end.
+type Marks = BTreeMap<i32, (i64, i64)>;
+
+fn marks(client: &Client, partitions: &[i32]) -> Result<Marks> {
+    let marks = |p: &i32| client.watermarks(*p).map(|marks| (*p, marks));
+    partitions.iter().map(marks).collect()
 }
 
 /// The first messages of the topic, as far as there are some.
-fn look(client: &Client, partitions: &[i32]) -> Result<Messages> {
+fn look(client: &Client, partitions: &[i32], marks: Option<&Marks>) -> Result<Messages> {
+    let all = |start: &dyn Fn(i32) -> Start| partitions.iter().map(|p| (*p, start(*p))).collect();
+    let beginning = |_| Start::Beginning;
+    let Some(marks) = marks else {
+        return look_from(client, all(&beginning));
+    };
+    // A client that was just made asks for a beginning again only after half a second where it does not know yet whom.
+    let low = |p| marks.get(&p).map_or(Start::Beginning, |m| Start::At(m.0));
+    match look_from(client, all(&low)) {
+        // Retention was quicker.
+        Err(error) if error.kind == Kind::DataLost => look_from(client, all(&beginning)),
+        found => found,
+    }
+}
+
+fn look_from(client: &Client, from: Vec<(i32, Start)>) -> Result<Messages> {
     let mut consumer = Consumer::on(client)?;
-    let from: Vec<_> = partitions.iter().map(|p| (*p, Start::Beginning)).collect();
     consumer.assign(&from)?;
     let (mut found, mut ended) = (Polled::default(), Vec::new());
     let until = Instant::now() + client.config().timeout;
     let few = |found: &Polled| found.messages.len() < SAMPLE && found.messages.bytes() < LOOKED;
-    while few(&found) && ended.len() < partitions.len() {
+    while few(&found) && ended.len() < from.len() {
         let most = SAMPLE - found.messages.len();
         let mut keep = |m: &crate::kafka::Message<'_>| m.value.is_some();
-        consumer.poll_if(&mut found, most, Duration::from_millis(100), &mut keep)?;
+        consumer.poll_if(&mut found, most, queues::ENDS, &mut keep)?;
         for (partition, _) in found.ends.drain(..) {
             if !ended.contains(&partition) {
                 ended.push(partition);
@@ -304,10 +326,10 @@ impl Source for TopicSource {
     }
 
     fn ends(&self) -> Result<Vec<(u32, u64)>> {
-        let found = ends(&self.common.client, &self.facts.partitions)?;
+        let found = marks(&self.common.client, &self.facts.partitions)?;
         Ok(found
             .into_iter()
-            .map(|(p, end)| (p as u32, end.max(0) as u64))
+            .map(|(p, (_, end))| (p as u32, end.max(0) as u64))
             .collect())
     }
 
