@@ -203,8 +203,8 @@ class Cassandra(Store):
         tls_ca: Path | None = None,
         lease: float = 10.0,
         retry_for: float = 60.0,
-        batch_rows: int = 100,
-        in_flight: int = 64,
+        batch_rows: int = 200,
+        in_flight: int = 32,
     ) -> None:
         super().__init__(
             hosts=[hosts] if isinstance(hosts, str) else list(hosts),

@@ -172,7 +172,7 @@ impl Stores {
         faults::point("before_apply")?;
         target.apply(flush)?;
         faults::point("after_apply")?;
-        let shown = target.applied(flush.partition)?.map(|a| a.id);
+        let shown = target.shown(flush.partition)?;
         Ok(vec![Event::Applied {
             sink,
             id: flush.id,

@@ -23,8 +23,8 @@
 //! epoch, and an `apply` through a handle of an older one fails with `Fenced` and writes nothing, checked in the step that writes.
 //! With n applied: `apply` of a flush ≤ n changes nothing, of n + 1 writes, of a later one is an error.
 //!
-//! **Accepted and shown.** `apply` may keep rows back (Parquet files that roll): then they do not count as
-//! applied. `applied` answers what is durable and visible, for a home too; only that is pruned. After a crash the flushes after `applied` are applied again.
+//! **Accepted and shown.** `apply` may keep rows back (Parquet files that roll) or on their way (Cassandra): then they do
+//! not count as applied. `applied` answers what is durable and visible, for a home too; only that is pruned. After a crash the flushes after `applied` are applied again.
 //! A roll of many files is one exclusive publish manifest (flushes from..to, all staged files, synced) written
 //! before the first rename; recovery ends the renames it names, then goes on after its last flush.
 //!
@@ -196,6 +196,10 @@ pub trait Sink: Send {
     /// The last flush whose rows are durable and visible, and its lineage; for a home too. Before the fence it waits
     /// for no other run, and may show less than that one is about to.
     fn applied(&mut self, partition: u32) -> Result<Option<Applied>>;
+    /// What `applied` would say as far as it is known without waiting, after an `apply`.
+    fn shown(&mut self, partition: u32) -> Result<Option<FlushId>> {
+        Ok(self.applied(partition)?.map(|a| a.id))
+    }
     /// This handle applies for the owner `epoch` from now on; handles of older epochs are refused.
     fn fence(&mut self, partition: u32, epoch: u64) -> Result<()>;
     /// Applies a decided flush; flushes come in order; repeating one changes nothing.

@@ -19,6 +19,7 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
 
 /// How long one request may take before it counts as lost.
 const REQUEST: Duration = Duration::from_secs(20);
@@ -73,6 +74,20 @@ impl Client {
 
     /// Waits for `work` on this thread.
     pub fn wait<T>(&self, work: impl Future<Output = T>) -> Result<T> {
+        self.not_forked()?;
+        Ok(self.runtime.block_on(work))
+    }
+
+    /// Starts `work`, which is waited for later.
+    pub fn begin<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<JoinHandle<T>> {
+        self.not_forked()?;
+        Ok(self.runtime.spawn(work))
+    }
+
+    fn not_forked(&self) -> Result<()> {
         if self.pid != std::process::id() {
             let message = format!(
                 "the connection to {} was made before this process was forked; make the pipeline run in the child alone",
@@ -80,7 +95,7 @@ impl Client {
             );
             return Err(Error::new(Kind::Usage, message));
         }
-        Ok(self.runtime.block_on(work))
+        Ok(())
     }
 
     /// Starts `work` beside the caller; it ends when the handle is aborted.

@@ -7,7 +7,9 @@
 //! - `ttl` expires rows; a table that is made with it is compacted by time.
 //! - Rows use the endpoint's consistency; heads SERIAL and records QUORUM, whatever it is.
 //! - A row is written with the time stamp of its flush, so replays and stale appliers of decided flushes change nothing.
-//!   Cassandra cannot check an epoch in the step that writes rows: [`Sink::apply`] checks before and after instead.
+//!   Cassandra cannot check an epoch in the step that writes rows: it is checked before and after instead.
+//! - [`Sink::apply`] begins to write and does not wait: a flush counts as shown when the next but one comes, or
+//!   [`Sink::applied`], `roll`, `leave` or `finish` ask. So the server has rows to write while the next flush is decided.
 //! - CQL's timestamp has milliseconds. A time with microseconds is refused there, and fits a `bigint`.
 //!
 //! A table that is there is filled by `columns = {theirs: ours}`; its key is its primary key. Where that does not
@@ -17,6 +19,7 @@ mod client;
 mod describe;
 mod encode;
 mod owner;
+mod pending;
 mod state;
 mod stored;
 mod write;
@@ -29,6 +32,7 @@ use crate::flush::{Flush, FlushId, Head};
 use crate::{Error, Kind, Result, faults};
 use client::{Client, Conditional, Level, seconds};
 use owner::{Ownership, alive, now_ms};
+use pending::Pending;
 use state::{State, Stored};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -38,6 +42,9 @@ use write::Writer;
 
 /// Times a lost answer of taking an epoch is read back before it is an error.
 const TRIES: usize = 20;
+
+/// Flushes of a partition whose rows may be on their way when the next is asked for.
+const BESIDE: usize = 1;
 
 /// A sink, which may also decide.
 pub(super) fn open(spec: &SinkSpec, at: &Cassandra) -> Result<Box<dyn Home>> {
@@ -57,6 +64,8 @@ struct CassandraSink {
     applies: BTreeMap<u32, u64>,
     /// Flushes whose effects are gone, by partition.
     pruned: BTreeMap<u32, u64>,
+    /// Flushes whose rows are on their way.
+    pending: Pending,
     attempts: u64,
     same_time: u64,
 }
@@ -81,6 +90,7 @@ impl CassandraSink {
             owned: BTreeMap::new(),
             applies: BTreeMap::new(),
             pruned: BTreeMap::new(),
+            pending: Pending::default(),
             attempts: 0,
             same_time: 0,
         })
@@ -278,15 +288,41 @@ impl CassandraSink {
         rows::only_sensor(&ready.table, batch, known()?.as_deref()).map(|_| ())
     }
 
-    fn write(&self, client: &Arc<Client>, ready: &Ready, flush: &Flush) -> Result<u64> {
-        let mut taken = 0;
+    /// Begins to write the rows of a flush.
+    fn begin(
+        &self,
+        client: &Arc<Client>,
+        ready: &Ready,
+        flush: &Flush,
+    ) -> Result<(write::Sending, u64)> {
+        let mut all = Vec::new();
         for (_, batch) in rows::batches(self.spec.what, flush)? {
             if ready.writer.one_sensor() {
                 self.only_sensor(client, ready, &batch)?;
             }
-            taken += ready.writer.write(client, &batch, flush.stamp)?;
+            all.push(batch);
         }
-        Ok(taken)
+        ready.writer.begin(client, &all, flush.stamp)
+    }
+
+    /// Waits for the rows of a partition's flushes but the newest `beside`, and notes that they are shown.
+    fn show(&mut self, partition: u32, beside: usize) -> Result<()> {
+        if self.pending.of(partition) <= beside {
+            return Ok(());
+        }
+        let client = self.client()?;
+        let epoch = self.applies.get(&partition).copied().unwrap_or(0);
+        while self.pending.of(partition) > beside {
+            self.pending.wait(&client, partition)?;
+            faults::point("between_rows_and_applied")?;
+            let ready = self.ready()?;
+            let at = (ready.pipeline.as_str(), partition);
+            if let Some(next) = self.pending.oldest(partition) {
+                self.state.shows(&client, at, &ready.table, next, epoch)?;
+            }
+            self.pending.is_shown(partition);
+        }
+        Ok(())
     }
 
     fn pipeline(&self, partition: u32) -> Result<(&str, u64)> {
@@ -395,6 +431,7 @@ impl Sink for CassandraSink {
     }
 
     fn applied(&mut self, partition: u32) -> Result<Option<Applied>> {
+        self.show(partition, 0)?;
         let client = self.client()?;
         let ready = self.ready()?;
         Ok(self
@@ -403,8 +440,13 @@ impl Sink for CassandraSink {
             .1)
     }
 
+    fn shown(&mut self, partition: u32) -> Result<Option<FlushId>> {
+        Ok(self.pending.shown(partition))
+    }
+
     fn fence(&mut self, partition: u32, epoch: u64) -> Result<()> {
         self.applies.insert(partition, epoch);
+        self.pending.forget(partition);
         let client = self.client()?;
         let ready = self.ready()?;
         self.state
@@ -412,26 +454,40 @@ impl Sink for CassandraSink {
     }
 
     fn apply(&mut self, flush: &Flush) -> Result<()> {
-        let epoch = self.applies.get(&flush.partition).copied().unwrap_or(0);
+        let partition = flush.partition;
+        let epoch = self.applies.get(&partition).copied().unwrap_or(0);
         let client = self.client()?;
         let ready = self.ready()?;
-        let at = (ready.pipeline.as_str(), flush.partition);
+        let at = (ready.pipeline.as_str(), partition);
         let (newest, applied) = self.state.applied(&client, at, &ready.table)?;
         if epoch < newest && !faults::broken("no_epoch") {
             return Err(super::fenced(at.0, &ready.table, "a newer run"));
         }
-        if super::next_step(&ready.table, applied.as_ref(), flush)? == Next::Nothing {
+        let last = self.pending.newest(partition).or(applied.as_ref());
+        if super::next_step(&ready.table, last, flush)? == Next::Nothing {
+            self.pending.knows(partition, applied);
             return Ok(());
         }
-        let taken = self.write(&client, ready, flush)?;
-        faults::point("between_rows_and_applied")?;
-        self.state.shows(&client, at, &ready.table, flush, epoch)?;
+        let (sending, taken) = self.begin(&client, ready, flush)?;
+        self.pending.begin(partition, flush, sending);
         self.same_time += taken;
-        Ok(())
+        self.show(partition, BESIDE)
+    }
+
+    fn leave(&mut self, partition: u32) -> Result<()> {
+        self.show(partition, 0)
+    }
+
+    fn roll(&mut self, partition: u32) -> Result<()> {
+        match self.pending.landed(partition) {
+            true => self.show(partition, 0),
+            false => Ok(()),
+        }
     }
 
     fn finish(&mut self) -> Result<()> {
-        Ok(())
+        let partitions = self.pending.partitions();
+        partitions.into_iter().try_for_each(|p| self.show(p, 0))
     }
 
     fn same_time(&self) -> u64 {
@@ -513,6 +569,7 @@ impl Home for CassandraSink {
     }
 
     fn release(&mut self, partition: u32) -> Result<()> {
+        self.pending.forget(partition);
         let client = self.client()?;
         match self.owned.remove(&partition) {
             Some(own) => own.end(&client, partition),

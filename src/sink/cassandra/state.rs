@@ -360,14 +360,14 @@ impl State {
         client: &Client,
         at: At<'_>,
         table: &str,
-        flush: &Flush,
+        shown: &Applied,
         epoch: u64,
     ) -> Result<()> {
         let cql = self.cql("UPDATE KS.wattline_applied SET lineage = ?, epoch = ?, n = ? WHERE pipeline = ? AND partition = ? AND name = ? IF owner_epoch = ?");
         let values = (
-            flush.lineage.as_str(),
-            flush.id.epoch as i64,
-            flush.id.n as i64,
+            shown.lineage.as_str(),
+            shown.id.epoch as i64,
+            shown.id.n as i64,
             at.0,
             at.1 as i32,
             table,

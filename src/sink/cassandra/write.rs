@@ -1,5 +1,9 @@
 //! Rows to the cluster: batches within one partition, many on their way, tried again until they are there.
 //!
+//! The server is the limit, so it is never left without work: the rows of a flush are sent as one, whatever batches they
+//! came in, beside what the caller does next, and those of the next flush follow without a pause. Batches that follow one
+//! another go to different partitions, since the server writes to one partition one after the other.
+//!
 //! Every row is written with the time stamp of its flush, the same at every replay, so that a row sent twice, late
 //! or by a stale owner of a decided flush changes nothing. Rows of windows bind every column: one left out would
 //! show the value of an older revision.
@@ -24,7 +28,9 @@ use scylla::statement::batch::{Batch, BatchType};
 use scylla::statement::prepared::PreparedStatement;
 use std::ops::Range;
 use std::sync::Arc;
-use tokio::task::JoinSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::sync::{Mutex, Semaphore};
+use tokio::task::{JoinHandle, JoinSet};
 
 /// µs of a day.
 const MICROS: i64 = 86_400_000_000;
@@ -38,7 +44,49 @@ pub(super) struct Writer {
     insert: String,
     what: What,
     batch_rows: usize,
-    in_flight: usize,
+    way: Arc<Way>,
+}
+
+/// What all flushes on their way share.
+struct Way {
+    /// One for each batch that may be under way.
+    permits: Arc<Semaphore>,
+    /// Held by the flush whose batches are being sent: an earlier one goes first.
+    turn: Mutex<()>,
+}
+
+/// The rows of a flush on their way; no more are sent once it is dropped.
+pub(super) struct Sending {
+    task: JoinHandle<Sent>,
+    landed: Arc<AtomicBool>,
+}
+
+type Sent = std::result::Result<(), Box<ExecutionError>>;
+
+impl Sending {
+    /// Whether all rows are there.
+    pub fn landed(&self) -> bool {
+        self.landed.load(Ordering::Acquire)
+    }
+
+    /// Waits until all rows are there; asked once.
+    pub async fn done(&mut self) -> Sent {
+        // A task that was aborted or panicked sent nothing for certain.
+        (&mut self.task).await.unwrap_or_else(|_| Err(lost()))
+    }
+}
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Rows of one partition that are sent as one.
+struct Piece {
+    rows: Range<usize>,
+    /// How many pieces of its partition come before it.
+    nth: usize,
 }
 
 impl Writer {
@@ -72,7 +120,10 @@ impl Writer {
             insert,
             what,
             batch_rows: at.batch_rows.clamp(1, 1000),
-            in_flight: at.in_flight.clamp(1, 4096),
+            way: Arc::new(Way {
+                permits: Arc::new(Semaphore::new(at.in_flight.clamp(1, 4096))),
+                turn: Mutex::new(()),
+            }),
             mapping,
         }
     }
@@ -82,24 +133,33 @@ impl Writer {
         self.mapping.one_sensor
     }
 
-    /// Writes the rows of a batch; gives how many fell on a key taken in the same batch.
-    pub fn write(&self, client: &Arc<Client>, batch: &RecordBatch, stamp: i64) -> Result<u64> {
-        let batch = cells::in_key_order(&self.mapping, self.what, &extended(self.what, batch)?)?;
-        let mut encoded = self.encode(&batch, stamp)?;
-        let taken = self.keep_last(&mut encoded)?;
-        let statement = client.prepare(&self.insert, super::client::Level::Rows)?;
-        let mut statement = statement;
+    /// Begins to write the rows of a flush; gives how many fell on a key taken in the same flush too.
+    pub fn begin(
+        &self,
+        client: &Arc<Client>,
+        batches: &[RecordBatch],
+        stamp: i64,
+    ) -> Result<(Sending, u64)> {
+        let mut all = Vec::new();
+        let mut taken = 0;
+        for alike in batches.chunk_by(|a, b| a.schema() == b.schema()) {
+            let batch = extended(self.what, &one(alike)?)?;
+            let batch = cells::in_key_order(&self.mapping, self.what, &batch)?;
+            let mut encoded = self.encode(&batch, stamp)?;
+            taken += self.keep_last(&mut encoded)?;
+            let pieces = self.pieces(&encoded);
+            all.push((Arc::new(encoded), pieces));
+        }
+        let mut statement = client.prepare(&self.insert, super::client::Level::Rows)?;
         statement.set_is_idempotent(true);
-        let pieces = self.pieces(&encoded);
-        let sent = send(
-            client.clone(),
-            Arc::new(encoded),
-            statement,
-            pieces,
-            self.in_flight,
-        );
-        client.wait(sent)?.map_err(|e| client.said(&e))?;
-        Ok(taken)
+        let landed = Arc::new(AtomicBool::new(false));
+        let (way, theirs, sender) = (self.way.clone(), landed.clone(), client.clone());
+        let task = client.begin(async move {
+            send(sender, all, statement, way).await?;
+            theirs.store(true, Ordering::Release);
+            Ok(())
+        })?;
+        Ok((Sending { task, landed }, taken))
     }
 
     fn encode(&self, batch: &RecordBatch, stamp: i64) -> Result<Encoded> {
@@ -126,6 +186,9 @@ impl Writer {
         }
         let place = |k: &String| self.mapping.columns.iter().position(|(name, _)| name == k);
         let key: Vec<usize> = self.mapping.key.iter().filter_map(place).collect();
+        if rising(encoded, &key) {
+            return Ok(0);
+        }
         let mut last = std::collections::HashMap::new();
         for row in 0..encoded.rows {
             let name: Vec<Option<Vec<u8>>> = key
@@ -144,65 +207,84 @@ impl Writer {
         Ok(taken)
     }
 
-    /// Ranges of rows within one partition, `batch_rows` at most each.
-    fn pieces(&self, encoded: &Encoded) -> Vec<Range<usize>> {
+    /// Rows within one partition, `batch_rows` at most each; those of one partition are far from each other.
+    fn pieces(&self, encoded: &Encoded) -> Vec<Piece> {
         let same = |a: usize, b: usize| {
             let mut key = self.partition.iter().map(|i| &encoded.columns[*i]);
             key.all(|c| c.value(a) == c.value(b))
         };
         let mut pieces = Vec::new();
-        let mut start = 0;
+        let (mut start, mut nth) = (0, 0);
         for row in 1..=encoded.rows {
-            if row == encoded.rows || row - start == self.batch_rows || !same(start, row) {
-                pieces.push(start..row);
-                start = row;
+            let other = row == encoded.rows || !same(start, row);
+            if other || row - start == self.batch_rows {
+                let rows = start..row;
+                pieces.push(Piece { rows, nth });
+                (start, nth) = (row, if other { 0 } else { nth + 1 });
             }
         }
-        pieces.retain(|p| !p.is_empty());
+        pieces.sort_by_key(|p| p.nth);
         pieces
     }
 }
 
+/// Batches of one schema as one.
+fn one(alike: &[RecordBatch]) -> Result<RecordBatch> {
+    if let [only] = alike {
+        return Ok(only.clone());
+    }
+    let empty = || RecordBatch::new_empty(Arc::new(Schema::empty()));
+    let schema = alike.first().cloned().unwrap_or_else(empty).schema();
+    arrow_select::concat::concat_batches(&schema, alike)
+        .map_err(|e| Error::new(Kind::Internal, "rows of a flush cannot be joined").because(e))
+}
+
+/// Whether every key is greater than the one before it: none comes twice.
+fn rising(encoded: &Encoded, key: &[usize]) -> bool {
+    let keys = |row: usize| key.iter().map(move |i| encoded.columns[*i].value(row));
+    (1..encoded.rows).all(|row| keys(row - 1).lt(keys(row)))
+}
+
 async fn send(
     client: Arc<Client>,
-    rows: Arc<Encoded>,
+    all: Vec<(Arc<Encoded>, Vec<Piece>)>,
     statement: PreparedStatement,
-    pieces: Vec<Range<usize>>,
-    in_flight: usize,
-) -> std::result::Result<(), Box<ExecutionError>> {
+    way: Arc<Way>,
+) -> Sent {
     let mut sending = JoinSet::new();
-    for piece in pieces {
-        if sending.len() >= in_flight {
-            landed(sending.join_next().await)?;
+    let turn = way.turn.lock().await;
+    for (rows, pieces) in all {
+        for piece in pieces {
+            let permit = way.permits.clone().acquire_owned().await;
+            while let Some(done) = sending.try_join_next() {
+                landed(done)?;
+            }
+            let (client, rows, statement) = (client.clone(), rows.clone(), statement.clone());
+            sending.spawn(async move {
+                let _permit = permit;
+                let step = || piece_to(&client.session, &rows, &statement, piece.rows.clone());
+                repeat(client.retry_for(), step, &transient).await
+            });
         }
-        let (client, rows, statement) = (client.clone(), rows.clone(), statement.clone());
-        sending.spawn(async move {
-            let limit = client.retry_for();
-            repeat(
-                limit,
-                || piece_to(&client.session, &rows, &statement, piece.clone()),
-                &transient,
-            )
-            .await
-        });
     }
+    drop(turn);
     while let Some(done) = sending.join_next().await {
-        landed(Some(done))?;
+        landed(done)?;
     }
     Ok(())
 }
 
 type Joined = std::result::Result<std::result::Result<(), ExecutionError>, tokio::task::JoinError>;
 
-fn landed(done: Option<Joined>) -> std::result::Result<(), Box<ExecutionError>> {
+fn landed(done: Joined) -> Sent {
     match done {
-        Some(Ok(result)) => result.map_err(Box::new),
-        // A task that was aborted or panicked sent nothing for certain.
-        Some(Err(_)) => Err(Box::new(ExecutionError::RequestTimeout(
-            std::time::Duration::ZERO,
-        ))),
-        None => Ok(()),
+        Ok(result) => result.map_err(Box::new),
+        Err(_) => Err(lost()),
     }
+}
+
+fn lost() -> Box<ExecutionError> {
+    Box::new(ExecutionError::RequestTimeout(std::time::Duration::ZERO))
 }
 
 async fn piece_to(

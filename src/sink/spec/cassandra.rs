@@ -64,10 +64,10 @@ fn retry_for() -> f64 {
     60.0
 }
 fn batch_rows() -> usize {
-    100
+    200
 }
 fn in_flight() -> usize {
-    64
+    32
 }
 
 /// How many replicas must have a row.
