@@ -146,8 +146,9 @@ lint: $(VENV)/.dev ## formats, lints, types, stubs, rooms, licences
 bench: $(VENV)/.dev ## the measured tables of the README, beside the peers
 	$(PY) benches/bench.py
 
-bench-sinks: $(VENV)/.dev ## windows into PostgreSQL and readings into Cassandra, beside their own clients
+bench-sinks: $(VENV)/.dev ## windows into PostgreSQL and SQLite, readings into Cassandra, beside their own clients
 	$(PY) benches/sinks.py
+	$(PY) benches/files.py
 	$(PY) benches/readings.py
 
 bench-kafka: $(VENV)/.dev ## topics, and the whole way from a file to the stores, beside the peers, on servers of its own
