@@ -8,6 +8,7 @@ use arrow_array::types::{
     Date32Type, Float64Type, Int32Type, Int64Type, Time64MicrosecondType, TimestampMicrosecondType,
 };
 use arrow_array::{Array, ArrayRef, RecordBatch};
+use arrow_buffer::{NullBuffer, ScalarBuffer};
 use arrow_cast::cast;
 use arrow_schema::{DataType, SchemaRef, TimeUnit};
 use std::io::Write;
@@ -21,7 +22,7 @@ pub struct Encoder {
 #[derive(Clone, Debug)]
 struct Column {
     /// `,"name":`, with a brace in place of the comma for the first.
-    lead: Vec<u8>,
+    lead: Word,
     /// The type it is brought to.
     kind: DataType,
     what: What,
@@ -80,7 +81,7 @@ impl Encoder {
             let sign = if columns.is_empty() { '{' } else { ',' };
             let name = serde_json::Value::from(field.name().as_str());
             columns.push(Column {
-                lead: format!("{sign}{name}:").into_bytes(),
+                lead: Word::new(format!("{sign}{name}:").into_bytes()),
                 kind,
                 what,
             });
@@ -95,7 +96,7 @@ impl Encoder {
         out: &mut Vec<u8>,
         ends: &mut Vec<u32>,
     ) -> Result<()> {
-        let cells = self
+        let mut cells = self
             .columns
             .iter()
             .zip(batch.columns())
@@ -103,8 +104,8 @@ impl Encoder {
             .collect::<Result<Vec<_>>>()?;
         ends.reserve(batch.num_rows());
         for row in 0..batch.num_rows() {
-            for (column, cells) in self.columns.iter().zip(&cells) {
-                out.extend_from_slice(&column.lead);
+            for (column, cells) in self.columns.iter().zip(&mut cells) {
+                column.lead.write(out);
                 cells.write(row, column.what, out);
             }
             if cells.is_empty() {
@@ -115,6 +116,44 @@ impl Encoder {
         }
         Ok(())
     }
+}
+
+/// Bytes that are written again and again.
+#[derive(Clone, Debug)]
+struct Word {
+    all: Vec<u8>,
+    /// The first of them.
+    start: [u8; WIDE],
+}
+
+/// Words up to this length are copied as this many bytes: two moves in place of a call.
+const WIDE: usize = 32;
+
+impl Word {
+    fn new(all: Vec<u8>) -> Word {
+        let mut start = [0; WIDE];
+        start
+            .iter_mut()
+            .zip(&all)
+            .for_each(|(to, from)| *to = *from);
+        Word { all, start }
+    }
+
+    #[inline]
+    fn write(&self, out: &mut Vec<u8>) {
+        match self.all.len() <= WIDE {
+            true => put(&self.start, self.all.len(), out),
+            false => out.extend_from_slice(&self.all),
+        }
+    }
+}
+
+/// The first bytes of a text whose length is known when this is compiled.
+#[inline]
+fn put<const N: usize>(text: &[u8; N], len: usize, out: &mut Vec<u8>) {
+    let end = out.len() + len;
+    out.extend_from_slice(text);
+    out.truncate(end);
 }
 
 /// What the reader of files took from end stamps is given back, so that the message fits the schema.
@@ -163,8 +202,33 @@ fn form(
 /// A column ready to be written.
 struct Cells {
     array: ArrayRef,
+    nulls: Option<NullBuffer>,
+    /// Of the types that are most of what is written, without a look at the type for each.
+    numbers: Numbers,
+    /// The day that was written last, and its text.
+    day: Option<i64>,
+    date: Vec<u8>,
     /// Texts of a dictionary, as JSON.
     words: Vec<Vec<u8>>,
+}
+
+/// Values by their type.
+enum Numbers {
+    Floats(ScalarBuffer<f64>),
+    Times(ScalarBuffer<i64>),
+    Others,
+}
+
+impl Numbers {
+    fn of(array: &ArrayRef) -> Numbers {
+        if let Some(floats) = array.as_primitive_opt::<Float64Type>() {
+            return Numbers::Floats(floats.values().clone());
+        }
+        match array.as_primitive_opt::<TimestampMicrosecondType>() {
+            Some(times) => Numbers::Times(times.values().clone()),
+            None => Numbers::Others,
+        }
+    }
 }
 
 fn cells(column: &Column, array: &ArrayRef) -> Result<Cells> {
@@ -186,24 +250,51 @@ fn cells(column: &Column, array: &ArrayRef) -> Result<Cells> {
             words.push(text);
         }
     }
-    Ok(Cells { array, words })
+    Ok(Cells {
+        nulls: array.nulls().cloned(),
+        numbers: Numbers::of(&array),
+        day: None,
+        date: Vec::new(),
+        array,
+        words,
+    })
 }
 
 impl Cells {
     #[inline]
-    fn write(&self, row: usize, what: What, out: &mut Vec<u8>) {
-        if self.array.is_null(row) {
-            out.extend_from_slice(b"null");
-            return;
+    fn write(&mut self, row: usize, what: What, out: &mut Vec<u8>) {
+        if self.nulls.as_ref().is_some_and(|nulls| nulls.is_null(row)) {
+            return out.extend_from_slice(b"null");
         }
-        match what {
-            What::Float(digits) => {
-                float(
-                    self.array.as_primitive::<Float64Type>().value(row),
-                    digits,
-                    out,
-                );
+        match (&self.numbers, what) {
+            (Numbers::Floats(values), What::Float(digits)) => float(values[row], digits, out),
+            (Numbers::Times(values), What::Stamp { forward, zoned }) => {
+                let time = values[row] + forward;
+                out.push(b'"');
+                self.date(time.div_euclid(DAY), out);
+                out.push(b'T');
+                time_of_day(time.rem_euclid(DAY), out);
+                out.extend_from_slice(if zoned { b"Z\"" } else { b"\"" });
             }
+            _ => self.other(row, what, out),
+        }
+    }
+
+    /// The text of a day: mostly that of the row before.
+    #[inline]
+    fn date(&mut self, day: i64, out: &mut Vec<u8>) {
+        if self.day != Some(day) {
+            self.date.clear();
+            date(day, &mut self.date);
+            self.day = Some(day);
+        }
+        out.extend_from_slice(&self.date);
+    }
+
+    fn other(&self, row: usize, what: What, out: &mut Vec<u8>) {
+        match what {
+            // They are written above.
+            What::Float(_) | What::Stamp { .. } => {}
             What::Integer => integer(self.array.as_primitive::<Int64Type>().value(row), out),
             What::Boolean => {
                 let value = self.array.as_boolean().value(row);
@@ -216,15 +307,6 @@ impl Cells {
                 let code = self.array.as_dictionary::<Int32Type>().keys().value(row);
                 let word = self.words.get(code as usize);
                 out.extend_from_slice(word.map_or(b"null", |w| w));
-            }
-            What::Stamp { forward, zoned } => {
-                let time = self
-                    .array
-                    .as_primitive::<TimestampMicrosecondType>()
-                    .value(row);
-                out.push(b'"');
-                stamp(time + forward, out);
-                out.extend_from_slice(if zoned { b"Z\"" } else { b"\"" });
             }
             What::Date => {
                 let days = self.array.as_primitive::<Date32Type>().value(row);
@@ -256,7 +338,7 @@ fn float(value: f64, digits: Option<u8>, out: &mut Vec<u8>) {
     if let Some(digits) = digits
         && let Some(ten) = TENS.get(usize::from(digits))
     {
-        let scaled = (value * ten).round();
+        let scaled = whole(value * ten);
         if scaled.abs() < 9e15 && scaled / ten == value {
             return fixed(
                 scaled as i64,
@@ -274,11 +356,25 @@ fn float(value: f64, digits: Option<u8>, out: &mut Vec<u8>) {
     ));
 }
 
+/// Rounded: half away from zero. Small numbers without a call; where that differs by one the number is next to a half,
+/// and neither is what it came from.
+#[inline]
+fn whole(value: f64) -> f64 {
+    const EXACT: f64 = (1_u64 << 51) as f64;
+    match value.abs() < EXACT {
+        true => (value + 0.5_f64.copysign(value)) as i64 as f64,
+        false => value.round(),
+    }
+}
+
+/// The longest number, with its sign and point.
+const LONG: usize = 24;
+
 /// `scaled` with so many digits behind the point.
 #[inline]
 fn fixed(scaled: i64, digits: usize, negative: bool, out: &mut Vec<u8>) {
-    let mut text = [b'0'; 24];
-    let (mut at, mut rest, mut n) = (text.len(), scaled.unsigned_abs(), 0);
+    let mut text = [b'0'; 2 * LONG];
+    let (mut at, mut rest, mut n) = (LONG, scaled.unsigned_abs(), 0);
     loop {
         if n == digits && digits > 0 {
             at -= 1;
@@ -296,7 +392,9 @@ fn fixed(scaled: i64, digits: usize, negative: bool, out: &mut Vec<u8>) {
         at -= 1;
         text[at] = b'-';
     }
-    out.extend_from_slice(&text[at..]);
+    if let Some(number) = text[at..].first_chunk::<LONG>() {
+        put(number, LONG - at, out);
+    }
 }
 
 #[inline]
@@ -325,24 +423,16 @@ fn date(days: i64, out: &mut Vec<u8>) {
 
 #[inline]
 fn time_of_day(time: i64, out: &mut Vec<u8>) {
-    two(time / HOUR, out);
-    out.push(b':');
-    two(time % HOUR / MINUTE, out);
-    out.push(b':');
-    two(time % MINUTE / SECOND, out);
+    let digit = |n: i64| b'0' + (n % 10) as u8;
+    let (hour, minute, second) = (time / HOUR, time % HOUR / MINUTE, time % MINUTE / SECOND);
+    let [a, b, c, d, e, f] = [hour / 10, hour, minute / 10, minute, second / 10, second].map(digit);
+    out.extend_from_slice(&[a, b, b':', c, d, b':', e, f]);
     let micros = time % SECOND;
     if micros != 0 {
         let text = format!("{micros:06}");
         out.push(b'.');
         out.extend_from_slice(text.trim_end_matches('0').as_bytes());
     }
-}
-
-#[inline]
-fn stamp(time: i64, out: &mut Vec<u8>) {
-    date(time.div_euclid(DAY), out);
-    out.push(b'T');
-    time_of_day(time.rem_euclid(DAY), out);
 }
 
 /// A text in quotes.
@@ -381,6 +471,61 @@ mod tests {
         assert_eq!(floats(1e300, Some(3)), "1e+300");
         assert_eq!(floats(4.216, None), "4.216");
         assert_eq!(floats(f64::NAN, None), "null");
+    }
+
+    #[test]
+    fn rounding_is_that_of_the_library() {
+        let mut state = 1_u64;
+        let mut next = || {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            state >> 11
+        };
+        for digits in 0..10_u8 {
+            let ten = TENS[usize::from(digits)];
+            for _ in 0..20_000 {
+                let near = (next() >> (next() % 53)) as f64;
+                for value in [
+                    near / ten,
+                    -near / ten,
+                    (near + 0.5) / ten,
+                    f64::from_bits(next()),
+                ] {
+                    let (ours, theirs) = (whole(value * ten), (value * ten).round());
+                    let held = |scaled: f64| scaled.abs() < 9e15 && scaled / ten == value;
+                    assert_eq!(held(ours), held(theirs), "{value:e} {digits}");
+                    assert!(!held(ours) || ours == theirs, "{value:e} {digits}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn long_names_and_numbers_are_whole_and_days_change() {
+        let name = "n".repeat(WIDE);
+        let times = TimestampMicrosecondArray::from(vec![0, DAY - 1, DAY, DAY + SECOND, -DAY]);
+        let numbers = vec![i64::MIN, i64::MAX, 0, -1, 10];
+        let batch = RecordBatch::try_from_iter(vec![
+            (
+                name.as_str(),
+                Arc::new(arrow_array::Int64Array::from(numbers)) as ArrayRef,
+            ),
+            ("t", Arc::new(times)),
+        ])
+        .unwrap();
+        let (mut out, mut ends) = (Vec::new(), Vec::new());
+        let encoder = Encoder::new(&batch.schema()).unwrap();
+        encoder.encode(&batch, &mut out, &mut ends).unwrap();
+        let due = [
+            ("-9223372036854775808", "1970-01-01T00:00:00"),
+            ("9223372036854775807", "1970-01-01T23:59:59.999999"),
+            ("0", "1970-01-02T00:00:00"),
+            ("-1", "1970-01-02T00:00:01"),
+            ("10", "1969-12-31T00:00:00"),
+        ];
+        let due = due.map(|(n, t)| format!("{{\"{name}\":{n},\"t\":\"{t}\"}}"));
+        assert_eq!(String::from_utf8(out).unwrap(), due.concat());
     }
 
     #[test]
