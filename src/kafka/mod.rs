@@ -37,7 +37,7 @@ pub use limits::Limits;
 pub use log::{Log, Upto, Words};
 pub use member::{Member, Shift};
 pub use partitioner::{Partitioner, murmur2, partition_of};
-pub use producer::{Header, Outgoing, Producer, Settled};
+pub use producer::{Header, Headers, Outgoing, Producer, Settled};
 
 /// The header that says which file and row a message came from: see `produce`.
 pub const ORIGIN: &std::ffi::CStr = c"wattline";

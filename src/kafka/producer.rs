@@ -8,7 +8,7 @@ use super::client::Client;
 use super::config::Config;
 use super::errors::error;
 use super::raw::{Failure, Handle, Role, Sent, Topic};
-pub use super::raw::{Header, Outgoing};
+pub use super::raw::{Header, Headers, Outgoing};
 use crate::{Error, Kind, Result, runtime};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -17,6 +17,12 @@ use std::time::{Duration, Instant};
 
 /// How long the reports' thread waits at a time.
 const SERVE: Duration = Duration::from_millis(20);
+
+/// Messages without a report for which the library need not be told to flush yet: more than a batch.
+const REST: u64 = 8192;
+
+/// Looks without a new report after which batches are not full any more.
+const STILL: u32 = 10;
 
 /// Sends to topics of one cluster. Owned by one thread.
 pub struct Producer {
@@ -104,11 +110,21 @@ impl Producer {
     /// Hands a message over. A full queue waits, as long as the cluster takes messages at all: the
     /// library's own time-out ends a message that is stuck.
     pub fn send(&mut self, topic: usize, message: &Outgoing<'_>) -> Result<()> {
+        self.send_with(topic, message, &mut None)
+    }
+
+    /// The same, with headers that were `made` before, which are taken.
+    pub fn send_with(
+        &mut self,
+        topic: usize,
+        message: &Outgoing<'_>,
+        made: &mut Option<Headers>,
+    ) -> Result<()> {
         let Some((_, to)) = self.topics.get(topic) else {
             return Err(Error::new(Kind::Internal, "a message for an unknown topic"));
         };
         loop {
-            match to.send(message) {
+            match to.send(message, made) {
                 Ok(Sent::Queued) => {
                     self.sent += 1;
                     return Ok(());
@@ -164,6 +180,19 @@ impl Producer {
         told.reported()
     }
 
+    /// Waits while full batches go out by themselves, as long as reports come. While it is told to flush, the library's
+    /// thread asks without a pause whether it may send, and takes the broker's core where they share a machine.
+    fn drain(&self, until: Instant) {
+        let told = self.client.handle.told();
+        let (mut reports, mut still) = (told.reported(), 0);
+        while self.sent.saturating_sub(reports) > REST && still < STILL && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(1));
+            let now = told.reported();
+            still = if now == reports { still + 1 } else { 0 };
+            reports = now;
+        }
+    }
+
     /// Begins a transaction.
     pub fn begin(&self) -> Result<()> {
         let begun = self.client.handle.begin_transaction();
@@ -172,6 +201,7 @@ impl Producer {
 
     /// Waits for every report and commits.
     pub fn commit(&self, wait: Duration) -> Settled {
+        self.drain(Instant::now() + wait);
         let delivered = self.client.handle.flush(wait);
         let delivered = self
             .told("messages were not all delivered in time", delivered)

@@ -178,6 +178,78 @@ fn a_message_that_is_refused_is_an_error_of_the_flush() {
     assert!(error.message.contains("power"), "{error}");
 }
 
+#[test]
+fn headers_made_before_go_with_their_message_also_through_a_full_queue() {
+    let (_cluster, config) = cluster("power", 1);
+    let config = config.or("queue.buffering.max.messages", 10);
+    let mut producer = Producer::new(&config, None).unwrap();
+    let topic = producer.topic("power").unwrap();
+    // On a thread of its own, as they are made on the pool.
+    let made = std::thread::spawn(|| {
+        let header = |i: u32| Headers::of(ORIGIN, &i.to_be_bytes());
+        (0..1_000).map(header).collect::<Vec<_>>()
+    });
+    for (i, made) in made.join().unwrap().into_iter().enumerate() {
+        let (value, mut made) = (format!("v{i}"), Some(made));
+        let message = Outgoing {
+            partition: 0,
+            ..outgoing(b"k", value.as_bytes(), &[])
+        };
+        producer.send_with(topic, &message, &mut made).unwrap();
+        assert!(made.is_none());
+    }
+    producer.flush(WAIT).unwrap();
+    let consumer = Consumer::new(&config, Isolation::Committed).unwrap();
+    let mut consumer = consumer.with_header(ALL);
+    consumer.assign(&[(0, Start::Beginning)]).unwrap();
+    let all = read(&mut consumer, 1);
+    assert_eq!(all.messages.len(), 1_000);
+    for (i, message) in all.messages.iter().enumerate() {
+        assert_eq!(message.value.unwrap(), format!("v{i}").as_bytes());
+        let due = (
+            ORIGIN.to_str().unwrap().to_owned(),
+            Some((i as u32).to_be_bytes().to_vec()),
+        );
+        assert_eq!(headers(message.header.unwrap()), [due]);
+    }
+}
+
+#[test]
+fn headers_stay_with_who_made_them_where_their_message_is_refused() {
+    let (_cluster, config) = cluster("power", 1);
+    let config = config.or("message.max.bytes", 1000);
+    let mut producer = Producer::new(&config, None).unwrap();
+    let topic = producer.topic("power").unwrap();
+    let (long, mut made) = (vec![0; 2000], Some(Headers::of(ORIGIN, b"1")));
+    let message = Outgoing {
+        partition: 0,
+        ..outgoing(b"k", &long, &[])
+    };
+    producer.send_with(topic, &message, &mut made).unwrap_err();
+    assert!(made.is_some());
+}
+
+#[test]
+fn what_lingers_and_batches_in_flight_are_committed() {
+    let (cluster, _) = cluster("power", 1);
+    // Four batches in their time, and a rest that lingers until it is flushed.
+    let url = format!("kafka://{}/power?timeout=5s", cluster.bootstrap_servers());
+    let config = Config::parse(&url).unwrap().patient(1);
+    let mut producer = Producer::new(&config, Some("id")).unwrap();
+    let topic = producer.topic("power").unwrap();
+    producer.begin().unwrap();
+    for _ in 0..45_000 {
+        let message = Outgoing {
+            partition: 0,
+            ..outgoing(b"k", b"v", &[])
+        };
+        producer.send(topic, &message).unwrap();
+    }
+    let settled = producer.commit(WAIT);
+    assert!(matches!(settled, Settled::Committed), "{settled:?}");
+    assert_eq!((producer.sent(), producer.delivered()), (45_000, 45_000));
+}
+
 /// Sends one message in a transaction.
 fn transaction(producer: &mut Producer) -> Settled {
     let topic = producer.topic("power").unwrap();

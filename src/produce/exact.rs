@@ -78,7 +78,8 @@ impl Course<'_> {
             }
             let name = name_of(&known.stream);
             let id = format!("wattline-{}-{name:.32}", self.job.topic.id);
-            let producer = Producer::new(&self.job.config, Some(&id))?;
+            let config = self.job.config.clone().patient(self.job.topic.partitions);
+            let producer = Producer::new(&config, Some(&id))?;
             let settled = self.known(Upto::End)?;
             if settled.stream == known.stream {
                 return Ok((producer, settled));
@@ -120,7 +121,7 @@ impl Course<'_> {
     }
 
     fn attempt(&mut self, producer: Producer, known: &Known) -> Result<Attempt> {
-        let mut load = Load::new(self.job, producer, &known.stream)?;
+        let mut load = Load::new(self.job, producer)?;
         let attempt = load.transactions(self.feed, known, &self.progress)?;
         let unsure = load.unsure.take();
         self.left = Some(Left {

@@ -1,7 +1,7 @@
 //! Feed: files, tables and streams as packed messages with positions, made on the pool.
 
 use super::options::{Mode, Options};
-use super::pack::{Packed, Packer};
+use super::pack::{Origin, Packed, Packer};
 use super::progress::Progress;
 use super::usage;
 use crate::csv::{Chunk, Chunks, CsvPlan, LocalPolicy, ReadOptions, SchemaChoice, Start, resolve};
@@ -269,6 +269,7 @@ impl Feed {
                 let from: Vec<Position> = from.cloned().into_iter().collect();
                 let prepare: crate::source::Prepare = Arc::new(|_| Ok(Default::default()));
                 Ok(Box::new(LivePieces {
+                    origin: Origin::of(stream),
                     reader: source.open(0, &from, None, Order::Optimistic, prepare)?,
                     packer: packer.clone(),
                     columns: columns.clone(),
@@ -357,10 +358,16 @@ impl FileFeed {
             let (made, bytes) = Proofs::of(opened.bytes, start.map_or(0, |s| s.byte))?;
             (proofs, opened.bytes) = (made, bytes);
         }
-        let packer = self.packer.clone();
+        let (packer, origin) = (self.packer.clone(), Origin::of(stream));
         let map: crate::csv::Map<(Packed, Start)> = Arc::new(move |chunk: Chunk| {
             let end = chunk.end;
-            let packed = packer.pack(&chunk.batch, chunk.rows, chunk.rejects, chunk.counters)?;
+            let packed = packer.pack(
+                origin,
+                &chunk.batch,
+                chunk.rows,
+                chunk.rejects,
+                chunk.counters,
+            )?;
             Ok((packed, end))
         });
         Ok(Box::new(FilePieces {
@@ -511,7 +518,7 @@ impl Pieces for TablePieces {
         while !self.lanes.full()
             && let Some((first, batch)) = self.slice()?
         {
-            let packer = self.packer.clone();
+            let (packer, origin) = (self.packer.clone(), Origin::of(&self.stream));
             self.marks.push_back(self.given);
             self.lanes.give(move || {
                 let n = batch.num_rows() as u64;
@@ -522,7 +529,7 @@ impl Pieces for TablePieces {
                     readings: n,
                     ..Ledger::default()
                 };
-                packer.pack(&batch, RowIds::Dense(first), Vec::new(), counters)
+                packer.pack(origin, &batch, RowIds::Dense(first), Vec::new(), counters)
             });
         }
         loop {
@@ -556,6 +563,7 @@ fn rows_position(stream: &str, row: u64) -> Position {
 
 struct LivePieces {
     reader: Box<dyn Reader>,
+    origin: Origin,
     packer: Arc<Packer>,
     columns: SchemaRef,
     position: Option<Position>,
@@ -572,7 +580,7 @@ impl Pieces for LivePieces {
         let table = pipeline::simulated_table(&self.columns, &batch.readings)?;
         let rows = batch.readings.rows.clone();
         self.packer
-            .pack(&table, rows, batch.rejects, batch.counters)
+            .pack(self.origin, &table, rows, batch.rejects, batch.counters)
             .map(Some)
     }
 

@@ -8,7 +8,7 @@ use super::pack::Packed;
 use super::progress::{self, Progress};
 use super::{Done, Job};
 use crate::flush::Position;
-use crate::kafka::{Log, ORIGIN, Outgoing, Producer, Settled, partition_of};
+use crate::kafka::{Log, Outgoing, Producer, Settled, partition_of};
 use crate::reject::OnReject;
 use crate::{Error, Kind, Result, faults};
 use std::collections::HashMap;
@@ -34,8 +34,6 @@ pub(super) struct Load<'a> {
     topic: usize,
     /// Which partition a key goes to.
     partitions: HashMap<Arc<str>, i32>,
-    /// The header, whose last 8 bytes change from message to message.
-    origin: [u8; 24],
     /// Counted when its transaction is committed.
     pub open: Done,
     pub done: Done,
@@ -57,7 +55,7 @@ pub(super) enum Attempt {
 
 fn fast(job: &Job<'_>, feed: &Feed) -> Result<Done> {
     let known = feed.known(&Default::default())?;
-    let mut load = Load::new(job, Producer::new(&job.config, None)?, &known.stream)?;
+    let mut load = Load::new(job, Producer::new(&job.config, None)?)?;
     let mut pieces = feed.open(&known.stream, None)?;
     while !job.control.stopped()
         && let Some(packed) = pieces.next()?
@@ -75,17 +73,13 @@ fn fast(job: &Job<'_>, feed: &Feed) -> Result<Done> {
 }
 
 impl<'a> Load<'a> {
-    pub fn new(job: &'a Job<'a>, mut producer: Producer, stream: &str) -> Result<Self> {
+    pub fn new(job: &'a Job<'a>, mut producer: Producer) -> Result<Self> {
         let topic = producer.topic(&job.config.topic)?;
-        let mut origin = [0; 24];
-        let name = blake3::hash(stream.as_bytes());
-        origin[..16].copy_from_slice(&name.as_bytes()[..16]);
         Ok(Load {
             job,
             producer,
             topic,
             partitions: HashMap::new(),
-            origin,
             open: Done::default(),
             done: Done::default(),
             unsure: None,
@@ -203,25 +197,23 @@ impl<'a> Load<'a> {
     }
 
     /// Hands messages over and counts them.
-    fn send(&mut self, packed: Packed) -> Result<()> {
+    fn send(&mut self, mut packed: Packed) -> Result<()> {
         if let (Some((least, greatest)), Stamps::Event) = (packed.span, self.job.options.timestamp)
         {
             // Streams are not looked through before; files were.
             self.job.topic.limits.hold(least, greatest, "the data")?;
         }
-        let partitions: Vec<i32> = packed.keys.iter().map(|key| self.partition(key)).collect();
+        let keys = std::mem::take(&mut packed.keys);
+        let partitions: Vec<i32> = keys.iter().map(|key| self.partition(key)).collect();
         for piece in packed.pieces() {
-            let (head, at) = self.origin.split_at_mut(16);
-            debug_assert_eq!(head.len(), 16);
-            at.copy_from_slice(&piece.at.to_be_bytes());
             let message = Outgoing {
                 partition: partitions.get(piece.key).copied().unwrap_or(-1),
-                key: packed.keys.get(piece.key).map(|k| k.as_bytes()),
+                key: keys.get(piece.key).map(|k| k.as_bytes()),
                 value: Some(piece.value),
                 timestamp: piece.timestamp,
-                headers: &[(ORIGIN, Some(&self.origin))],
+                headers: &[],
             };
-            self.producer.send(self.topic, &message)?;
+            (self.producer).send_with(self.topic, &message, piece.headers)?;
         }
         self.count(packed)
     }

@@ -4,6 +4,7 @@ use super::options::Stamps;
 use super::usage;
 use crate::codec::json::Encoder;
 use crate::codec::message::Codec;
+use crate::kafka::{Headers, ORIGIN};
 use crate::ledger::Ledger;
 use crate::reject::Reject;
 use crate::schema::{Canonical, Readings, RowIds, SensorKeys};
@@ -45,7 +46,27 @@ struct Part {
     end: u32,
     key: u32,
     timestamp: i64,
-    at: u64,
+    headers: Option<Headers>,
+}
+
+/// What the header of every message of a stream begins with: 16 bytes that name the stream.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Origin([u8; 16]);
+
+impl Origin {
+    pub(super) fn of(stream: &str) -> Origin {
+        let mut name = [0; 16];
+        name.copy_from_slice(&blake3::hash(stream.as_bytes()).as_bytes()[..16]);
+        Origin(name)
+    }
+
+    /// The header of the message at this place, which rises from message to message.
+    fn headers(&self, at: u64) -> Option<Headers> {
+        let mut value = [0; 24];
+        value[..16].copy_from_slice(&self.0);
+        value[16..].copy_from_slice(&at.to_be_bytes());
+        Some(Headers::of(ORIGIN, &value))
+    }
 }
 
 /// One message.
@@ -55,8 +76,8 @@ pub(super) struct Piece<'a> {
     pub key: usize,
     /// Record time, ms; 0: now.
     pub timestamp: i64,
-    /// Its place in the stream: rises from message to message.
-    pub at: u64,
+    /// Says which stream it is of, and its place there.
+    pub headers: &'a mut Option<Headers>,
 }
 
 impl Packer {
@@ -78,9 +99,10 @@ impl Packer {
         })
     }
 
-    /// The messages of `batch`, whose rows are `rows` in its stream.
+    /// The messages of `batch`, whose rows are `rows` in the stream of `origin`.
     pub(super) fn pack(
         &self,
+        origin: Origin,
         batch: &RecordBatch,
         rows: RowIds,
         rejects: Vec<Reject>,
@@ -116,8 +138,8 @@ impl Packer {
             Stamps::Event => span(&readings.time),
         };
         match &self.encoder {
-            Some(encoder) => self.objects(encoder, &kept, &readings, &mut packed)?,
-            None => self.tables(&kept, &readings, &mut packed)?,
+            Some(encoder) => self.objects(origin, encoder, &kept, &readings, &mut packed)?,
+            None => self.tables(origin, &kept, &readings, &mut packed)?,
         }
         debug_assert!(self.codec == Codec::Arrow || packed.parts.len() == readings.len());
         Ok(packed)
@@ -132,6 +154,7 @@ impl Packer {
 
     fn objects(
         &self,
+        origin: Origin,
         encoder: &Encoder,
         batch: &RecordBatch,
         readings: &Readings,
@@ -146,13 +169,19 @@ impl Packer {
                 end,
                 key: code(readings, i),
                 timestamp: self.timestamp(*time),
-                at: readings.row(i),
+                headers: origin.headers(readings.row(i)),
             })
             .collect();
         Ok(())
     }
 
-    fn tables(&self, batch: &RecordBatch, readings: &Readings, packed: &mut Packed) -> Result<()> {
+    fn tables(
+        &self,
+        origin: Origin,
+        batch: &RecordBatch,
+        readings: &Readings,
+        packed: &mut Packed,
+    ) -> Result<()> {
         let mut of_sensor: Vec<Vec<u32>> = vec![Vec::new(); packed.keys.len()];
         for i in 0..readings.len() {
             if let Some(rows) = of_sensor.get_mut(code(readings, i) as usize) {
@@ -166,15 +195,14 @@ impl Packer {
         };
         for (key, rows) in of_sensor.iter().enumerate() {
             for rows in rows.chunks(ROWS) {
-                let part = take_record_batch(batch, &UInt32Array::from(rows.to_vec()))
-                    .map_err(|e| Error::new(Kind::Internal, format!("rows of one sensor: {e}")))?;
+                let part = some(batch, rows)?;
                 crate::codec::arrow::encode(&mut packed.bytes, &part.schema(), &[part])?;
                 let time = rows.first().map_or(0, |r| readings.time[*r as usize]);
                 packed.parts.push(Part {
                     end: packed.bytes.len() as u32,
                     key: key as u32,
                     timestamp: self.timestamp(time),
-                    at: first + packed.parts.len() as u64,
+                    headers: origin.headers(first + packed.parts.len() as u64),
                 });
             }
         }
@@ -184,16 +212,16 @@ impl Packer {
 
 impl Packed {
     /// The messages in their order.
-    pub(super) fn pieces(&self) -> impl Iterator<Item = Piece<'_>> {
-        let starts = std::iter::once(0).chain(self.parts.iter().map(|p| p.end));
-        self.parts.iter().zip(starts).map(|(part, start)| Piece {
-            value: self
-                .bytes
-                .get(start as usize..part.end as usize)
-                .unwrap_or_default(),
-            key: part.key as usize,
-            timestamp: part.timestamp,
-            at: part.at,
+    pub(super) fn pieces(&mut self) -> impl Iterator<Item = Piece<'_>> {
+        let (bytes, mut start) = (&self.bytes, 0);
+        self.parts.iter_mut().map(move |part| {
+            let from = std::mem::replace(&mut start, part.end as usize);
+            Piece {
+                value: bytes.get(from..part.end as usize).unwrap_or_default(),
+                key: part.key as usize,
+                timestamp: part.timestamp,
+                headers: &mut part.headers,
+            }
         })
     }
 
@@ -201,6 +229,17 @@ impl Packed {
     pub(super) fn len(&self) -> usize {
         self.parts.len()
     }
+}
+
+/// These rows of a table, which rise: without a copy where they stand together.
+fn some(batch: &RecordBatch, rows: &[u32]) -> Result<RecordBatch> {
+    if let [first, .., last] = rows
+        && (last - first) as usize + 1 == rows.len()
+    {
+        return Ok(batch.slice(*first as usize, rows.len()));
+    }
+    take_record_batch(batch, &UInt32Array::from(rows.to_vec()))
+        .map_err(|e| Error::new(Kind::Internal, format!("rows of one sensor: {e}")))
 }
 
 fn code(readings: &Readings, row: usize) -> u32 {

@@ -24,5 +24,5 @@ pub(super) use consume::{Queue, Sink};
 pub(super) use handle::{Failure, Handle, Role, Told};
 pub(super) use member::Member;
 pub use member::Shift;
-pub use produce::{Header, Outgoing};
+pub use produce::{Header, Headers, Outgoing};
 pub(super) use produce::{Sent, Topic};

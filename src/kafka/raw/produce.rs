@@ -23,6 +23,34 @@ pub type Header<'a> = (&'a CStr, Option<&'a [u8]>);
 /// Headers that need no memory of their own on the way out.
 const FEW: usize = 2;
 
+/// Headers made before their message is, on any thread: three small pieces of memory that the thread which hands
+/// messages over need not ask for.
+#[derive(Debug)]
+pub struct Headers(*mut rd::rd_kafka_headers_t);
+
+// Nobody else knows of it until the library takes it over.
+unsafe impl Send for Headers {}
+
+impl Headers {
+    /// One header.
+    pub fn of(name: &CStr, value: &[u8]) -> Headers {
+        let size = name.to_bytes().len() as isize;
+        unsafe {
+            // Without memory the library ends the process: neither call can fail.
+            let made = rd::rd_kafka_headers_new(1);
+            let value_size = value.len() as isize;
+            rd::rd_kafka_header_add(made, name.as_ptr(), size, value.as_ptr().cast(), value_size);
+            Headers(made)
+        }
+    }
+}
+
+impl Drop for Headers {
+    fn drop(&mut self) {
+        unsafe { rd::rd_kafka_headers_destroy(self.0) };
+    }
+}
+
 /// One message on its way out; the library copies the bytes.
 pub struct Outgoing<'a> {
     /// The partition; below 0: by the partitioner.
@@ -38,12 +66,24 @@ pub struct Outgoing<'a> {
 }
 
 /// What became of a message that was handed over.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(in crate::kafka) enum Sent {
     /// It is in the queue.
     Queued,
     /// The queue is full: wait for reports and hand it over again.
     Full,
+}
+
+impl Sent {
+    fn of(error: *mut rd::rd_kafka_error_t) -> Result<Sent, Failure> {
+        match unsafe { Failure::take(error) } {
+            Ok(()) => Ok(Sent::Queued),
+            Err(f) if f.code == rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__QUEUE_FULL => {
+                Ok(Sent::Full)
+            }
+            Err(failure) => Err(failure),
+        }
+    }
 }
 
 impl Topic {
@@ -65,8 +105,13 @@ impl Topic {
         self.rkt.as_ptr()
     }
 
-    /// Hands a message over; never waits.
-    pub fn send(&self, message: &Outgoing<'_>) -> Result<Sent, Failure> {
+    /// Hands a message over; never waits. Headers that were `made` before are in place of the message's own, and are
+    /// gone when it is in the queue.
+    pub fn send(
+        &self,
+        message: &Outgoing<'_>,
+        made: &mut Option<Headers>,
+    ) -> Result<Sent, Failure> {
         use rd::rd_kafka_vtype_t as V;
         let own = [
             vu(V::RD_KAFKA_VTYPE_RKT, U { rkt: self.ptr() }),
@@ -97,10 +142,22 @@ impl Topic {
         let call = |parts: &[rd::rd_kafka_vu_t]| unsafe {
             rd::rd_kafka_produceva(self.handle.ptr(), parts.as_ptr(), count)
         };
-        let error = match message.headers {
+        let [a, b, c, d, e, f] = own;
+        if let Some(Headers(headers)) = made {
+            let last = vu(V::RD_KAFKA_VTYPE_HEADERS, U { headers: *headers });
+            let parts = [a, b, c, d, e, f, last];
+            let sent = Sent::of(unsafe {
+                rd::rd_kafka_produceva(self.handle.ptr(), parts.as_ptr(), parts.len())
+            })?;
+            if sent == Sent::Queued {
+                // They are the library's now.
+                std::mem::forget(made.take());
+            }
+            return Ok(sent);
+        }
+        Sent::of(match message.headers {
             [] => call(&own),
             few if few.len() <= FEW => {
-                let [a, b, c, d, e, f] = own;
                 let at = |i: usize| few.get(i).map_or_else(end, named);
                 call(&[a, b, c, d, e, f, at(0), at(1)])
             }
@@ -109,14 +166,7 @@ impl Topic {
                     .chain(many.iter().map(named))
                     .collect::<Vec<_>>(),
             ),
-        };
-        match unsafe { Failure::take(error) } {
-            Ok(()) => Ok(Sent::Queued),
-            Err(f) if f.code == rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__QUEUE_FULL => {
-                Ok(Sent::Full)
-            }
-            Err(failure) => Err(failure),
-        }
+        })
     }
 }
 
