@@ -169,35 +169,70 @@ pub(super) struct Cut {
     pub records: usize,
     /// See `records`.
     pub even: usize,
-    /// Fields of these that read as a number, a time or nothing, in a hundred.
-    pub known: usize,
     /// Whether a field was quoted.
     pub quoted: bool,
     /// Lines before the first record of that width.
     pub preamble: usize,
 }
 
-/// Tries one delimiter. `known` tells whether a field reads as something.
-fn cut(text: &[u8], delimiter: u8, quote: Option<u8>, known: impl Fn(&[u8]) -> bool) -> Cut {
-    let records: Vec<Record> = Records::new(text, delimiter, quote)
-        .filter(|r| !r.blank())
-        .take(LOOK)
-        .collect();
-    let width = common_width(&records);
-    let even = records.iter().filter(|r| r.fields.len() == width).count();
-    let fields: usize = records.iter().map(|r| r.fields.len()).sum();
-    let read = records.iter().flat_map(|r| &r.fields);
-    let read = read.filter(|f| known(f)).count();
-    Cut {
-        delimiter,
-        quote,
-        width,
-        records: records.len(),
-        even,
-        known: read * 100 / fields.max(1),
-        quoted: records.iter().any(|r| r.quoted > 0),
-        preamble: preamble(text, delimiter, quote, width),
+/// What one delimiter makes of the first records.
+struct Try<'a> {
+    delimiter: u8,
+    records: Vec<Record<'a>>,
+    width: usize,
+    even: usize,
+}
+
+impl<'a> Try<'a> {
+    fn new(text: &'a [u8], delimiter: u8, quote: Option<u8>) -> Self {
+        let records: Vec<Record> = Records::new(text, delimiter, quote)
+            .filter(|r| !r.blank())
+            .take(LOOK)
+            .collect();
+        let width = common_width(&records);
+        Try {
+            delimiter,
+            width,
+            even: records.iter().filter(|r| r.fields.len() == width).count(),
+            records,
+        }
     }
+
+    /// What makes one delimiter better than another, before any field is read.
+    fn shape(&self) -> (bool, usize) {
+        (
+            self.width > 1,
+            hundredths(self.even, self.records.len()) / 5,
+        )
+    }
+
+    /// Fields that read as something, in a hundred.
+    fn known(&self, known: impl Fn(&[u8]) -> bool) -> usize {
+        let fields = || self.records.iter().flat_map(|r| &r.fields);
+        hundredths(fields().filter(|f| known(f)).count(), fields().count())
+    }
+
+    /// Whether it is looked for before others.
+    fn early(&self) -> usize {
+        let place = DELIMITERS.iter().position(|d| *d == self.delimiter);
+        DELIMITERS.len() - place.unwrap_or(DELIMITERS.len())
+    }
+
+    fn cut(&self, text: &[u8], quote: Option<u8>) -> Cut {
+        Cut {
+            delimiter: self.delimiter,
+            quote,
+            width: self.width,
+            records: self.records.len(),
+            even: self.even,
+            quoted: self.records.iter().any(|r| r.quoted > 0),
+            preamble: preamble(text, self.delimiter, quote, self.width),
+        }
+    }
+}
+
+fn hundredths(part: usize, of: usize) -> usize {
+    part * 100 / of.max(1)
 }
 
 /// The width of most records; the greater of two that are as common.
@@ -231,27 +266,34 @@ fn preamble(text: &[u8], delimiter: u8, quote: Option<u8>, width: usize) -> usiz
 impl Cut {
     /// Records of the common width, in a hundred.
     pub fn evenness(&self) -> usize {
-        self.even * 100 / self.records.max(1)
-    }
-
-    /// What makes one delimiter better than another.
-    fn rank(&self) -> (bool, usize, usize, usize) {
-        let place = DELIMITERS.iter().position(|d| *d == self.delimiter);
-        let early = DELIMITERS.len() - place.unwrap_or(DELIMITERS.len());
-        (self.width > 1, self.evenness() / 5, self.known / 5, early)
+        hundredths(self.even, self.records)
     }
 }
 
-/// The delimiter that cuts the sample most evenly into fields that read as something.
+/// The delimiter of `candidates` that cuts the sample most evenly into fields that read as something, by `known`.
 pub(super) fn best_cut(
     text: &[u8],
     candidates: &[u8],
     quote: Option<u8>,
     known: impl Fn(&[u8]) -> bool + Copy,
 ) -> Cut {
-    let cuts = candidates.iter().map(|d| cut(text, *d, quote, known));
-    cuts.max_by_key(Cut::rank)
-        .unwrap_or_else(|| cut(text, b',', quote, known))
+    let mut tries: Vec<Try> = candidates
+        .iter()
+        .map(|delimiter| Try::new(text, *delimiter, quote))
+        .collect();
+    let best = tries.iter().map(Try::shape).max();
+    tries.retain(|t| Some(t.shape()) == best);
+    let chosen = match tries.as_slice() {
+        // To read the fields takes longest: only where their number does not decide.
+        [only] => Some(only),
+        several => several
+            .iter()
+            .max_by_key(|t| (t.known(known) / 5, t.early())),
+    };
+    match chosen {
+        Some(chosen) => chosen.cut(text, quote),
+        None => Try::new(text, b',', quote).cut(text, quote),
+    }
 }
 
 /// The quote the sample uses: a single one only where it encloses fields and no double one does.
@@ -315,12 +357,18 @@ mod tests {
         let digits = |f: &[u8]| f.iter().all(|b| b.is_ascii_digit() || b",-".contains(b));
         let cut = best_cut(text, &DELIMITERS, Some(b'"'), digits);
         assert_eq!((cut.delimiter, cut.width, cut.preamble), (b';', 3, 0));
+        // Cut at commas there are as many fields a record; those read as nothing.
+        let text = b"at;a\n2007-01-01;1,5\n2007-01-02;1,25\n2007-01-03;3,0\n2007-01-04;5,0\n";
+        assert_eq!(
+            best_cut(text, &DELIMITERS, Some(b'"'), digits).delimiter,
+            b';'
+        );
     }
 
     #[test]
     fn lines_before_the_table_are_counted() {
         let text = b"Meter 12\n\nfrom 2007\nat,a,b\n1,2,3\n4,5,6\n";
-        assert_eq!(cut(text, b',', Some(b'"'), |_| true).preamble, 3);
+        assert_eq!(best_cut(text, b",", Some(b'"'), |_| true).preamble, 3);
     }
 
     #[test]
