@@ -12,7 +12,10 @@ use crate::source::lanes::{Landed, Lanes};
 use crate::source::{Prepare, SourceBatch};
 use crate::{Result, faults};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// Who did not ask for so long was busy: that is no silence of the broker.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// What the feeds of a source have in common.
 pub(super) struct Common {
@@ -72,6 +75,8 @@ pub(super) struct Feed {
     over: bool,
     /// The broker had nothing more when it was asked last.
     caught_up: bool,
+    /// Since when nothing came, and when it was asked last.
+    quiet: Option<(Instant, Instant)>,
     _lease: Lease,
 }
 
@@ -119,6 +124,7 @@ impl Feed {
             time: from.iter().find(|p| p.stream == *name).and_then(|p| p.time),
             over,
             caught_up: over,
+            quiet: None,
             common: common.clone(),
             prepare: prepare.clone(),
             name,
@@ -192,7 +198,7 @@ impl Feed {
             .poll_if(&mut self.polled, most.max(1), wait, &mut keep)?;
         self.caught_up &= !came;
         if let Some((_, at)) = self.polled.ends.drain(..).next_back() {
-            self.caught_up = true;
+            (self.caught_up, came) = (true, true);
             self.next = self.next.max(at);
         }
         self.over |= self.end.is_some_and(|end| self.next >= end);
@@ -200,7 +206,22 @@ impl Feed {
             self.caught_up = true;
             self.consumer.unassign(self.partition)?;
         }
-        Ok(())
+        self.listen(came)
+    }
+
+    /// A read that ends does so, also where the client has lost its brokers for good: what it waits for is in the log.
+    fn listen(&mut self, came: bool) -> Result<()> {
+        let now = Instant::now();
+        let since = match self.quiet {
+            Some((since, last)) if !came && now - last < PAUSE => since,
+            _ => now,
+        };
+        self.quiet = Some((since, now));
+        let late = now - since > self.common.client.config().timeout;
+        match late && !self.over && self.end.is_some() {
+            true => Err(self.consumer.silent("nothing more could be read")),
+            false => Ok(()),
+        }
     }
 
     fn give(&mut self) -> Result<()> {

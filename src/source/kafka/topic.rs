@@ -354,3 +354,71 @@ impl Source for TopicSource {
         Ok(Box::new(Keyed::new(feed, seen)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kafka::{Outgoing, Producer};
+    use rdkafka::mocking::MockCluster;
+    use std::time::Duration;
+
+    /// A topic of one message.
+    fn common(url: &str) -> Arc<Common> {
+        let config = Config::parse(url).unwrap();
+        let mut producer = Producer::new(&config, None).unwrap();
+        let topic = producer.topic("power").unwrap();
+        let message = Outgoing {
+            partition: 0,
+            key: Some(b"a"),
+            value: Some(br#"{"sensor_id": "a", "time": "2026-01-01T00:00:00", "v": 1.5}"#),
+            timestamp: 1_000,
+            headers: &[],
+        };
+        producer.send(topic, &message).unwrap();
+        producer.flush(Duration::from_secs(10)).unwrap();
+        let client = Client::new(&config, Isolation::Committed).unwrap();
+        let reading = Reading {
+            schema: SchemaChoice::Sniff,
+            overrides: Overrides::default(),
+            local: LocalPolicy::default(),
+            cut: None,
+        };
+        let samples = look(&client, &[0], None).unwrap();
+        Arc::new(Common {
+            topic: "power".into(),
+            judge: Judge::new("power", OnReject::Raise, 10),
+            share: Share::of(1, 1),
+            keyed: false,
+            models: Models::new("power", reading, &samples).unwrap(),
+            client,
+        })
+    }
+
+    #[test]
+    fn a_read_that_ends_does_not_wait_for_ever() {
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic("power", 1, 1).unwrap();
+        let url = format!("kafka://{}/power?timeout=2s", cluster.bootstrap_servers());
+        let prepare: Prepare = Arc::new(|_| Ok(Default::default()));
+        // What is to come never comes, as where the client has lost its brokers.
+        let span = Span {
+            partition: 0,
+            from: 0,
+            end: Some(100),
+        };
+        let lease = Arc::new(Leases::default()).take(0).unwrap();
+        let mut feed =
+            Feed::open(&common(&url), lease, &span, &Positions::default(), &prepare).unwrap();
+        let until = Instant::now() + Duration::from_secs(60);
+        let error = loop {
+            assert!(Instant::now() < until, "it still waits");
+            if let Err(error) = feed.fill(Duration::from_millis(20)) {
+                break error;
+            }
+            feed.land(Duration::ZERO).unwrap();
+        };
+        assert_eq!((error.kind, error.retryable), (Kind::Endpoint, true));
+        let told = "nothing more could be read";
+        assert!(error.message.contains(told), "{error}");
+    }
+}
