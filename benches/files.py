@@ -7,7 +7,6 @@ begins with no file. wattline's time is that of its decisions alone: rows, recor
 The others write all rows in one transaction. `bare` is a Rust program with the client alone (benches/bare).
 """
 
-import argparse
 import sqlite3
 import sys
 import tempfile
@@ -22,7 +21,7 @@ from wattline.source import write_uci
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benches import bare
-from benches.rates import show
+from benches.rates import asked, interleaved, show
 
 KEYS = 3
 OWN = ("wattline_head", "wattline_flush", "wattline_applied")
@@ -103,11 +102,7 @@ class Bench:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, default=500_000)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("-o", dest="out", type=Path)
-    given = parser.parse_args()
+    given = asked(__doc__, rounds=5)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "household.txt"
         write_uci(file, rows=given.rows, seed=1)
@@ -120,10 +115,7 @@ def main() -> int:
             "Python sqlite3 executemany, all new": bench.python,
             "Python sqlite3 executemany, the same rows again": bench.python_again,
         }
-        spent: dict[str, list[float]] = {name: [] for name in contenders}
-        for _ in range(given.rounds):
-            for name, work in contenders.items():
-                spent[name].append(work())
+        spent = interleaved(contenders, given.rounds)
         count = len(bench.rows)
     title = f"{count:,} windows of {len(bench.names)} columns into SQLite"
     show(title, {name: [count / took for took in times] for name, times in spent.items()}, given.out)

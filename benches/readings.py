@@ -10,7 +10,6 @@ also write the wider table that wattline makes of its own, with quality, file, s
 the tests start it, with a heap of 2 GiB and the full compiler.
 """
 
-import argparse
 import sys
 import tempfile
 import time
@@ -30,7 +29,7 @@ from wattline.source import write_uci
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benches import bare
-from benches.rates import show
+from benches.rates import asked, interleaved, show
 from tests.services import Cassandra
 
 KEYSPACE = "bench"
@@ -130,11 +129,7 @@ class Bench:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, default=500_000)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("-o", dest="out", type=Path)
-    given = parser.parse_args()
+    given = asked(__doc__, rounds=3)
     figures = {"heap": 2048, "jvm": ("-XX:TieredStopAtLevel=4",)}
     with tempfile.TemporaryDirectory() as folder, Cassandra(**figures) as server:
         write_uci(Path(folder, "household.txt"), rows=given.rows, seed=1)
@@ -150,12 +145,8 @@ def main() -> int:
             "cassandra-driver, execute_concurrent, 500": lambda: bench.concurrent(20_000),
             "cassandra-driver, unlogged batches of 100 in one partition": lambda: bench.batches(60_000),
         }
-        rates: dict[str, list[float]] = {name: [] for name in contenders}
-        for round_ in range(given.rounds + 1):
-            for name, work in contenders.items():
-                rate = work()
-                if round_:
-                    rates[name].append(rate)
+        interleaved(contenders, 1)
+        rates = interleaved(contenders, given.rounds)
         bench.cluster.shutdown()
     show(f"{len(bench.rows):,} readings of {len(MEASURES)} measures into Cassandra", rates, given.out)
     return 0

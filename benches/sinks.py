@@ -8,7 +8,6 @@ transaction a flush. `bare` sends bytes that are ready, in the same portions, an
 is that of WATTLINE_TEST_POSTGRES, else one is started. Peers that are not installed are left out.
 """
 
-import argparse
 import contextlib
 import io
 import os
@@ -25,7 +24,7 @@ import wattline as wl
 from wattline.source import write_uci
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from benches.rates import show
+from benches.rates import asked, interleaved, show
 
 SCHEMA = "bench_sinks"
 PORTION = 65_536
@@ -154,11 +153,7 @@ class Bench:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, default=500_000)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("-o", dest="out", type=Path)
-    given = parser.parse_args()
+    given = asked(__doc__, rounds=5)
     with tempfile.TemporaryDirectory() as folder, server() as url:
         file = Path(folder) / "household.txt"
         write_uci(file, rows=given.rows, seed=1)
@@ -174,10 +169,7 @@ def main() -> int:
             contenders["psycopg2 execute_values, plain (5,000 rows, scaled)"] = bench.execute_values
         if find_spec("adbc_driver_postgresql"):
             contenders["ADBC ingest, plain"] = bench.adbc
-        spent: dict[str, list[float]] = {name: [] for name in contenders}
-        for _ in range(given.rounds):
-            for name, work in contenders.items():
-                spent[name].append(work())
+        spent = interleaved(contenders, given.rounds)
         count = len(bench.rows)
         title = f"{count:,} windows of {len(bench.names)} columns into PostgreSQL"
         bench.link.execute(f"drop schema {SCHEMA} cascade")
