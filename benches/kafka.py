@@ -185,11 +185,11 @@ def here(package: str) -> bool:
 
 
 def fresh(at: str) -> str:
-    """A topic without messages."""
+    """A topic without messages, with the settings that ``produce`` gives to one it makes."""
     from confluent_kafka.admin import AdminClient, NewTopic
 
     name = f"b-{uuid.uuid4().hex[:10]}"
-    topic = NewTopic(name, 1, config={"retention.ms": "-1"})
+    topic = NewTopic(name, 1, config={"retention.ms": "-1", "segment.ms": str(2**63 - 1)})
     # Gone before the answer, the client would take it along.
     admin = AdminClient({"bootstrap.servers": at})
     admin.create_topics([topic])[name].result()

@@ -6,6 +6,7 @@ use super::usage;
 use crate::kafka::{Client, Limits, NewTopic};
 use crate::time::{civil, duration};
 use crate::{Kind, Result};
+use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The topic as it is.
@@ -58,17 +59,7 @@ fn fits(create: &Create, partitions: usize) -> Result<()> {
 }
 
 fn made(client: &Client, create: &Create, stamps: Stamps) -> Result<crate::kafka::TopicFacts> {
-    let mut settings = create.settings.clone();
-    let retention = match create.retention.as_deref() {
-        None if stamps == Stamps::Now => None,
-        None | Some("forever") => Some(-1),
-        Some(text) => Some(duration::parse(text)? / 1000),
-    };
-    if let Some(retention) = retention {
-        settings
-            .entry("retention.ms".into())
-            .or_insert_with(|| retention.to_string());
-    }
+    let settings = settings_of(create, stamps)?;
     let name = client.config().topic.clone();
     client.make(&NewTopic {
         name,
@@ -80,6 +71,27 @@ fn made(client: &Client, create: &Create, stamps: Stamps) -> Result<crate::kafka
         },
         settings,
     })
+}
+
+/// What is asked for, and what record times of years ago need.
+fn settings_of(create: &Create, stamps: Stamps) -> Result<BTreeMap<String, String>> {
+    let mut settings = create.settings.clone();
+    let retention = match create.retention.as_deref() {
+        None if stamps == Stamps::Now => None,
+        None | Some("forever") => Some(-1),
+        Some(text) => Some(duration::parse(text)? / 1000),
+    };
+    let mut say = |name: &str, value: i64| {
+        let entry = settings.entry(name.into());
+        entry.or_insert_with(|| value.to_string()) == "-1"
+    };
+    let kept = retention.is_some_and(|retention| say("retention.ms", retention));
+    if kept && stamps == Stamps::Event {
+        // By default a broker begins a file for each week of record time, so that retention can remove it: two hundred
+        // for four years, which take longer than the rows. What stays for ever needs none.
+        say("segment.ms", i64::MAX);
+    }
+    Ok(settings)
 }
 
 impl Limits {
@@ -138,6 +150,32 @@ mod tests {
             .iter()
             .map(|(k, v)| ((*k).to_string(), (*v).to_string()));
         Limits::of(&pairs.collect())
+    }
+
+    #[test]
+    fn a_topic_that_keeps_history_for_ever_has_no_file_a_week() {
+        let made = |retention: Option<&str>, stamps, own: &[(&str, &str)]| {
+            let own = own.iter().map(|(k, v)| (k.to_string(), v.to_string()));
+            let create = Create {
+                retention: retention.map(Into::into),
+                settings: own.collect(),
+                ..Create::default()
+            };
+            let made = settings_of(&create, stamps).unwrap();
+            ["retention.ms", "segment.ms"].map(|name| made.get(name).cloned())
+        };
+        let text = |text: &str| Some(text.to_string());
+        let long = text("9223372036854775807");
+        assert_eq!(made(None, Stamps::Event, &[]), [text("-1"), long.clone()]);
+        assert_eq!(
+            made(Some("forever"), Stamps::Event, &[("segment.ms", "5")]),
+            [text("-1"), text("5")]
+        );
+        assert_eq!(made(None, Stamps::Now, &[]), [None, None]);
+        let day = [text("86400000"), None];
+        assert_eq!(made(Some("1d"), Stamps::Event, &[]), day);
+        let told = [("retention.ms", "86400000")];
+        assert_eq!(made(None, Stamps::Event, &told), day);
     }
 
     #[test]

@@ -15,7 +15,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
 
 import wattline as wl
 from conftest import python
@@ -173,6 +173,13 @@ def test_a_topic_made_anew_gets_the_file_again(kafka: Kafka, url: str, tmp_path:
     while topic_of(url) in admin.list_topics(timeout=10).topics and time.monotonic() < until:
         time.sleep(0.1)
     assert wl.produce(path, url, schema="household", create=True).ledger["readings"] == 100
+
+
+def test_a_topic_made_for_history_keeps_it_in_few_files(kafka: Kafka, url: str, tmp_path: Path) -> None:
+    wl.produce(household(tmp_path / "a.txt", 10), url, schema="household", create=True)
+    admin, asked = AdminClient({"bootstrap.servers": kafka.bootstrap, **QUIET}), ConfigResource("topic", topic_of(url))
+    made = admin.describe_configs([asked])[asked].result()
+    assert (made["retention.ms"].value, made["segment.ms"].value) == ("-1", str(2**63 - 1))
 
 
 def test_arrow_messages_hold_the_same_rows(kafka: Kafka, url: str, tmp_path: Path) -> None:
