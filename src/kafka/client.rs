@@ -10,6 +10,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+/// The least time for a question that had to wait for the connection.
+const LEAST: Duration = Duration::from_millis(50);
+
 /// Which messages a consumer sees.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Isolation {
@@ -124,7 +127,11 @@ impl Client {
     /// [`Isolation::Committed`] the last stable one.
     pub fn watermarks(&self, partition: i32) -> Result<(i64, i64)> {
         let until = Instant::now() + self.config.timeout;
-        let ask = || (self.handle).watermarks(&self.config.topic, partition, self.config.timeout);
+        self.handle.reach(self.config.timeout);
+        let ask = || {
+            let left = until.saturating_duration_since(Instant::now());
+            (self.handle).watermarks(&self.config.topic, partition, left.max(LEAST))
+        };
         let mut found = ask();
         // A topic that was just made, or whose leader has gone, has one in a moment.
         while found.as_ref().is_err_and(leaderless) && Instant::now() < until {
@@ -169,6 +176,7 @@ impl Client {
     /// The first offset of each partition whose record time is `time` (ms since 1970) or later;
     /// `None`: there is none yet.
     pub fn offsets_at(&self, partitions: &[i32], time: i64) -> Result<Vec<(i32, Option<i64>)>> {
+        self.handle.reach(self.config.timeout);
         let found =
             self.handle
                 .offsets_at(&self.config.topic, partitions, time, self.config.timeout);

@@ -21,6 +21,9 @@ const BYTES: usize = 16 << 20;
 /// A buffer that grew beyond this is not kept.
 const KEPT: usize = 4 << 20;
 
+/// How long a first broker is waited for; a poll says what is wrong.
+const REACH: Duration = Duration::from_secs(1);
+
 /// Where a partition is read from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
@@ -135,6 +138,7 @@ impl Consumer {
             Start::Beginning => i64::from(rdkafka::bindings::RD_KAFKA_OFFSET_BEGINNING),
             Start::At(offset) => offset,
         };
+        self.client.handle.reach(REACH);
         let begun = self.queue.start(partition, offset);
         self.client.told("a partition could not be read", begun)
     }

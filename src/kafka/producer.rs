@@ -71,6 +71,7 @@ impl Producer {
     /// Takes the transactional id.
     fn register(&self) -> Result<()> {
         let until = Instant::now() + self.client.config.timeout;
+        self.client.handle.reach(self.client.config.timeout);
         loop {
             let left = until.saturating_duration_since(Instant::now());
             match self.client.handle.init_transactions(left.max(SERVE)) {

@@ -4,7 +4,7 @@ use super::member::Shares;
 use rdkafka::bindings as rd;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
 /// What a client is for.
@@ -103,6 +103,7 @@ pub(in crate::kafka) struct Handle {
     pub(super) rk: NonNull<rd::rd_kafka_t>,
     told: Box<Told>,
     owner: u32,
+    reached: AtomicBool,
 }
 
 // The library says of its handles that every thread may use them at once; what the callbacks reach
@@ -212,6 +213,7 @@ impl Handle {
                     rk,
                     told,
                     owner: std::process::id(),
+                    reached: AtomicBool::new(false),
                 }),
                 None => {
                     rd::rd_kafka_conf_destroy(conf);
@@ -233,6 +235,21 @@ impl Handle {
     /// What its threads told.
     pub fn told(&self) -> &Told {
         &self.told
+    }
+
+    /// Waits until a broker has answered, for at most `wait`. Whoever asks for a leader or a coordinator before that
+    /// is asked to come again: half a second is lost then, one time in four.
+    pub fn reach(&self, wait: std::time::Duration) -> bool {
+        let reached = || unsafe {
+            let mut answer = std::ptr::null();
+            let none = std::ptr::null_mut();
+            let code = rd::rd_kafka_metadata(self.ptr(), 0, none, &mut answer, millis(wait));
+            Failure::check(code).map(|()| rd::rd_kafka_metadata_destroy(answer))
+        };
+        if !self.reached.load(Relaxed) && reached().is_ok() {
+            self.reached.store(true, Relaxed);
+        }
+        self.reached.load(Relaxed)
     }
 
     /// Serves callbacks for at most `wait`; gives how many.
