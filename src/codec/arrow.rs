@@ -2,16 +2,49 @@
 
 use crate::{Error, Kind, Result};
 use arrow_array::RecordBatch;
+use arrow_ipc::CompressionType;
 use arrow_ipc::reader::StreamReader;
-use arrow_ipc::writer::StreamWriter;
+use arrow_ipc::writer::{IpcWriteOptions, StreamWriter};
 use arrow_schema::{ArrowError, Schema, SchemaRef};
 use std::io::{Read, Write};
 use std::panic::{UnwindSafe, catch_unwind};
 
+/// How the values in a stream are packed: a column at a time, which every reader of Arrow unpacks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Packing {
+    /// As they are.
+    #[default]
+    Plain,
+    /// LZ4.
+    Lz4,
+    /// Zstandard.
+    Zstd,
+}
+
+impl Packing {
+    fn options(self) -> std::result::Result<IpcWriteOptions, ArrowError> {
+        IpcWriteOptions::default().try_with_compression(match self {
+            Packing::Plain => None,
+            Packing::Lz4 => Some(CompressionType::LZ4_FRAME),
+            Packing::Zstd => Some(CompressionType::ZSTD),
+        })
+    }
+}
+
 /// Writes `batches` as one IPC stream.
 pub fn encode(out: impl Write, schema: &Schema, batches: &[RecordBatch]) -> Result<()> {
+    encode_packed(out, schema, batches, Packing::Plain)
+}
+
+/// The same, packed.
+pub fn encode_packed(
+    out: impl Write,
+    schema: &Schema,
+    batches: &[RecordBatch],
+    packing: Packing,
+) -> Result<()> {
     let all = || -> std::result::Result<(), ArrowError> {
-        let mut writer = StreamWriter::try_new(out, schema)?;
+        let mut writer = StreamWriter::try_new_with_options(out, schema, packing.options()?)?;
         batches.iter().try_for_each(|batch| writer.write(batch))?;
         writer.finish()
     };

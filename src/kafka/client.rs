@@ -52,6 +52,14 @@ impl Client {
         })
     }
 
+    /// The same client for another topic.
+    pub fn on(&self, topic: &str) -> Client {
+        Client {
+            handle: self.handle.clone(),
+            config: self.config.with_topic(topic),
+        }
+    }
+
     /// The endpoint.
     pub fn config(&self) -> &Config {
         &self.config
@@ -176,10 +184,10 @@ impl Client {
     /// The first offset of each partition whose record time is `time` (ms since 1970) or later;
     /// `None`: there is none yet.
     pub fn offsets_at(&self, partitions: &[i32], time: i64) -> Result<Vec<(i32, Option<i64>)>> {
+        let until = Instant::now() + self.config.timeout;
         self.handle.reach(self.config.timeout);
-        let found =
-            self.handle
-                .offsets_at(&self.config.topic, partitions, time, self.config.timeout);
+        let left = until.saturating_duration_since(Instant::now()).max(LEAST);
+        let found = (self.handle).offsets_at(&self.config.topic, partitions, time, left);
         let found = self.told("offsets could not be found by time", found)?;
         let known = |(p, offset): (i32, i64)| (p, (offset >= 0).then_some(offset));
         Ok(found.into_iter().map(known).collect())

@@ -232,6 +232,22 @@ impl Config {
         PATIENT.iter().fold(self, with)
     }
 
+    /// How messages are to be compressed; `None`: nothing is said of that.
+    pub fn compression(&self) -> Option<&str> {
+        self.options
+            .get("compression.type")
+            .or(self.options.get("compression.codec"))
+            .map(|c| c.as_str())
+    }
+
+    /// The same endpoint for messages that are compressed already.
+    pub fn uncompressed(mut self) -> Config {
+        self.options.remove("compression.codec");
+        self.options
+            .insert("compression.type".into(), "none".into());
+        self
+    }
+
     /// Where producers of this topic put a key: `partitioner=` of the URL.
     pub fn partitioner(&self) -> Result<Partitioner> {
         let told = self.options.get("partitioner");

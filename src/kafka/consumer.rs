@@ -39,6 +39,8 @@ pub struct Consumer {
     queue: Queue,
     client: Client,
     header: Option<&'static CStr>,
+    /// A first broker was waited for.
+    reached: bool,
 }
 
 /// Messages in the order they came; offsets rise within a partition.
@@ -108,6 +110,7 @@ impl Consumer {
             queue,
             client,
             header: None,
+            reached: false,
         })
     }
 
@@ -138,7 +141,9 @@ impl Consumer {
             Start::Beginning => i64::from(rdkafka::bindings::RD_KAFKA_OFFSET_BEGINNING),
             Start::At(offset) => offset,
         };
-        self.client.handle.reach(REACH);
+        if !std::mem::replace(&mut self.reached, true) {
+            self.client.handle.reach(REACH);
+        }
         let begun = self.queue.start(partition, offset);
         self.client.told("a partition could not be read", begun)
     }

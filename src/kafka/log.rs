@@ -4,9 +4,9 @@ use super::{Client, Config, Consumer, Isolation, Message, NewTopic, Polled, Star
 use crate::{Error, Kind, Result};
 use std::time::{Duration, Instant};
 
-/// Messages taken at a time, and how long they are gathered.
+/// Messages taken at a time, and how long they are gathered: a poll with fewer lasts that long.
 const BATCH: usize = 10_000;
-const POLL: Duration = Duration::from_millis(10);
+const POLL: Duration = Duration::from_millis(2);
 
 /// A log by key, and how its user calls it in messages. Copies share their clients.
 #[derive(Clone)]
@@ -48,26 +48,71 @@ pub enum Upto {
 
 /// The end of a log is a marker of a transaction, which no reader sees: only a request that comes back empty says so,
 /// and the broker keeps that for half a second unless told otherwise.
-fn quick(config: &Config, name: &str) -> Config {
-    config.with_topic(name).or("fetch.wait.max.ms", 5)
+fn quick(config: &Config) -> Config {
+    config.clone().or("fetch.wait.max.ms", 5)
 }
 
-impl Log {
-    /// The log in the topic `name`, if that is there. Errors: `Usage` where its partitions do not fit.
-    pub fn find(config: &Config, name: &str, words: Words) -> Result<Option<Log>> {
-        let client = Client::new(&quick(config, name), Isolation::Uncommitted)?;
-        match client.describe() {
-            Ok(facts) => Log::of(client, facts.partitions.len(), words).map(Some),
+/// Two clients of a cluster, as a log has them: connections are made once for all that looks at it.
+pub struct Views {
+    /// Sees all there is.
+    pub all: Client,
+    /// Sees what is committed.
+    pub committed: Client,
+}
+
+impl Views {
+    /// Clients of the endpoint's topic; both begin to connect.
+    pub fn new(config: &Config) -> Result<Views> {
+        let config = quick(config);
+        Ok(Views {
+            all: Client::new(&config, Isolation::Uncommitted)?,
+            committed: Client::new(&config, Isolation::Committed)?,
+        })
+    }
+
+    /// As [`Log::find`].
+    pub fn find(&self, name: &str, words: Words) -> Result<Option<Log>> {
+        match self.all.on(name).describe() {
+            Ok(facts) => Log::of(self, name, facts.partitions.len(), words).map(Some),
             Err(error) if error.kind == Kind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    pub(super) fn of(all: Client, has: usize, words: Words) -> Result<Log> {
+    /// As [`Log::open`].
+    pub fn open(&self, name: &str, words: Words) -> Result<Log> {
+        if let Some(log) = self.find(name, words)? {
+            return Ok(log);
+        }
+        let settings = [
+            ("cleanup.policy", "compact"),
+            ("retention.ms", "-1"),
+            // The segment that is written to is never compacted; by default that is a gigabyte, or a week.
+            ("segment.bytes", "16777216"),
+            ("segment.ms", "3600000"),
+        ];
+        let topic = NewTopic {
+            name: name.into(),
+            partitions: words.partitions,
+            replication: -1,
+            settings: settings.map(|(k, v)| (k.into(), v.into())).into(),
+        };
+        let facts = self.all.on(name).make(&topic)?;
+        Log::of(self, name, facts.partitions.len(), words)
+    }
+}
+
+impl Log {
+    /// The log in the topic `name`, if that is there. Errors: `Usage` where its partitions do not fit.
+    pub fn find(config: &Config, name: &str, words: Words) -> Result<Option<Log>> {
+        Views::new(config)?.find(name, words)
+    }
+
+    pub(super) fn of(views: &Views, name: &str, has: usize, words: Words) -> Result<Log> {
+        let (all, committed) = (views.all.on(name), views.committed.on(name));
         let config = all.config().clone();
         let wants = words.partitions.max(1) as usize;
         if has == wants || (wants > 1 && has > wants) {
-            let committed = Client::new(&config, Isolation::Committed)?;
             return Ok(Log {
                 config,
                 words,
@@ -90,25 +135,7 @@ impl Log {
 
     /// The same; the topic is made where it is not there.
     pub fn open(config: &Config, name: &str, words: Words) -> Result<Log> {
-        if let Some(log) = Log::find(config, name, words)? {
-            return Ok(log);
-        }
-        let settings = [
-            ("cleanup.policy", "compact"),
-            ("retention.ms", "-1"),
-            // The segment that is written to is never compacted; by default that is a gigabyte, or a week.
-            ("segment.bytes", "16777216"),
-            ("segment.ms", "3600000"),
-        ];
-        let topic = NewTopic {
-            name: name.into(),
-            partitions: words.partitions,
-            replication: -1,
-            settings: settings.map(|(k, v)| (k.into(), v.into())).into(),
-        };
-        let client = Client::new(&quick(config, name), Isolation::Uncommitted)?;
-        let facts = client.make(&topic)?;
-        Log::of(client, facts.partitions.len(), words)
+        Views::new(config)?.open(name, words)
     }
 
     /// For what is asked of the cluster.

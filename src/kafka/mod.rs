@@ -34,7 +34,7 @@ pub use client::{Client, Isolation, NewTopic, TopicFacts};
 pub use config::Config;
 pub use consumer::{ALL, Consumer, Message, Messages, Polled, Spares, Start, headers};
 pub use limits::Limits;
-pub use log::{Log, Upto, Words};
+pub use log::{Log, Upto, Views, Words};
 pub use member::{Member, Shift};
 pub use partitioner::{Partitioner, murmur2, partition_of};
 pub use producer::{Header, Headers, Outgoing, Producer, Settled};

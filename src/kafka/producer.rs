@@ -47,6 +47,15 @@ pub enum Settled {
 impl Producer {
     /// A producer; with `transactional` it takes the id over, which fences whoever had it.
     pub fn new(config: &Config, transactional: Option<&str>) -> Result<Producer> {
+        let producer = Producer::made(config, transactional)?;
+        if transactional.is_some() {
+            producer.register()?;
+        }
+        Ok(producer)
+    }
+
+    /// The same, which begins to connect and has not taken the id yet: [`Producer::register`].
+    pub fn made(config: &Config, transactional: Option<&str>) -> Result<Producer> {
         let mut settings = config.producer()?;
         if let Some(id) = transactional {
             settings.push(("transactional.id".into(), id.into()));
@@ -55,21 +64,17 @@ impl Producer {
         let stop = Arc::new(AtomicBool::new(false));
         let (handle, over) = (client.handle.clone(), stop.clone());
         let server = runtime::spawn("reports", move || serve(&handle, &over))?;
-        let producer = Producer {
+        Ok(Producer {
             topics: Vec::new(),
             client,
             sent: 0,
             stop,
             server: Some(server),
-        };
-        if transactional.is_some() {
-            producer.register()?;
-        }
-        Ok(producer)
+        })
     }
 
-    /// Takes the transactional id.
-    fn register(&self) -> Result<()> {
+    /// Takes the transactional id over.
+    pub fn register(&self) -> Result<()> {
         let until = Instant::now() + self.client.config.timeout;
         self.client.handle.reach(self.client.config.timeout);
         loop {
@@ -272,7 +277,8 @@ impl Drop for Producer {
         self.client.handle.purge();
         self.stop.store(true, Relaxed);
         if let Some(server) = self.server.take() {
-            // It ends within one wait; a panic there has nothing to tell us.
+            self.client.handle.wake();
+            // It ends at once, or within one wait; a panic there has nothing to tell us.
             let _ = server.join();
         }
     }

@@ -20,7 +20,7 @@ pub(super) fn send(job: &Job<'_>, feed: &Feed) -> Result<Done> {
         job,
         feed,
         wait: job.options.progress_timeout()?,
-        progress: progress::topic(&job.config, &job.options.progress_topic)?,
+        progress: progress_of(job)?,
         all: Done::default(),
         failures: 0,
         unsure: None,
@@ -43,6 +43,18 @@ pub(super) fn send(job: &Job<'_>, feed: &Feed) -> Result<Done> {
             }
             Attempt::Again(error) if !course.may_try_again(&known, &error) => return Err(error),
             Attempt::Again(_) => std::thread::sleep(Duration::from_millis(200) * course.failures),
+        }
+    }
+}
+
+/// The progress topic; it is made only when nothing else speaks against the load.
+fn progress_of(job: &Job<'_>) -> Result<Log> {
+    let name = &job.options.progress_topic;
+    match progress::find(&job.views, name)? {
+        Some(found) => Ok(found),
+        None => {
+            job.times.hold()?;
+            progress::topic(&job.views, name)
         }
     }
 }
@@ -78,8 +90,10 @@ impl Course<'_> {
             }
             let name = name_of(&known.stream);
             let id = format!("wattline-{}-{name:.32}", self.job.topic.id);
-            let config = self.job.config.clone().patient(self.job.topic.partitions);
-            let producer = Producer::new(&config, Some(&id))?;
+            let config = self.job.sends.clone().patient(self.job.topic.partitions);
+            let producer = Producer::made(&config, Some(&id))?;
+            self.job.times.hold()?;
+            producer.register()?;
             let settled = self.known(Upto::End)?;
             if settled.stream == known.stream {
                 return Ok((producer, settled));

@@ -4,6 +4,7 @@ use super::options::{Mode, Options};
 use super::pack::{Origin, Packed, Packer};
 use super::progress::Progress;
 use super::usage;
+use crate::codec::arrow::Packing;
 use crate::csv::{Chunk, Chunks, CsvPlan, LocalPolicy, ReadOptions, SchemaChoice, Start, resolve};
 use crate::flush::Position;
 use crate::input::fingerprint::{Recognised, START, recognise, start_hash};
@@ -77,10 +78,14 @@ pub(super) trait Pieces: Send {
 }
 
 /// The feeds that the options name, or of what is handed over.
-pub(super) fn open(options: &Options, handed: Option<Handed>) -> Result<Vec<Feed>> {
+pub(super) fn open(
+    options: &Options,
+    packing: Packing,
+    handed: Option<Handed>,
+) -> Result<Vec<Feed>> {
     let inputs = options.source.list();
     if let Some(handed) = handed {
-        return Ok(vec![Feed::Table(table(options, handed)?)]);
+        return Ok(vec![Feed::Table(table(options, packing, handed)?)]);
     }
     match inputs.as_slice() {
         [] => Err(usage(
@@ -90,7 +95,7 @@ pub(super) fn open(options: &Options, handed: Option<Handed>) -> Result<Vec<Feed
             let source = Simulated::parse(url, None)?;
             let columns = pipeline::simulated_columns(&source)?;
             let canonical = Canonical::infer(&columns, &Overrides::default())?;
-            let packer = packer(options, canonical, &columns)?;
+            let packer = packer(options, packing, canonical, &columns)?;
             Ok(vec![Feed::Live(Box::new(source), packer, columns)])
         }
         [url, ..] if url.contains("://") => {
@@ -103,7 +108,7 @@ pub(super) fn open(options: &Options, handed: Option<Handed>) -> Result<Vec<Feed
             let mut choice = choice(options)?;
             let mut feeds = Vec::new();
             for spec in expand(files)? {
-                let feed = file(options, spec, &choice)?;
+                let feed = file(options, packing, spec, &choice)?;
                 if choice == SchemaChoice::Sniff {
                     choice = SchemaChoice::Declared(Box::new(feed.canonical.schema().clone()));
                 }
@@ -125,11 +130,17 @@ fn choice(options: &Options) -> Result<SchemaChoice> {
     })
 }
 
-fn packer(options: &Options, canonical: Canonical, columns: &SchemaRef) -> Result<Arc<Packer>> {
+fn packer(
+    options: &Options,
+    packing: Packing,
+    canonical: Canonical,
+    columns: &SchemaRef,
+) -> Result<Arc<Packer>> {
     let made = Packer::new(
         Arc::new(canonical),
         columns,
         options.codec,
+        packing,
         options.timestamp,
     )?;
     Ok(Arc::new(made))
@@ -142,7 +153,7 @@ fn nameless(options: &Options, what: &str) -> Error {
     ))
 }
 
-fn table(options: &Options, handed: Handed) -> Result<TableFeed> {
+fn table(options: &Options, packing: Packing, handed: Handed) -> Result<TableFeed> {
     let (schema, rows, once) = match handed {
         Handed::Table { schema, batches } => (schema, Rows::Table(Arc::new(batches)), false),
         Handed::Reader { schema, batches } => (schema, Rows::Once(Mutex::new(Some(batches))), true),
@@ -167,13 +178,18 @@ fn table(options: &Options, handed: Handed) -> Result<TableFeed> {
     }
     Ok(TableFeed {
         rows,
-        packer: packer(options, canonical.named("table"), &schema)?,
+        packer: packer(options, packing, canonical.named("table"), &schema)?,
         stream: options.name.clone().unwrap_or_else(crate::source::unnamed),
         once,
     })
 }
 
-fn file(options: &Options, spec: InputSpec, choice: &SchemaChoice) -> Result<FileFeed> {
+fn file(
+    options: &Options,
+    packing: Packing,
+    spec: InputSpec,
+    choice: &SchemaChoice,
+) -> Result<FileFeed> {
     if !spec.repeatable() && options.name.is_none() && options.mode == Mode::Exact {
         return Err(nameless(options, &spec.name));
     }
@@ -201,7 +217,7 @@ fn file(options: &Options, spec: InputSpec, choice: &SchemaChoice) -> Result<Fil
         ..usual
     };
     Ok(FileFeed {
-        packer: packer(options, canonical.clone(), &csv.schema())?,
+        packer: packer(options, packing, canonical.clone(), &csv.schema())?,
         canonical: Arc::new(canonical),
         csv: Arc::new(csv),
         name: options.name.clone().filter(|_| !spec.repeatable()),
@@ -231,10 +247,10 @@ impl Feed {
         }
     }
 
-    /// Least and greatest time of its rows, ms; `None`: not known before they are read.
-    pub(super) fn span(&self) -> Result<Option<(i64, i64)>> {
+    /// Least and greatest time of its rows, ms; `None`: not known before they are read. Ends early where `stop` says so.
+    pub(super) fn span(&self, stop: &dyn Fn() -> bool) -> Result<Option<(i64, i64)>> {
         match self {
-            Feed::File(file) if file.spec.repeatable() => file.span(),
+            Feed::File(file) if file.spec.repeatable() => file.span(stop),
             _ => Ok(None),
         }
     }
@@ -322,7 +338,7 @@ impl FileFeed {
         Ok(start_hash(head.bytes.get(..cut).unwrap_or(&head.bytes)))
     }
 
-    fn span(&self) -> Result<Option<(i64, i64)>> {
+    fn span(&self, stop: &dyn Fn() -> bool) -> Result<Option<(i64, i64)>> {
         if !self.canonical.times_alone() {
             return Ok(None);
         }
@@ -337,7 +353,9 @@ impl FileFeed {
         let plan = Arc::new(self.csv.only_time()?);
         let mut chunks = Chunks::open(opened, plan, &options, None, map)?;
         let mut all: Option<(i64, i64)> = None;
-        while let Some(found) = chunks.next()? {
+        while !stop()
+            && let Some(found) = chunks.next()?
+        {
             all = match (all, found) {
                 (Some((a, b)), Some((c, d))) => Some((a.min(c), b.max(d))),
                 (all, found) => all.or(found),
@@ -417,6 +435,8 @@ impl Pieces for FilePieces {
             return Ok(None);
         };
         self.at = Some(end);
+        // The next piece is on its way meanwhile; left for the commit, the whole transaction would wait for it.
+        self.proofs.pass(end.byte, &self.name)?;
         Ok(Some(packed))
     }
 

@@ -8,7 +8,7 @@ use super::progress::{self, Progress};
 use crate::flush::Position;
 use crate::kafka::{
     ALL, Client, Config, Consumer, Header, Isolation, Message, ORIGIN, Outgoing, Producer, Settled,
-    Start, Upto, headers,
+    Start, Upto, Views, headers,
 };
 use crate::{Error, Kind, Result};
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
@@ -162,8 +162,9 @@ pub struct Replayed {
 pub fn replay(config: &Config, mended: &BTreeMap<Place, String>) -> Result<Replayed> {
     let options = Options::default();
     let wait = options.progress_timeout()?;
-    let log = progress::topic(config, &options.progress_topic)?;
-    let id = Client::new(config, Isolation::Committed)?.describe()?.id;
+    let views = Views::new(config)?;
+    let log = progress::topic(&views, &options.progress_topic)?;
+    let id = views.committed.describe()?.id;
     let mut producer = Producer::new(config, Some(&format!("wattline-replay-{id}")))?;
     let committed = progress::committed(&log, &id, Upto::End, wait)?;
     let done: BTreeSet<Place> = committed

@@ -20,10 +20,10 @@ use std::time::{Duration, Instant};
 const COMMIT: Duration = Duration::from_secs(60);
 
 /// Sends one feed.
-pub(super) fn run(job: &Job<'_>, feed: Feed) -> Result<Done> {
+pub(super) fn run(job: &Job<'_>, feed: &Feed) -> Result<Done> {
     match job.options.mode {
-        Mode::Exact => exact::send(job, &feed),
-        Mode::Fast => fast(job, &feed),
+        Mode::Exact => exact::send(job, feed),
+        Mode::Fast => fast(job, feed),
     }
 }
 
@@ -55,7 +55,8 @@ pub(super) enum Attempt {
 
 fn fast(job: &Job<'_>, feed: &Feed) -> Result<Done> {
     let known = feed.known(&Default::default())?;
-    let mut load = Load::new(job, Producer::new(&job.config, None)?)?;
+    job.times.hold()?;
+    let mut load = Load::new(job, Producer::new(&job.sends, None)?)?;
     let mut pieces = feed.open(&known.stream, None)?;
     while !job.control.stopped()
         && let Some(packed) = pieces.next()?

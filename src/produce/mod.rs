@@ -42,7 +42,7 @@ mod visible;
 
 pub use options::{Mode, Options, Stamps};
 
-use crate::kafka::{Client, Config, Isolation};
+use crate::kafka::{Config, Views};
 use crate::ledger::Ledger;
 use crate::pipeline::{Control, Handed, Outcome, Report};
 use crate::reject::Reject;
@@ -55,7 +55,12 @@ use std::time::Instant;
 struct Job<'a> {
     options: &'a Options,
     config: Config,
+    /// The endpoint as messages are sent to it.
+    sends: Config,
     topic: target::Target,
+    views: Views,
+    /// Whether the feeds' times fit is looked at beside all that is asked of the cluster.
+    times: target::Times,
     control: &'a Control,
 }
 
@@ -85,14 +90,21 @@ pub fn produce(
     let begun = Instant::now();
     options.check()?;
     let config = Config::parse(url)?;
-    let feeds = feed::open(options, handed)?;
-    let client = Client::new(&config, Isolation::Committed)?;
-    let topic = target::prepare(&client, options, &feeds)?;
+    let (sends, packing) = pack::packing(config.clone(), options.codec);
+    let views = Views::new(&config)?;
+    let feeds: Vec<_> = feed::open(options, packing, handed)?
+        .into_iter()
+        .map(Arc::new)
+        .collect();
+    let topic = target::prepare(&views.committed, options)?;
     let source = feeds.iter().map(|f| f.describe()).collect::<Vec<_>>();
     let job = Job {
+        times: target::Times::look(&topic, options, &feeds, control)?,
         options,
         config,
+        sends,
         topic,
+        views,
         control,
     };
     control
@@ -104,10 +116,10 @@ pub fn produce(
             all.interrupted = true;
             break;
         }
-        all.add(load::run(&job, feed)?);
+        all.add(load::run(&job, &feed)?);
     }
     if all.transactions > 0 && !all.interrupted {
-        all.notes.extend(visible::wait(&job, &client)?);
+        all.notes.extend(visible::wait(&job)?);
     }
     report(&job, all, &source, begun)
 }

@@ -2,9 +2,10 @@
 
 use super::options::Stamps;
 use super::usage;
+use crate::codec::arrow::{Packing, encode_packed};
 use crate::codec::json::Encoder;
 use crate::codec::message::Codec;
-use crate::kafka::{Headers, ORIGIN};
+use crate::kafka::{Config, Headers, ORIGIN};
 use crate::ledger::Ledger;
 use crate::reject::Reject;
 use crate::schema::{Canonical, Readings, RowIds, SensorKeys};
@@ -23,7 +24,23 @@ pub(super) struct Packer {
     canonical: Arc<Canonical>,
     codec: Codec,
     encoder: Option<Encoder>,
+    packing: Packing,
     stamps: Stamps,
+}
+
+/// How Arrow messages are packed, and the endpoint for messages that are so: they are packed on the pool, a column at a
+/// time, so that neither the library's one thread nor the broker has that to do. What the URL says of compression holds.
+pub(super) fn packing(config: Config, codec: Codec) -> (Config, Packing) {
+    let packing = match (codec, config.compression()) {
+        (Codec::Arrow, None | Some("lz4")) => Packing::Lz4,
+        (Codec::Arrow, Some("zstd")) => Packing::Zstd,
+        _ => Packing::Plain,
+    };
+    let config = match packing {
+        Packing::Plain => config,
+        _ => config.uncompressed(),
+    };
+    (config, packing)
 }
 
 /// Messages ready to be sent.
@@ -85,6 +102,7 @@ impl Packer {
         canonical: Arc<Canonical>,
         columns: &SchemaRef,
         codec: Codec,
+        packing: Packing,
         stamps: Stamps,
     ) -> Result<Packer> {
         let encoder = match codec {
@@ -95,6 +113,7 @@ impl Packer {
             canonical,
             codec,
             encoder,
+            packing,
             stamps,
         })
     }
@@ -196,7 +215,7 @@ impl Packer {
         for (key, rows) in of_sensor.iter().enumerate() {
             for rows in rows.chunks(ROWS) {
                 let part = some(batch, rows)?;
-                crate::codec::arrow::encode(&mut packed.bytes, &part.schema(), &[part])?;
+                encode_packed(&mut packed.bytes, &part.schema(), &[part], self.packing)?;
                 let time = rows.first().map_or(0, |r| readings.time[*r as usize]);
                 packed.parts.push(Part {
                     end: packed.bytes.len() as u32,
@@ -267,4 +286,33 @@ fn without(batch: &RecordBatch, rows: &RowIds, rejects: &[Reject]) -> Result<Rec
         .collect();
     filter_record_batch(batch, &kept)
         .map_err(|e| usage(format!("rows could not be left out of a table: {e}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arrow_is_packed_here_and_all_else_by_the_library() {
+        let told = |url: &str, codec| {
+            let (config, packing) = packing(Config::parse(url).unwrap(), codec);
+            let library = config.compression().map(str::to_string);
+            (packing, library.unwrap_or_default())
+        };
+        for (url, here, library) in [
+            ("kafka://a:1/t", Packing::Lz4, "none"),
+            ("kafka://a:1/t?compression=lz4", Packing::Lz4, "none"),
+            (
+                "kafka://a:1/t?compression.codec=zstd",
+                Packing::Zstd,
+                "none",
+            ),
+            ("kafka://a:1/t?compression=none", Packing::Plain, "none"),
+            ("kafka://a:1/t?compression=gzip", Packing::Plain, "gzip"),
+        ] {
+            assert_eq!(told(url, Codec::Arrow), (here, library.into()), "{url}");
+        }
+        let json = told("kafka://a:1/t?compression=zstd", Codec::Json);
+        assert_eq!(json, (Packing::Plain, "zstd".into()));
+    }
 }

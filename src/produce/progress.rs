@@ -1,7 +1,7 @@
 //! Progress: what of which stream is committed in which topic.
 
 use crate::flush::Position;
-use crate::kafka::{Config, Log, Outgoing, Producer, Upto, Words};
+use crate::kafka::{Log, Outgoing, Producer, Upto, Views, Words};
 use crate::{Error, Kind, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -76,8 +76,13 @@ const WORDS: Words = Words {
 };
 
 /// The progress topic, which is made where it is not there.
-pub(super) fn topic(config: &Config, name: &str) -> Result<Log> {
-    Log::open(config, name, WORDS)
+pub(super) fn topic(views: &Views, name: &str) -> Result<Log> {
+    views.open(name, WORDS)
+}
+
+/// The progress topic, if it is there.
+pub(super) fn find(views: &Views, name: &str) -> Result<Option<Log>> {
+    views.find(name, WORDS)
 }
 
 /// What is committed of the streams of a topic; `upto` and errors as of [`Log::read`].

@@ -4,9 +4,13 @@ use super::feed::Feed;
 use super::options::{Create, Options, Stamps};
 use super::usage;
 use crate::kafka::{Client, Limits, NewTopic};
+use crate::pipeline::Control;
 use crate::time::{civil, duration};
-use crate::{Kind, Result};
+use crate::{Error, Kind, Result, runtime};
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The topic as it is.
@@ -20,8 +24,8 @@ pub(super) struct Target {
     pub limits: Limits,
 }
 
-/// Makes the topic where that is asked for, describes it, and holds record times against it.
-pub(super) fn prepare(client: &Client, options: &Options, feeds: &[Feed]) -> Result<Target> {
+/// Makes the topic where that is asked for, and describes it.
+pub(super) fn prepare(client: &Client, options: &Options) -> Result<Target> {
     let facts = match client.describe() {
         Err(error) if error.kind == Kind::NotFound => match &options.create {
             Some(create) => made(client, create, options.timestamp)?,
@@ -33,19 +37,69 @@ pub(super) fn prepare(client: &Client, options: &Options, feeds: &[Feed]) -> Res
         fits(create, facts.partitions.len())?;
     }
     let limits = Limits::of(&client.settings()?);
-    let target = Target {
+    Ok(Target {
         id: facts.id,
         partitions: facts.partitions.len(),
         limits,
-    };
-    if options.timestamp == Stamps::Event && target.limits.matter() {
-        for feed in feeds {
-            if let Some((least, greatest)) = feed.span()? {
-                target.limits.hold(least, greatest, &feed.describe())?;
-            }
+    })
+}
+
+/// A look through all feeds whether their record times fit the topic, on a thread of its own. It ends with this.
+pub(super) struct Times {
+    over: Arc<AtomicBool>,
+    looking: Mutex<Option<JoinHandle<Result<()>>>>,
+}
+
+impl Times {
+    /// Begins to look.
+    pub(super) fn look(
+        target: &Target,
+        options: &Options,
+        feeds: &[Arc<Feed>],
+        control: &Arc<Control>,
+    ) -> Result<Times> {
+        let over = Arc::new(AtomicBool::new(false));
+        let mut looking = None;
+        if options.timestamp == Stamps::Event && target.limits.matter() {
+            let (limits, feeds) = (target.limits, feeds.to_vec());
+            let (over, control) = (over.clone(), control.clone());
+            let work = move || {
+                let stop = || over.load(Relaxed) || control.stopped();
+                feeds.iter().try_for_each(|feed| fit(&limits, feed, &stop))
+            };
+            looking = Some(runtime::spawn("times", work)?);
         }
+        Ok(Times {
+            over,
+            looking: Mutex::new(looking),
+        })
     }
-    Ok(target)
+
+    /// Waits until it is known that all fit; before row one. Whoever stops the load does not wait.
+    pub(super) fn hold(&self) -> Result<()> {
+        let looking = self
+            .looking
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let gone = |_| Err(Error::new(Kind::Internal, "a look at times broke off"));
+        looking.map_or(Ok(()), |thread| thread.join().unwrap_or_else(gone))
+    }
+}
+
+impl Drop for Times {
+    fn drop(&mut self) {
+        self.over.store(true, Relaxed);
+        // Whoever is gone does not ask any more.
+        let _ = self.hold();
+    }
+}
+
+fn fit(limits: &Limits, feed: &Feed, stop: &dyn Fn() -> bool) -> Result<()> {
+    match feed.span(stop)? {
+        Some((least, greatest)) => limits.hold(least, greatest, &feed.describe()),
+        None => Ok(()),
+    }
 }
 
 fn fits(create: &Create, partitions: usize) -> Result<()> {

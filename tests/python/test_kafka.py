@@ -182,6 +182,21 @@ def test_a_topic_made_for_history_keeps_it_in_few_files(kafka: Kafka, url: str, 
     assert (made["retention.ms"].value, made["segment.ms"].value) == ("-1", str(2**63 - 1))
 
 
+def test_arrow_messages_are_packed_as_the_url_says(kafka: Kafka, url: str, tmp_path: Path) -> None:
+    path, sizes = household(tmp_path / "a.txt", 20_000), {}
+    for packing in ("none", "lz4", "zstd"):
+        to = f"{url}-{packing}"
+        wl.produce(path, f"{to}?compression={packing}", schema="household", codec="arrow", create=True)
+        values = [value for _, _, value, _ in messages(kafka, topic_of(to))]
+        assert sum(pa.ipc.open_stream(value).read_all().num_rows for value in values) == 20_000
+        assert len(wl.read_kafka(to)) == 20_000
+        sizes[packing] = sum(map(len, values))
+    wl.produce(path, url, schema="household", codec="arrow", create=True)
+    usual = sum(len(value) for _, _, value, _ in messages(kafka, topic_of(url)))
+    assert usual == sizes["lz4"] < sizes["none"] / 2
+    assert sizes["zstd"] < sizes["none"] / 2
+
+
 def test_arrow_messages_hold_the_same_rows(kafka: Kafka, url: str, tmp_path: Path) -> None:
     path = household(tmp_path / "a.txt", 20_000)
     report = wl.produce(path, url, schema="household", codec="arrow", create=True)

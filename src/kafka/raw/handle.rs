@@ -257,6 +257,15 @@ impl Handle {
         unsafe { rd::rd_kafka_poll(self.ptr(), millis(wait)) }
     }
 
+    /// Ends the wait of a [`Handle::poll`] on another thread, or the next one.
+    pub fn wake(&self) {
+        unsafe {
+            let queue = rd::rd_kafka_queue_get_main(self.ptr());
+            rd::rd_kafka_queue_yield(queue);
+            rd::rd_kafka_queue_destroy(queue);
+        }
+    }
+
     /// The name of the cluster, or none within `wait`.
     pub fn cluster_id(&self, wait: std::time::Duration) -> Option<String> {
         unsafe {
