@@ -50,11 +50,11 @@ export WATTLINE_HISTORIES ?= 60000
 SIDE_BY_SIDE := -n $(or $(TEST_JOBS),4)
 
 # What the wheel is built with (pyproject.toml).
-FEATURES := python,kafka,postgres,cassandra
+FEATURES := python,kafka,postgres,cassandra,cloud
 
 # With the clients of all services, one build: clippy compiles the core without them.
-test-rust: | system ## the tests of the Rust core, with the real servers
-	$(PYTHON) -m tests.services run --with postgres,kafka -- cargo test --release --quiet --features kafka,postgres,cassandra
+test-rust: $(VENV)/.dev ## the tests of the Rust core, with the real servers
+	$(PY) -m tests.services run --with postgres,kafka,s3 -- cargo test --release --quiet --features kafka,postgres,cassandra,cloud
 
 histories: | system ## a million random histories of the task against the model
 	WATTLINE_HISTORIES=1000000 cargo test --release --test simulate
@@ -84,7 +84,7 @@ reference: $(VENV)/.dev ## writes docs/reference.md and docs/shell.md from the c
 test-services: $(VENV)/.dev ## that real servers start, answer, are killed, come back and leave nothing
 	$(PY) -m pytest tests/services
 
-services: | system ## starts real servers in the background and prints their URLs (WITH=postgres,kafka for some)
+services: | system ## starts real servers in the background and prints their URLs (WITH=postgres,kafka,s3 for some)
 	@$(PYTHON) -m tests.services up $(if $(WITH),--with $(WITH))
 
 services-down: ## ends them

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 TOP = Path(__file__).resolve().parent.parent
-FEATURES = "python,kafka,postgres,cassandra"
+FEATURES = "python,kafka,postgres,cassandra,cloud"
 
 
 def built() -> Path:

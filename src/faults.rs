@@ -7,7 +7,7 @@
 //! - `WATTLINE_BROKEN=name,name` turns on defects that the tests must notice.
 //!
 //! Points: `after_read`, `after_aggregate`, `before_decide`, `after_decide`, `before_apply`,
-//! `after_apply`; of Parquet `staged`, `manifest`, `published`; `committing` and `committed` on both sides of a
+//! `after_apply`; of Parquet `staged`, `manifest`, `published`, in a bucket `copied`; `committing` and `committed` on both sides of a
 //! commit of PostgreSQL and of a topic's transaction; of Cassandra `between_record_and_head` and
 //! `between_rows_and_applied`; of `produce`: `sent` (a chunk was handed over), `progress_sent`, `before_commit`,
 //! `after_commit`.

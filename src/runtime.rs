@@ -2,7 +2,7 @@
 //! forgets the parent's pool (its threads do not exist there) and makes its own; the old one is
 //! never joined.
 
-#[cfg(any(feature = "cassandra", feature = "postgres"))]
+#[cfg(any(feature = "cassandra", feature = "cloud", feature = "postgres"))]
 pub mod waiting;
 
 use crate::{Error, Kind, Result};

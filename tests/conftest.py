@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.services import Cassandra, Kafka, Postgres
+from tests.services import S3, Cassandra, Kafka, Postgres
 
 
 @pytest.fixture(scope="session")
@@ -28,4 +28,11 @@ def kafka() -> Iterator[Kafka]:
 def cassandra() -> Iterator[Cassandra]:
     """One node of this session; make keyspaces with names of the test's own."""
     with Cassandra() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3]:
+    """One server of this session; use prefixes of the test's own in its bucket."""
+    with S3() as server:
         yield server

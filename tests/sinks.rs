@@ -3,7 +3,7 @@
 //! A kill is a handle dropped between two steps: nothing of it runs but what its destructor does, and no
 //! sink writes in one.
 
-#[cfg(not(all(feature = "kafka", feature = "postgres")))]
+#[cfg(not(all(feature = "cloud", feature = "kafka", feature = "postgres")))]
 #[path = "sinks/absent.rs"]
 mod absent;
 #[path = "sinks/filling.rs"]
@@ -30,5 +30,10 @@ mod parquet_files;
 mod postgres;
 #[cfg(not(feature = "postgres"))]
 use absent as postgres;
+#[cfg(feature = "cloud")]
+#[path = "sinks/s3.rs"]
+mod s3;
+#[cfg(not(feature = "cloud"))]
+use absent as s3;
 #[path = "sinks/sqlite.rs"]
 mod sqlite;

@@ -19,7 +19,7 @@ Consistency = Literal["ONE", "TWO", "THREE", "QUORUM", "ALL", "LOCAL_ONE", "LOCA
 
 def shown(key: str, value: object) -> str:
     """A value as it may be seen: a password, alone or in a URL, is hidden unless it is a reference ``${NAME}``."""
-    if key == "password" and not re.fullmatch(r"\$\{\w+\}", str(value)):
+    if key in ("password", "secret_access_key", "session_token") and not re.fullmatch(r"\$\{\w+\}", str(value)):
         return "***"
     return repr(_native.masked(value)) if isinstance(value, str) else _native.redacted(repr(value))
 
@@ -97,11 +97,17 @@ class Sqlite(Store):
 
 
 class Parquet(Store):
-    """A folder of Parquet files, one folder a grain.
+    """A folder of Parquet files, one folder a grain: ``path`` on a disk, or ``s3://bucket/prefix``.
 
     ``partition_by``: a folder for each local ``date``, ``month`` or ``year`` inside; ``revisions``: ``refuse`` or
     ``append`` corrections of final windows; ``level``: of zstd; ``roll_rows``, ``roll_bytes``, ``roll_seconds``: when
     a file is closed; ``durable``: everything reaches the disk before it counts.
+
+    For ``s3://`` alone: ``region``, ``endpoint`` (of an S3 that is not Amazon's), ``access_key_id``,
+    ``secret_access_key`` and ``session_token`` (best as ``"${NAME}"`` of an environment variable, never shown), each by
+    default as the environment's ``AWS_...`` says; ``allow_http``: an endpoint elsewhere without TLS; ``lease``:
+    seconds after which a silent owner is taken for dead (10); ``retry_for``: seconds for which a request is tried
+    again (60).
     """
 
     __slots__ = ()
@@ -117,6 +123,14 @@ class Parquet(Store):
         roll_bytes: int = 64 << 20,
         roll_seconds: float = 600.0,
         durable: bool = True,
+        region: str | None = None,
+        endpoint: str | None = None,
+        access_key_id: str | None = None,
+        secret_access_key: str | None = None,
+        session_token: str | None = None,
+        allow_http: bool | None = None,
+        lease: float | None = None,
+        retry_for: float | None = None,
     ) -> None:
         super().__init__(
             path=os.fspath(path),
@@ -127,10 +141,18 @@ class Parquet(Store):
             roll_bytes=roll_bytes,
             roll_seconds=roll_seconds,
             durable=durable,
+            region=region,
+            endpoint=endpoint,
+            access_key_id=access_key_id,
+            secret_access_key=secret_access_key,
+            session_token=session_token,
+            allow_http=allow_http,
+            lease=lease,
+            retry_for=retry_for,
         )
 
     def _spec(self) -> dict[str, Any]:
-        return {"type": "parquet", **self._options}
+        return {"type": "parquet", **{key: value for key, value in self._options.items() if value is not None}}
 
 
 class Postgres(Store):

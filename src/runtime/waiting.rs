@@ -1,5 +1,5 @@
 //! The runtime on which clients of services wait: made on first use, keyed by process id, forgotten
-//! after a fork like the pool. Only clients whose library needs it (PostgreSQL, Cassandra) use it.
+//! after a fork like the pool. Only clients whose library needs it (PostgreSQL, Cassandra, S3) use it.
 
 use crate::{Error, Kind, Result};
 use std::sync::{Arc, Mutex, PoisonError};

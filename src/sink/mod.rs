@@ -42,14 +42,14 @@
 //! | `mapping` | our columns onto theirs, checked before row one |
 //! | [`memory`] | tables in this process, upserted when they are taken out |
 //! | `sqlite` | one transaction decides and writes |
-//! | `parquet` | manifests decide, files are staged and published by rename |
+//! | `parquet` | manifests decide, files are staged and published by rename; on S3 by copy |
 //! | `postgres` | one transaction decides and writes; bulk goes by COPY before |
 //! | `cassandra` | a conditional step decides, rows are upserted from the record |
 //! | `kafka` | one transaction decides and sends; heads and records in a compacted topic |
 
 #[cfg(not(all(feature = "cassandra", feature = "postgres", feature = "kafka")))]
 mod absent;
-#[cfg(any(feature = "cassandra", feature = "kafka"))]
+#[cfg(any(feature = "cassandra", feature = "cloud", feature = "kafka"))]
 mod alive;
 #[cfg(feature = "cassandra")]
 mod cassandra;
@@ -447,7 +447,13 @@ fn place(sink: &SinkSpec) -> Option<(String, String)> {
     Some(match &sink.endpoint {
         Endpoint::Memory => return None,
         Endpoint::Sqlite(at) => (real(&at.path), table()),
-        Endpoint::Parquet(at) => (real(&at.path), sink.table.clone().unwrap_or_default()),
+        Endpoint::Parquet(at) => {
+            let place = match at.bucket() {
+                Some(_) => at.to_string(),
+                None => real(&at.path),
+            };
+            (place, sink.table.clone().unwrap_or_default())
+        }
         Endpoint::Kafka(at) => {
             let topic = at.topic.clone().or_else(|| sink.table.clone());
             let usual = || rows::table_name(sink.what).to_string();

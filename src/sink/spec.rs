@@ -2,11 +2,13 @@
 
 mod cassandra;
 mod kafka;
+mod parquet;
 mod postgres;
 mod url;
 
 pub use cassandra::{Cassandra, Consistency, Replication};
 pub use kafka::Kafka;
+pub use parquet::{Parquet, PartitionBy, Revisions};
 pub use postgres::{Postgres, SslMode};
 pub use url::password_in;
 
@@ -228,74 +230,6 @@ pub enum Synchronous {
     Off,
 }
 
-/// A folder of Parquet files and how it is written.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Parquet {
-    /// The folder; made if it is not there.
-    pub path: PathBuf,
-    /// A folder a date, month or year inside each grain's folder.
-    #[serde(default)]
-    pub partition_by: Option<PartitionBy>,
-    /// What happens to a final window that is corrected.
-    #[serde(default)]
-    pub revisions: Revisions,
-    /// zstd level, 1 to 22.
-    #[serde(default = "one")]
-    pub level: i32,
-    /// A file is closed at this many waiting rows.
-    #[serde(default = "roll_rows")]
-    pub roll_rows: u64,
-    /// A file is closed at this many waiting bytes, counted in memory.
-    #[serde(default = "roll_bytes")]
-    pub roll_bytes: u64,
-    /// A file is closed when its first row has waited this many seconds.
-    #[serde(default = "roll_seconds")]
-    pub roll_seconds: f64,
-    /// Files, folders and manifests reach the disk before a flush counts as decided.
-    #[serde(default = "yes")]
-    pub durable: bool,
-}
-
-fn one() -> i32 {
-    1
-}
-fn roll_rows() -> u64 {
-    1_000_000
-}
-fn roll_bytes() -> u64 {
-    64 << 20
-}
-fn roll_seconds() -> f64 {
-    600.0
-}
-fn yes() -> bool {
-    true
-}
-
-/// Folders inside a grain's folder, by the local date of `window_start` (or `time`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PartitionBy {
-    /// `date=2007-01-31`.
-    Date,
-    /// `month=2007-01`.
-    Month,
-    /// `year=2007`.
-    Year,
-}
-
-/// What a Parquet folder does with a correction to a final window.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Revisions {
-    /// Refused: files are written once.
-    #[default]
-    Refuse,
-    /// Appended: the row with the greatest `revision` is the newest.
-    Append,
-}
-
 impl Sqlite {
     /// `path` with every default.
     pub fn new(path: impl Into<PathBuf>) -> Self {
@@ -307,25 +241,9 @@ impl Sqlite {
     }
 }
 
-impl Parquet {
-    /// `path` with every default.
-    pub fn new(path: impl Into<PathBuf>) -> Self {
-        Parquet {
-            path: path.into(),
-            partition_by: None,
-            revisions: Revisions::default(),
-            level: one(),
-            roll_rows: roll_rows(),
-            roll_bytes: roll_bytes(),
-            roll_seconds: roll_seconds(),
-            durable: yes(),
-        }
-    }
-}
-
 impl Endpoint {
     /// Reads `memory:`, `sqlite:///abs.db`, `sqlite://rel.db`, `parquet:///folder`,
-    /// `postgresql://user:${NAME}@host:port/db?sslmode=verify-full`, `kafka://host:9092/topic` or a path: one that ends in `.db`, `.db3`, `.sqlite`, `.sqlite3` is SQLite, else a folder of Parquet files.
+    /// `postgresql://user:${NAME}@host:port/db?sslmode=verify-full`, `kafka://host:9092/topic`, `s3://bucket/prefix?region=eu-central-1` or a path: one that ends in `.db`, `.db3`, `.sqlite`, `.sqlite3` is SQLite, else a folder of Parquet files.
     ///
     /// Errors: `Usage` for another scheme, an empty path, or a path that ends like a data file.
     pub fn parse(text: &str) -> Result<Endpoint> {
@@ -338,10 +256,11 @@ impl Endpoint {
             }
             Some(("cassandra", rest)) => Cassandra::parse(rest).map(Endpoint::Cassandra),
             Some(("kafka", rest)) => Kafka::parse(rest).map(Endpoint::Kafka),
+            Some(("s3", rest)) => Parquet::parse(rest).map(Endpoint::Parquet),
             Some((scheme, _)) => Err(Error::new(
                 Kind::Usage,
                 format!(
-                    "{scheme}:// is no endpoint of this version; use sqlite://, parquet://, postgresql://, cassandra://, kafka://, memory: or a path"
+                    "{scheme}:// is no endpoint of this version; use sqlite://, parquet://, postgresql://, cassandra://, kafka://, s3://, memory: or a path"
                 ),
             )),
             None if text == "memory:" => Ok(Endpoint::Memory),
@@ -398,7 +317,7 @@ impl fmt::Display for Endpoint {
         match self {
             Endpoint::Memory => f.write_str("memory:"),
             Endpoint::Sqlite(s) => write!(f, "sqlite://{}", s.path.display()),
-            Endpoint::Parquet(p) => write!(f, "parquet://{}", p.path.display()),
+            Endpoint::Parquet(p) => p.fmt(f),
             Endpoint::Postgres(p) => p.fmt(f),
             Endpoint::Cassandra(c) => c.fmt(f),
             Endpoint::Kafka(k) => k.fmt(f),
@@ -431,12 +350,14 @@ pub fn checked_endpoint(json: &str) -> Result<()> {
     };
     match told {
         None => Ok(()),
-        // What stands for a password is never told.
-        Some(told) if told.starts_with("password:") => Err(Error::new(
-            Kind::Usage,
-            "password: what was given is no text; give the text, or best \"${NAME}\"",
-        )),
-        Some(told) => Err(Error::new(Kind::Usage, crate::secret::redacted(&told))),
+        Some(told) => Err(match told.split_once(':') {
+            // What stands for a secret is never told.
+            Some((name, _)) if crate::secret::is_secret(name) => Error::new(
+                Kind::Usage,
+                format!("{name}: what was given is no text; give the text, or best \"${{NAME}}\""),
+            ),
+            _ => Error::new(Kind::Usage, crate::secret::redacted(&told)),
+        }),
     }
 }
 
@@ -460,7 +381,7 @@ impl<'de> serde::de::Visitor<'de> for EndpointVisitor {
         Ok(match Typed::deserialize(MapAccessDeserializer::new(map))? {
             Typed::Memory {} => Endpoint::Memory,
             Typed::Sqlite(s) => Endpoint::Sqlite(s),
-            Typed::Parquet(p) => Endpoint::Parquet(p),
+            Typed::Parquet(p) => Endpoint::Parquet(p.checked().map_err(A::Error::custom)?),
             Typed::Postgres(p) => Endpoint::Postgres(p),
             Typed::Cassandra(c) => Endpoint::Cassandra(c),
             Typed::Kafka(mut k) => {

@@ -61,7 +61,7 @@ pub trait Stored: Send {
 pub fn open_stored(spec: &SinkSpec) -> Result<Box<dyn Stored>> {
     Ok(match &spec.endpoint {
         Endpoint::Sqlite(at) => Box::new(sqlite::stored(at)?),
-        Endpoint::Parquet(at) => Box::new(parquet::stored(at)),
+        Endpoint::Parquet(at) => Box::new(parquet::stored(at)?),
         Endpoint::Postgres(at) => postgres::stored(at)?,
         Endpoint::Cassandra(at) => cassandra::stored(at)?,
         Endpoint::Memory | Endpoint::Kafka(_) => {

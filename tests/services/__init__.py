@@ -10,7 +10,8 @@ from .cassandra import Cassandra
 from .kafka import Kafka
 from .postgres import Postgres
 from .process import Process
+from .s3 import S3
 from .server import Server
 from .watch import ServiceError
 
-__all__ = ["Cassandra", "Kafka", "Postgres", "Process", "Server", "ServiceError"]
+__all__ = ["S3", "Cassandra", "Kafka", "Postgres", "Process", "Server", "ServiceError"]

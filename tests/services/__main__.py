@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-from .keep import KINDS, down, keep, started, status, up
+from .keep import KINDS, USUAL, down, keep, started, status, up
 from .watch import ServiceError
 
 
@@ -34,7 +34,7 @@ def split(words: list[str]) -> tuple[list[str], list[str]]:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.services", description=__doc__)
     parser.add_argument("what", choices=["up", "down", "status", "run", "keep"])
-    parser.add_argument("--with", dest="kinds", type=kinds_of, default=list(KINDS), help="postgres,kafka,...")
+    parser.add_argument("--with", dest="kinds", type=kinds_of, default=list(USUAL), help="postgres,kafka,s3,...")
     words, command = split(sys.argv[1:])
     given = parser.parse_args(words)
     # Told to end, it unwinds as for Ctrl-C: the command and the servers end with it.

@@ -16,10 +16,13 @@ from .cache import HOME, ROOT
 from .cassandra import Cassandra
 from .kafka import Kafka
 from .postgres import Postgres
+from .s3 import S3
 from .server import Server
 from .watch import ServiceError
 
-KINDS: dict[str, type[Server]] = {"postgres": Postgres, "kafka": Kafka, "cassandra": Cassandra}
+KINDS: dict[str, type[Server]] = {"postgres": Postgres, "kafka": Kafka, "cassandra": Cassandra, "s3": S3}
+#: those that Maven brings; S3 wants a Python with the tests' packages
+USUAL = ("postgres", "kafka", "cassandra")
 RUN = HOME / "run"
 #: what the keeper wrote once all servers answered
 NOTE = RUN / "set.json"

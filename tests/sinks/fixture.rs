@@ -1,6 +1,6 @@
 //! Flushes, stores of each kind, and what a reader sees in them.
 
-use crate::{kafka, postgres};
+use crate::{kafka, postgres, s3};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int32Type, TimestampMicrosecondType};
 use arrow_array::{
@@ -186,10 +186,11 @@ pub enum Kind {
     Parquet,
     Postgres,
     Kafka,
+    S3,
 }
 
-/// Every store of this build. With the features `postgres` and `kafka` servers must be named by
-/// `WATTLINE_TEST_POSTGRES` and `WATTLINE_TEST_KAFKA`.
+/// Every store of this build. With the features `postgres`, `kafka` and `cloud` servers must be named by
+/// `WATTLINE_TEST_POSTGRES`, `WATTLINE_TEST_KAFKA` and `WATTLINE_TEST_S3`.
 pub const KINDS: &[Kind] = &[
     Kind::Memory,
     Kind::Sqlite,
@@ -198,6 +199,8 @@ pub const KINDS: &[Kind] = &[
     Kind::Postgres,
     #[cfg(feature = "kafka")]
     Kind::Kafka,
+    #[cfg(feature = "cloud")]
+    Kind::S3,
 ];
 
 /// A store of one kind in a folder of its own.
@@ -257,6 +260,7 @@ impl Store {
             Kind::Parquet => Endpoint::Parquet(Parquet::new(self.folder())),
             Kind::Postgres => postgres::endpoint(self.dir.path()),
             Kind::Kafka => kafka::endpoint(self.dir.path()),
+            Kind::S3 => s3::endpoint(self.dir.path()),
         };
         SinkSpec::new(endpoint)
     }
@@ -286,7 +290,10 @@ impl Store {
         let owned = loop {
             match home.acquire(&claim(token, false)) {
                 // The owner was dropped, and what it said last is fresh.
-                Err(e) if self.kind == Kind::Kafka && std::time::Instant::now() < until => {
+                Err(e)
+                    if [Kind::Kafka, Kind::S3].contains(&self.kind)
+                        && std::time::Instant::now() < until =>
+                {
                     assert_eq!(e.kind, wattline::Kind::Fenced, "{e}");
                     std::thread::sleep(std::time::Duration::from_millis(100));
                 }
@@ -328,6 +335,7 @@ impl Store {
             Kind::Sqlite => self.sqlite_rows(),
             Kind::Postgres => postgres::window_rows(self.dir.path()),
             Kind::Kafka => kafka::window_rows(self.dir.path()),
+            Kind::S3 => s3::window_rows(self.dir.path()),
             Kind::Parquet => {
                 let files = parquet_files(&self.folder());
                 let batches = files.iter().flat_map(|f| read_parquet(f));
@@ -348,7 +356,7 @@ impl Store {
     }
 }
 
-fn rows_of(batch: &RecordBatch) -> Vec<SeenRow> {
+pub fn rows_of(batch: &RecordBatch) -> Vec<SeenRow> {
     let column = |name: &str| batch.column_by_name(name).unwrap();
     let sensors = arrow_cast::cast(column("sensor_id"), &DataType::Utf8).unwrap();
     let sensors = sensors.as_string::<i32>();

@@ -5,6 +5,7 @@
 
 use super::disk;
 use super::group::{Group, Piece};
+use super::store::{Source, Store};
 use crate::{Error, Kind, Result, runtime};
 use arrow_array::RecordBatch;
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
@@ -22,8 +23,7 @@ use parquet::file::reader::ChunkReader;
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::{ColumnPath, TypePtr};
 use rayon::prelude::*;
-use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -35,34 +35,21 @@ const GROUP: usize = 1 << 18;
 pub(super) struct Encoder {
     /// zstd level.
     pub level: i32,
-    /// Sync each file.
-    pub durable: bool,
     /// Metadata of each file.
     pub facts: Vec<(String, String)>,
 }
 
 impl Encoder {
     /// Writes pieces of the same columns, in their order, to a new file.
-    pub fn write(&self, path: &Path, pieces: &[Piece]) -> Result<()> {
-        let written = self.try_write(path, pieces);
-        written.map_err(|e| {
-            disk::remove(path);
-            match e {
-                Failed::Io(e) => disk::failed("written", path, e),
-                Failed::Said(e) => e,
-                Failed::Parquet(e) => unwritable(path, e),
-            }
-        })
-    }
-
-    fn try_write(&self, path: &Path, pieces: &[Piece]) -> Written<()> {
-        let file = BufWriter::with_capacity(1 << 18, File::create(path)?);
-        let mut file = self.encode(file, pieces, &self.facts)?;
-        file.flush()?;
-        if self.durable {
-            file.get_ref().sync_all()?;
-        }
-        Ok(())
+    pub fn write(&self, store: &dyn Store, path: &Path, pieces: &[Piece]) -> Result<()> {
+        let file = store.begin(path)?;
+        let encoded = self.encode(file, pieces, &self.facts);
+        let file = encoded.map_err(|e| match e {
+            Failed::Io(e) => disk::failed("written", path, e),
+            Failed::Said(e) => e,
+            Failed::Parquet(e) => unwritable(path, e),
+        })?;
+        file.end()
     }
 
     /// Rows as a Parquet file in memory, without the facts.
@@ -298,7 +285,7 @@ pub(super) fn read<R: ChunkReader + 'static>(from: R, name: &str) -> Result<Vec<
 }
 
 /// Opens a small file and reads it whole.
-pub(super) fn read_file(path: &Path) -> Result<Vec<RecordBatch>> {
-    let file = File::open(path).map_err(|e| disk::failed("read", path, e))?;
+pub(super) fn read_file(store: &dyn Store, path: &Path) -> Result<Vec<RecordBatch>> {
+    let file: Source = store.open(path)?;
     read(file, &path.display().to_string())
 }

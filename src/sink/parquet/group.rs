@@ -82,6 +82,7 @@ pub(super) fn pieces(
 
 #[cfg(test)]
 mod tests {
+    use super::super::disk::Disk;
     use super::*;
     use arrow_array::types::Int32Type;
     use arrow_array::{ArrayRef, DictionaryArray, Float64Array, TimestampMicrosecondArray};
@@ -104,7 +105,6 @@ mod tests {
     fn encoder() -> Encoder {
         Encoder {
             level: 1,
-            durable: false,
             facts: vec![("wattline.what".into(), "windows".into())],
         }
     }
@@ -145,7 +145,8 @@ mod tests {
             all.insert(few, batch(&["a"], 1, 3));
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("file");
-            encoder().write(&path, &made(&all)).unwrap();
+            let disk = Disk { durable: false };
+            encoder().write(&disk, &path, &made(&all)).unwrap();
             let bytes = std::fs::read(&path).unwrap();
             same(&all, encode::read(Bytes::from(bytes), "it").unwrap());
         }

@@ -3,8 +3,8 @@
 //! ```text
 //! "WLM1" · JSON length u32 · JSON CRC-32 u32 · JSON entry · record · effects · groups
 //! ```
-//! Entry s is made by linking a finished, synced file to the name `s`, which fails if the name is taken: that is
-//! the one atomic step. A new owner first makes an entry of its own (a *fence*) after the newest; an old
+//! Entry s is made by linking a finished, synced file to the name `s` (on S3 by a put with `If-None-Match`), which fails if
+//! the name is taken: that is the one atomic step. A new owner first makes an entry of its own (a *fence*) after the newest; an old
 //! owner, which knows nothing of it, goes for that very number and fails, however late it wakes.
 //!
 //! Entries nobody needs are removed, but the fences of the last [`FENCES`] owners stay: the number an old owner goes
@@ -13,17 +13,16 @@
 //! for this table alone. An entry with groups has version 2, which a wattline that knows none refuses.
 //! Readers follow the numbers down from the newest without a gap and never come to what lies below.
 
-use super::disk;
 use super::group::Group;
 use super::layout::Span;
+use super::store::{self, Created, Store};
 use crate::flush::{Flush, Head};
 use crate::sink::Applied;
 use crate::{Error, Kind, Result, faults};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use std::fs;
-use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Version of the entries; a greater one is refused.
 const FORMAT: u32 = 2;
@@ -31,6 +30,8 @@ const FORMAT: u32 = 2;
 const PLAIN: u32 = 1;
 const MAGIC: &[u8; 4] = b"WLM1";
 const PREFIX: usize = 12;
+/// So much of a manifest is read at first: mostly enough for its entry.
+const START: usize = 1 << 14;
 
 /// So many owners may have come and gone while an old one sleeps.
 const FENCES: usize = 64;
@@ -131,19 +132,21 @@ pub(super) enum Made {
     Yes,
     /// The number is another's.
     Taken(String),
+    /// The answer was lost: it may be there, or still come.
+    Unclear(Error),
 }
 
 /// A partition's log.
 #[derive(Clone, Debug)]
 pub(super) struct Log {
     dir: PathBuf,
-    durable: bool,
+    store: Arc<dyn Store>,
 }
 
 impl Log {
     /// The log in `dir`, which need not be there.
-    pub fn new(dir: PathBuf, durable: bool) -> Log {
-        Log { dir, durable }
+    pub fn new(dir: PathBuf, store: Arc<dyn Store>) -> Log {
+        Log { dir, store }
     }
 
     fn path(&self, number: u64) -> PathBuf {
@@ -158,7 +161,7 @@ impl Log {
     /// Numbers of all entries, oldest first, and where those begin that a reader follows: down
     /// from the newest without a gap.
     fn all(&self) -> Result<(Vec<u64>, usize)> {
-        let names = disk::names(&self.dir)?;
+        let names = self.store.names(&self.dir)?;
         let mut all: Vec<u64> = names.iter().filter_map(|n| number(n)).collect();
         all.sort_unstable();
         let gap = all.windows(2).rposition(|w| w[0] + 1 != w[1]);
@@ -172,21 +175,24 @@ impl Log {
     }
 
     /// Whether there is an entry `number`.
-    pub fn has(&self, number: u64) -> bool {
-        self.path(number).exists()
+    pub fn has(&self, number: u64) -> Result<bool> {
+        self.store.exists(&self.path(number))
+    }
+
+    /// Whether an entry whose answer was lost may still come.
+    pub fn late(&self) -> bool {
+        self.store.late()
     }
 
     /// The entry `number`, without what follows it.
     pub fn entry(&self, number: u64) -> Result<Entry> {
         let path = self.path(number);
-        let mut file = fs::File::open(&path).map_err(|e| disk::failed("read", &path, e))?;
-        let mut prefix = [0u8; PREFIX];
-        file.read_exact(&mut prefix).map_err(|_| damaged(&path))?;
-        let (length, crc) = split_prefix(&prefix).ok_or_else(|| damaged(&path))?;
-        let mut json = Vec::new();
-        let read = file.take(u64::from(length)).read_to_end(&mut json);
-        read.map_err(|e| disk::failed("read", &path, e))?;
-        parse(&path, &json, length, crc)
+        let start = self.store.start(&path, START)?;
+        let whole = end_of_entry(&start).ok_or_else(|| damaged(&path))?;
+        match whole <= start.len() {
+            true => parse(&path, &start),
+            false => parse(&path, &self.store.start(&path, whole)?),
+        }
     }
 
     /// The record of the entry `number`, with its effects where `whole`, but for those in groups.
@@ -233,15 +239,10 @@ impl Log {
     /// The entry `number` and what follows it.
     fn whole(&self, number: u64) -> Result<(Entry, Bytes)> {
         let path = self.path(number);
-        let bytes = fs::read(&path).map_err(|e| disk::failed("read", &path, e))?;
-        let entry = self.entry(number)?;
-        let length = bytes.get(4..8).and_then(|b| b.try_into().ok());
-        let start = PREFIX + length.map_or(0, u32::from_le_bytes) as usize;
-        let mut bytes = Bytes::from(bytes);
-        if start > bytes.len() {
-            return Err(damaged(&path));
-        }
-        Ok((entry, bytes.split_off(start)))
+        let mut bytes = store::read(&*self.store, &path)?;
+        let entry = parse(&path, &bytes)?;
+        let start = end_of_entry(&bytes).filter(|n| *n <= bytes.len());
+        Ok((entry, bytes.split_off(start.ok_or_else(|| damaged(&path))?)))
     }
 
     /// Makes an entry with what follows it. An entry of the same owner, epoch and flush there counts as made.
@@ -249,29 +250,26 @@ impl Log {
         let json = serde_json::to_vec(entry)
             .map_err(|e| Error::new(Kind::Internal, "a manifest cannot be written").because(e))?;
         let (length, crc) = (json.len() as u32, crc32fast::hash(&json));
-        let temporary = self.dir.join(format!("new-{}", file_word(&entry.token)));
+        let temporary = format!("new-{}", file_word(&entry.token));
         let (length, crc) = (length.to_le_bytes(), crc.to_le_bytes());
         let mut parts: Vec<&[u8]> = vec![MAGIC, &length, &crc, &json];
         parts.extend([&body.record[..], &body.effects[..]]);
         parts.extend(body.groups.iter().map(|(_, group)| &group.bytes[..]));
-        disk::write_new(&temporary, &parts, self.durable)?;
         let path = self.path(entry.number);
-        let linked = fs::hard_link(&temporary, &path);
-        disk::remove(&temporary);
-        match linked {
-            Ok(()) => self.made(entry),
-            Err(e) if e.kind() == ErrorKind::AlreadyExists => self.taken(entry),
-            Err(e) => Err(disk::failed("made", &path, e)),
+        match self.store.create(&path, &temporary, &parts)? {
+            Created::Yes => self.made(entry),
+            Created::Taken => self.taken(entry),
+            Created::Unclear(e) => Ok(Made::Unclear(e)),
         }
     }
 
     fn made(&self, entry: &Entry) -> Result<Made> {
-        disk::sync_dir(&self.dir, self.durable)?;
+        self.store.sync(&self.dir)?;
         faults::point("manifest")?;
         if self.numbers()?.contains(&entry.number) {
             return Ok(Made::Yes);
         }
-        disk::remove(&self.path(entry.number));
+        self.store.discard(&[self.path(entry.number)]);
         Ok(Made::Taken("a newer run".into()))
     }
 
@@ -294,28 +292,20 @@ impl Log {
         for number in run.into_iter().filter(|n| *n < keep.min(newest)) {
             match self.entry(number)?.why {
                 Why::Fence => fences.push(number),
-                _ => self.remove(number)?,
+                _ => self.store.remove(&self.path(number))?,
             }
         }
         let old = fences.len().saturating_sub(FENCES);
-        fences.iter().take(old).try_for_each(|n| self.remove(*n))
-    }
-
-    fn remove(&self, number: u64) -> Result<()> {
-        let path = self.path(number);
-        match fs::remove_file(&path) {
-            Err(e) if e.kind() != ErrorKind::NotFound => Err(disk::failed("removed", &path, e)),
-            _ => Ok(()),
-        }
+        let mut old = fences.iter().take(old);
+        old.try_for_each(|n| self.store.remove(&self.path(*n)))
     }
 
     /// Removes unfinished entries of owners that are fenced.
     pub fn sweep(&self) -> Result<()> {
-        for name in disk::names(&self.dir)? {
-            if name.starts_with("new-") {
-                disk::remove(&self.dir.join(name));
-            }
-        }
+        let names = self.store.names(&self.dir)?;
+        let left = names.iter().filter(|name| name.starts_with("new-"));
+        let left: Vec<PathBuf> = left.map(|name| self.dir.join(name)).collect();
+        self.store.discard(&left);
         Ok(())
     }
 
@@ -330,7 +320,7 @@ impl Log {
             ..Body::default()
         };
         entry.describe(&body);
-        disk::remove(&self.path(number));
+        self.store.remove(&self.path(number))?;
         self.make(&entry, &body).map(|_| ())
     }
 }
@@ -345,16 +335,21 @@ fn number(name: &str) -> Option<u64> {
     (name.len() == 20).then(|| name.parse().ok()).flatten()
 }
 
-fn split_prefix(prefix: &[u8; PREFIX]) -> Option<(u32, u32)> {
-    let word = |at: usize| Some(u32::from_le_bytes(prefix.get(at..at + 4)?.try_into().ok()?));
-    prefix.starts_with(MAGIC).then_some(())?;
-    Some((word(4)?, word(8)?))
+fn word(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
 }
 
-fn parse(path: &Path, json: &[u8], length: u32, crc: u32) -> Result<Entry> {
-    if json.len() != length as usize || crc32fast::hash(json) != crc {
-        return Err(damaged(path));
-    }
+/// Where the entry ends that a manifest begins with.
+fn end_of_entry(bytes: &[u8]) -> Option<usize> {
+    bytes.starts_with(MAGIC).then_some(())?;
+    Some(PREFIX + word(bytes, 4)? as usize)
+}
+
+/// The entry that a manifest begins with.
+fn parse(path: &Path, bytes: &[u8]) -> Result<Entry> {
+    let json = end_of_entry(bytes).and_then(|end| bytes.get(PREFIX..end));
+    let json = json.filter(|json| word(bytes, 8) == Some(crc32fast::hash(json)));
+    let json = json.ok_or_else(|| damaged(path))?;
     let value: serde_json::Value = serde_json::from_slice(json).map_err(|_| damaged(path))?;
     let format = value.get("format").and_then(serde_json::Value::as_u64);
     if format.is_some_and(|f| f > u64::from(FORMAT)) {

@@ -1,4 +1,4 @@
-//! Parquet on a local disk: manifests decide, files are staged and published by rename.
+//! Parquet on a disk or S3: manifests decide, files are staged and published by rename or server-side copy.
 //!
 //! ```text
 //! out/                              the table: what readers glob, whole files only
@@ -6,7 +6,7 @@
 //!   grain=1h/open-0.parquet           the windows of partition 0 that are open, replaced as a whole
 //! out.wattline/                     beside the table, so that no glob over it finds anything else
 //!   table.json                        whose table this is
-//!   p0/lock                           the friendly part of fencing
+//!   p0/lock                           the friendly part of fencing; on S3 `lease`
 //!   p0/00000000000000000042           manifests (see `log`)
 //!   p0/staged/                        files being written, without the .parquet ending
 //! ```
@@ -24,19 +24,28 @@
 //! `revisions = "append"`: then each revision is a row, and the newest is the one with the greatest `revision`:
 //! `SELECT * FROM t QUALIFY row_number() OVER (PARTITION BY sensor_id, grain, window_start ORDER BY revision DESC) = 1`.
 
+#[cfg(not(feature = "cloud"))]
+mod absent;
+#[cfg(feature = "cloud")]
+mod cloud;
 mod disk;
 mod encode;
+mod fence;
 mod group;
 mod layout;
 mod log;
 mod missing;
 mod part;
 mod publish;
+mod store;
 mod stored;
 mod table;
 mod waiting;
 
-use super::lock::{self, Holder, Taken};
+#[cfg(not(feature = "cloud"))]
+use absent as cloud;
+
+use super::lock::Holder;
 use super::{
     Applied, Claim, Decided, Home, Owned, Parquet, Revisions, Sink, SinkSpec, Tables, What, rows,
 };
@@ -49,14 +58,17 @@ use part::{Owner, Part};
 use publish::Place;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use store::{Held, Hold, Store, Wants};
 use waiting::Limits;
 
 /// A sink, and a home, in a folder of Parquet files.
 pub(super) struct ParquetSink {
     spec: SinkSpec,
     at: Parquet,
+    store: Arc<dyn Store>,
     /// The table's folder and the one beside it.
     table: PathBuf,
     state: PathBuf,
@@ -77,7 +89,7 @@ struct Ready {
 }
 
 /// The folder to be read.
-pub(super) fn stored(at: &Parquet) -> stored::ParquetStored {
+pub(super) fn stored(at: &Parquet) -> Result<stored::ParquetStored> {
     stored::ParquetStored::new(at)
 }
 
@@ -90,11 +102,15 @@ impl ParquetSink {
                 format!("level={} is no zstd level; give 1 to 22", at.level),
             ));
         }
-        let mut table = std::path::absolute(&at.path).unwrap_or_else(|_| at.path.clone());
+        let mut table = match at.bucket() {
+            Some(_) => at.path.clone(),
+            None => std::path::absolute(&at.path).unwrap_or_else(|_| at.path.clone()),
+        };
         if let Some(name) = &spec.table {
             table.push(name);
         }
-        let state = beside(&table).ok_or_else(|| {
+        let bare = at.bucket().is_some() && at.prefix().is_empty() && spec.table.is_none();
+        let state = beside(&table).filter(|_| !bare).ok_or_else(|| {
             let message = format!(
                 "{} is no folder for a table; name one inside it",
                 table.display()
@@ -104,6 +120,7 @@ impl ParquetSink {
         Ok(ParquetSink {
             spec: spec.clone(),
             at: at.clone(),
+            store: store::open(at)?,
             table,
             state,
             ready: None,
@@ -117,7 +134,7 @@ impl ParquetSink {
     }
 
     fn log(&self, partition: u32) -> Log {
-        Log::new(self.dir(partition), self.at.durable)
+        Log::new(self.dir(partition), self.store.clone())
     }
 
     fn limits(&self) -> Limits {
@@ -136,6 +153,7 @@ impl ParquetSink {
             )
         })?;
         Ok(Place {
+            store: self.store.clone(),
             table: self.table.clone(),
             staged: self.dir(partition).join("staged"),
             partition,
@@ -170,21 +188,18 @@ impl ParquetSink {
         Ok(())
     }
 
-    /// The lock for a claim, unless another holds it; `None`: taken over from one that does.
-    fn lock(
-        &self,
-        claim: &Claim,
-        holder: &Holder,
-    ) -> Result<Option<std::sync::Arc<lock::FileLock>>> {
-        let path = self.dir(claim.partition).join("lock");
-        match lock::take(&path, &claim.token, holder)? {
-            Taken::Ours(lock) => Ok(Some(lock)),
-            Taken::Theirs(_) if claim.take_over => {
-                lock::note_taken_over(&path, holder);
-                Ok(None)
-            }
-            Taken::Theirs(owner) => {
-                let owner = owner.map_or("another process".into(), |o| o.describe());
+    /// The sign of ownership for a claim, unless another holds it; `None`: taken over from one that does.
+    fn sign(&self, claim: &Claim, holder: &Holder) -> Result<Option<Box<dyn Held>>> {
+        let wants = Wants {
+            token: &claim.token,
+            holder,
+            take_over: claim.take_over,
+        };
+        match self.store.hold(&self.dir(claim.partition), &wants)? {
+            Hold::Ours(sign) => Ok(Some(sign)),
+            Hold::TakenOver => Ok(None),
+            Hold::Theirs(owner) => {
+                let owner = owner.unwrap_or_else(|| "another process".into());
                 let place = self.table.display().to_string();
                 Err(super::fenced(&claim.pipeline, &place, &owner))
             }
@@ -213,7 +228,10 @@ fn token() -> String {
 
 impl Sink for ParquetSink {
     fn describe(&self) -> String {
-        format!("parquet://{}", self.table.display())
+        match self.at.bucket() {
+            Some(_) => self.table.display().to_string(),
+            None => format!("parquet://{}", self.table.display()),
+        }
     }
 
     fn what(&self) -> What {
@@ -227,9 +245,9 @@ impl Sink for ParquetSink {
         })?;
         let facts = table::Facts::new(&self.spec, &self.at, tables);
         if !tables.anew {
-            table::not_lost(&self.table, &self.state, &facts)?;
+            table::not_lost(&self.store, &self.table, &self.state, &facts)?;
         }
-        let holds = table::claim(&self.table, &self.state, &facts, self.at.durable)?;
+        let holds = table::claim(&*self.store, &self.table, &self.state, &facts)?;
         let ours = super::rows::schema(self.spec.what, tables);
         self.ready = Some(Ready {
             pipeline: tables.pipeline.clone(),
@@ -241,7 +259,6 @@ impl Sink for ParquetSink {
             },
             encoder: Encoder {
                 level: self.at.level,
-                durable: self.at.durable,
                 facts: facts.metadata(),
             },
             anew: tables.anew,
@@ -251,14 +268,14 @@ impl Sink for ParquetSink {
 
     fn inspect(&mut self, tables: &Tables) -> Result<()> {
         let facts = table::Facts::new(&self.spec, &self.at, tables);
-        table::not_lost(&self.table, &self.state, &facts)?;
-        super::folder::takes_files(&self.table, true)?;
-        super::folder::takes_files(&self.state, true)
+        table::not_lost(&self.store, &self.table, &self.state, &facts)?;
+        self.store.takes_files(&self.table)?;
+        self.store.takes_files(&self.state)
     }
 
     fn concerns(&mut self, tables: &Tables) -> Result<Vec<String>> {
         let facts = table::Facts::new(&self.spec, &self.at, tables);
-        let lacks = table::left_out(&self.state, &facts)?;
+        let lacks = table::left_out(&*self.store, &self.state, &facts)?;
         Ok(match lacks.is_empty() {
             true => Vec::new(),
             false => vec![format!(
@@ -293,7 +310,7 @@ impl Sink for ParquetSink {
             name: format!("process {}", std::process::id()),
             epoch: Some(epoch),
         };
-        disk::make_dir(&self.dir(partition))?;
+        self.store.make_folder(&self.dir(partition))?;
         let pipeline = self.ready.as_ref().map_or("", |r| r.pipeline.as_str());
         let part = Part::open(
             self.log(partition),
@@ -349,9 +366,9 @@ impl Home for ParquetSink {
     }
 
     fn acquire(&mut self, claim: &Claim) -> Result<Owned> {
-        disk::make_dir(&self.dir(claim.partition))?;
+        self.store.make_folder(&self.dir(claim.partition))?;
         let holder = Holder::now(&claim.owner, &claim.pipeline);
-        let lock = self.lock(claim, &holder)?;
+        let sign = self.sign(claim, &holder)?;
         let owner = Owner {
             token: claim.token.clone(),
             name: holder.describe(),
@@ -359,8 +376,14 @@ impl Home for ParquetSink {
         };
         let place = self.place(claim.partition)?;
         let log = self.log(claim.partition);
-        let mut part = Part::open(log, owner, &claim.pipeline, &place)?;
-        part.own(holder, lock);
+        let mut part = match Part::open(log, owner, &claim.pipeline, &place) {
+            Ok(part) => part,
+            Err(e) => {
+                sign.into_iter().for_each(|sign| sign.release());
+                return Err(e);
+            }
+        };
+        part.own(holder, sign);
         let owned = part.owned()?;
         self.parts.insert(claim.partition, part);
         Ok(owned)
@@ -384,16 +407,18 @@ impl Home for ParquetSink {
         part.prune(upto.n)
     }
 
-    /// Takes the lock where a run that hung let go of it at last.
+    /// Takes the sign of ownership where a run that hung let go of it at last.
     fn renew(&mut self, partition: u32) -> Result<()> {
-        let path = self.dir(partition).join("lock");
+        let (store, folder) = (self.store.clone(), self.dir(partition));
         self.parts
             .get_mut(&partition)
-            .map_or(Ok(()), |p| p.renew(&path))
+            .map_or(Ok(()), |p| p.renew(&*store, &folder))
     }
 
     fn release(&mut self, partition: u32) -> Result<()> {
-        self.parts.remove(&partition);
+        if let Some(part) = self.parts.remove(&partition) {
+            part.release();
+        }
         Ok(())
     }
 
@@ -404,7 +429,7 @@ impl Home for ParquetSink {
         };
         let entry = log.entry(newest)?;
         match &entry.head {
-            Some(head) if head.pipeline == pipeline => part::recover(&log, &entry).map(Some),
+            Some(head) if head.pipeline == pipeline => fence::recover(&log, &entry).map(Some),
             _ => Ok(None),
         }
     }

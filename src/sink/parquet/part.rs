@@ -1,16 +1,16 @@
 //! One partition of a Parquet table under one owner: its log, what waits, what is published.
 
+use super::fence;
 use super::group::Group;
 use super::log::{Body, Entry, Log, Made, Publish, Why};
-use super::missing;
 use super::publish::Place;
+use super::store::{Held, Hold, Store, Wants};
 use super::waiting::{Limits, Taken as Rows, Waiting};
 use crate::flush::{Flush, Head};
-use crate::sink::lock::{self, FileLock, Holder, Taken};
+use crate::sink::lock::Holder;
 use crate::sink::{Applied, Decided, Next, Owned, effects_only, fenced, home_changed, next_step};
 use crate::{Error, Kind, Result, faults};
 use std::path::Path;
-use std::sync::Arc;
 
 /// Who makes entries.
 #[derive(Clone, Debug)]
@@ -37,7 +37,7 @@ pub(super) struct Part {
     /// Whether it decides here.
     pub home: bool,
     holder: Option<Holder>,
-    lock: Option<Arc<FileLock>>,
+    sign: Option<Box<dyn Held>>,
     pipeline: String,
     head: Option<Head>,
     /// The last flush whose rows are published.
@@ -59,7 +59,7 @@ impl Part {
     /// Takes a partition: makes a fence after the newest entry, ends its renames, removes what
     /// killed owners left.
     pub fn open(log: Log, owner: Owner, pipeline: &str, place: &Place) -> Result<Part> {
-        let (fence, before) = make_fence(&log, &owner, place, pipeline)?;
+        let (fence, before) = fence::make(&log, &owner, place, pipeline)?;
         log.sweep()?;
         let mut part = Part {
             epoch: fence.epoch,
@@ -71,7 +71,7 @@ impl Part {
             owner,
             home: false,
             holder: None,
-            lock: None,
+            sign: None,
             pipeline: pipeline.into(),
             waiting: Waiting::default(),
             pending: None,
@@ -124,24 +124,36 @@ impl Part {
     }
 
     /// Makes it the home of `claim`.
-    pub fn own(&mut self, holder: Holder, lock: Option<Arc<FileLock>>) {
+    pub fn own(&mut self, holder: Holder, sign: Option<Box<dyn Held>>) {
         self.home = true;
         self.holder = Some(holder);
-        self.lock = lock;
+        self.sign = sign;
+    }
+
+    /// Gives it up, so that the next owner need not wait.
+    pub fn release(self) {
+        if let Some(sign) = self.sign {
+            sign.release();
+        }
     }
 
     /// What its owner takes over.
     pub fn owned(&self) -> Result<Owned> {
-        recover(&self.log, &self.log.entry(self.next - 1)?)
+        fence::recover(&self.log, &self.log.entry(self.next - 1)?)
     }
 
-    /// Tries for the lock again where it was taken over.
-    pub fn renew(&mut self, path: &Path) -> Result<()> {
-        let Some(holder) = self.holder.as_ref().filter(|_| self.lock.is_none()) else {
+    /// Tries for the sign of ownership again where it was taken over.
+    pub fn renew(&mut self, store: &dyn Store, folder: &Path) -> Result<()> {
+        let Some(holder) = self.holder.as_ref().filter(|_| self.sign.is_none()) else {
             return Ok(());
         };
-        if let Taken::Ours(lock) = lock::take(path, &self.owner.token, holder)? {
-            self.lock = Some(lock);
+        let wants = Wants {
+            token: &self.owner.token,
+            holder,
+            take_over: false,
+        };
+        if let Hold::Ours(sign) = store.hold(folder, &wants)? {
+            self.sign = Some(sign);
         }
         Ok(())
     }
@@ -234,7 +246,12 @@ impl Part {
                 entry.publish.iter().for_each(|p| place.discard(p));
                 return Ok(Decided::Fenced(owner));
             }
-            Err(e) if self.log.has(entry.number) => {
+            Ok(Made::Unclear(e)) => {
+                self.unclear = Some((entry, waiting));
+                return Ok(Decided::Unclear(e.message));
+            }
+            // Where that cannot be told either it may be there.
+            Err(e) if self.log.has(entry.number).unwrap_or(true) => {
                 self.unclear = Some((entry, waiting));
                 return Ok(Decided::Unclear(e.message));
             }
@@ -269,7 +286,7 @@ impl Part {
         let Some((entry, waiting)) = self.unclear.clone() else {
             return Ok(None);
         };
-        if !self.log.has(entry.number) {
+        if !self.log.has(entry.number)? && self.bars(entry.number)? {
             entry.publish.iter().for_each(|p| place.discard(p));
             self.unclear = None;
             return Ok(None);
@@ -280,9 +297,25 @@ impl Part {
                 Decided::Yes
             }
             Made::Taken(owner) => Decided::Fenced(owner),
+            Made::Unclear(e) => return Err(e),
         };
         self.unclear = None;
         Ok(Some(settled))
+    }
+
+    /// Sees to it that an entry whose answer was lost cannot come any more: where it could, its number is taken by a
+    /// fence of the same owner. `false`: something has the number already.
+    fn bars(&mut self, number: u64) -> Result<bool> {
+        if !self.log.late() {
+            return Ok(true);
+        }
+        let fence = self.entry(Why::Fence);
+        match self.log.make(&fence, &Body::default())? {
+            Made::Yes => self.next = number + 1,
+            Made::Taken(_) => return Ok(false),
+            Made::Unclear(e) => return Err(e),
+        }
+        Ok(true)
     }
 
     fn defects(&mut self, record: &[u8]) -> Result<()> {
@@ -404,88 +437,4 @@ fn without(flush: &Flush, taken: &Rows) -> Flush {
     let mut carried = taken.carried.iter();
     effects.windows.retain(|_| carried.next() != Some(&true));
     effects
-}
-
-/// Makes a fence after the newest entry; gives it and the numbers of the entries before it.
-fn make_fence(
-    log: &Log,
-    owner: &Owner,
-    place: &Place,
-    pipeline: &str,
-) -> Result<(Entry, Vec<u64>)> {
-    loop {
-        let numbers = log.numbers()?;
-        let newest = numbers.last().map(|n| log.entry(*n)).transpose()?;
-        if let (Some(newest), false) = (&newest, place.anew) {
-            missing::files(log, newest, place, pipeline)?;
-        }
-        let epoch = next_epoch(newest.as_ref(), owner)?;
-        let number = newest.as_ref().map_or(1, |e| e.number + 1);
-        let mut fence = Entry::new(number, Why::Fence, epoch, &owner.token, &owner.name);
-        if let Some(newest) = newest {
-            fence.head = newest.head;
-            fence.shown = newest.shown;
-            if place.anew {
-                fence.since = number;
-                // What waits is dropped with the rest.
-                fence.shown = fence.head.as_ref().map(shows).or(fence.shown);
-            } else {
-                (fence.files, fence.since) = (newest.files, newest.since);
-            }
-        }
-        // Taken: another owner, or an old one's last flush, was first; it is the newest now.
-        if let Made::Yes = log.make(&fence, &Body::default())? {
-            return Ok((fence, numbers));
-        }
-    }
-}
-
-/// All that is decided counts as shown.
-fn shows(head: &Head) -> Applied {
-    Applied {
-        lineage: head.lineage.clone(),
-        id: head.id,
-    }
-}
-
-fn next_epoch(newest: Option<&Entry>, owner: &Owner) -> Result<u64> {
-    let stored = newest.map_or(0, |e| e.epoch);
-    match owner.epoch {
-        Some(epoch) if epoch < stored && !faults::broken("no_epoch") => {
-            let by = newest.map_or("a newer run", |e| e.owner.as_str());
-            Err(fenced("this partition", "this folder", by))
-        }
-        Some(epoch) => Ok(epoch),
-        None if newest.is_some_and(|e| e.token == owner.token) => Ok(stored),
-        None => Ok(stored + 1),
-    }
-}
-
-/// Head, state records from the last fold on and the whole flushes that are kept, as of the newest entry.
-/// A flush kept without its effects is shown, and so is all before it: what is to be applied comes after. One with groups is
-/// kept for this table alone, and taken in from them.
-pub(super) fn recover(log: &Log, newest: &Entry) -> Result<Owned> {
-    let fold = newest.head.as_ref().map_or(0, |h| h.fold.n);
-    let (mut records, mut unapplied) = (Vec::new(), Vec::new());
-    for number in log.numbers()?.into_iter().filter(|n| *n <= newest.number) {
-        let entry = log.entry(number)?;
-        let (Why::Flush, Some(head)) = (entry.why, &entry.head) else {
-            continue;
-        };
-        if head.id.n >= fold {
-            records.push(log.flush(number, false)?);
-        }
-        match entry.effects {
-            0 => unapplied.clear(),
-            // Rows that only this table can take.
-            _ if !entry.groups.is_empty() => unapplied.clear(),
-            _ => unapplied.push(log.flush(number, true)?),
-        }
-    }
-    Ok(Owned {
-        epoch: newest.epoch,
-        head: newest.head.clone(),
-        records,
-        unapplied,
-    })
 }

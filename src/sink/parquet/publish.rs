@@ -1,22 +1,22 @@
-//! Staging and publishing: rows become files where no reader looks, and readers see them by rename.
+//! Staging and publishing: rows become files where no reader looks, and readers see them by rename, on S3 by a copy.
 
-use super::disk;
 use super::encode::{Encoder, plain};
 use super::group::Piece;
 use super::layout::{Layout, in_order, sorted};
 use super::log::Publish;
+use super::store::Store;
 use super::waiting::Waiting;
 use crate::{Error, Kind, Result, faults, runtime};
 use arrow_array::RecordBatch;
 use arrow_select::concat::concat_batches;
 use rayon::prelude::*;
-use std::collections::BTreeSet;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Where files of one partition are staged and published, and how they are written.
 #[derive(Clone, Debug)]
 pub(super) struct Place {
+    pub store: Arc<dyn Store>,
     /// The table's folder.
     pub table: PathBuf,
     /// The partition's staging folder.
@@ -47,10 +47,10 @@ impl Place {
         if jobs.is_empty() {
             return Ok(Publish::default());
         }
-        disk::make_dir(&self.staged)?;
+        self.store.make_folder(&self.staged)?;
         let pool = runtime::pool()?;
         let made: Result<()> = pool.install(|| jobs.par_iter().try_for_each(|j| self.write(j)));
-        let made = made.and_then(|()| disk::sync_dir(&self.staged, self.encoder.durable));
+        let made = made.and_then(|()| self.store.sync(&self.staged));
         let publish = Publish {
             files: jobs.into_iter().map(|j| (j.staged, j.to)).collect(),
         };
@@ -85,10 +85,11 @@ impl Place {
     fn write(&self, job: &Job) -> Result<()> {
         let path = self.staged.join(&job.staged);
         match in_order(self.layout.what, &job.pieces) {
-            true => self.encoder.write(&path, &job.pieces),
+            true => self.encoder.write(&*self.store, &path, &job.pieces),
             false => {
                 let rows = self.put_in_order(&job.pieces)?;
-                self.encoder.write(&path, &[Piece::Rows(rows)])
+                let rows = [Piece::Rows(rows)];
+                self.encoder.write(&*self.store, &path, &rows)
             }
         }
     }
@@ -110,107 +111,57 @@ impl Place {
 
     /// Removes staged files that will not be published.
     pub fn discard(&self, publish: &Publish) {
-        for (staged, _) in &publish.files {
-            disk::remove(&self.staged.join(staged));
-        }
+        let staged = publish.files.iter().map(|(staged, _)| staged);
+        let staged: Vec<PathBuf> = staged.map(|name| self.staged.join(name)).collect();
+        self.store.discard(&staged);
     }
 
-    /// Renames staged files to where readers see them. Doing it again, or by another owner at
+    /// Gives staged files the names under which readers see them. Doing it again, or by another owner at
     /// the same time, changes nothing: a staged file is there once.
     pub fn carry_out(&self, publish: &Publish) -> Result<()> {
-        let mut folders = BTreeSet::new();
-        for (staged, to) in &publish.files {
-            let (staged, to) = (self.staged.join(staged), self.table.join(to));
-            // Renamed before: where its folder went since, none is made.
-            if !staged.exists() {
-                continue;
-            }
-            if let Some(folder) = to.parent()
-                && folders.insert(folder.to_owned())
-            {
-                disk::make_dir(folder)?;
-            }
-            match std::fs::rename(staged, &to) {
-                Err(e) if e.kind() != ErrorKind::NotFound => {
-                    return Err(disk::failed("published", &to, e));
-                }
-                _ => {}
-            }
-        }
-        if !folders.is_empty() {
-            self.sync(folders)?;
-        }
+        let there =
+            |(staged, to): &(String, String)| (self.staged.join(staged), self.table.join(to));
+        let files = publish.files.iter().map(there).collect();
+        self.store.publish(&self.table, files)?;
         faults::point("published")
     }
 
     /// Whether a file that was to be published is there, renamed already or not.
-    pub fn has(&self, (staged, to): &(String, String)) -> bool {
-        let to = self.table.join(to);
+    pub fn has(&self, (staged, to): &(String, String)) -> Result<bool> {
+        let (to, staged) = (self.table.join(to), self.staged.join(staged));
         // Looked at again: it may be renamed just then.
-        to.exists() || self.staged.join(staged).exists() || to.exists()
-    }
-
-    fn sync(&self, folders: BTreeSet<PathBuf>) -> Result<()> {
-        let mut all = folders.clone();
-        for folder in &folders {
-            let inside = folder.ancestors().skip(1);
-            all.extend(
-                inside
-                    .take_while(|f| f.starts_with(&self.table))
-                    .map(Path::to_owned),
-            );
-        }
-        let all: Vec<PathBuf> = all.into_iter().collect();
-        let durable = self.encoder.durable;
-        runtime::pool()?.install(|| all.par_iter().try_for_each(|f| disk::sync_dir(f, durable)))
+        Ok(self.store.exists(&to)? || self.store.exists(&staged)? || self.store.exists(&to)?)
     }
 
     /// Removes staged files that no manifest names.
     pub fn sweep(&self) -> Result<()> {
-        for name in disk::names(&self.staged)? {
-            disk::remove(&self.staged.join(name));
-        }
+        let names = self.store.names(&self.staged)?;
+        let left: Vec<PathBuf> = names.iter().map(|name| self.staged.join(name)).collect();
+        self.store.discard(&left);
         Ok(())
     }
 
     /// Moves the files of this partition out of the table: what is counted again must not stand there twice.
     pub fn put_aside(&self, aside: &Path) -> Result<()> {
         let mine = [format!("part-{}-", self.partition), self.open_name("")];
-        for (folder, name) in self.files()? {
-            if !mine.iter().any(|m| name.starts_with(m)) {
-                continue;
+        for (folder, name) in self.store.files(&self.table)? {
+            if mine.iter().any(|m| name.starts_with(m)) {
+                let name = join(&folder, &name);
+                let (from, to) = (self.table.join(&name), aside.join(&name));
+                self.store.put_aside(&from, &to)?;
             }
-            let to = aside.join(&folder);
-            disk::make_dir(&to)?;
-            let from = self.table.join(&folder).join(&name);
-            std::fs::rename(&from, to.join(&name)).map_err(|e| disk::failed("moved", &from, e))?;
         }
         Ok(())
-    }
-
-    /// Every file, with its folder.
-    fn files(&self) -> Result<Vec<(String, String)>> {
-        let (mut found, mut folders) = (Vec::new(), vec![String::new()]);
-        while let Some(folder) = folders.pop() {
-            for entry in disk::names(&self.table.join(&folder))? {
-                if entry.ends_with(".parquet") {
-                    found.push((folder.clone(), entry));
-                } else if entry.contains('=') {
-                    folders.push(join(&folder, &entry));
-                }
-            }
-        }
-        Ok(found)
     }
 
     /// The open windows as readers see them, by folder.
     pub fn read_open(&self) -> Result<Vec<(String, RecordBatch)>> {
         let name = self.open_name("");
         let mut found = Vec::new();
-        for (folder, entry) in self.files()? {
+        for (folder, entry) in self.store.files(&self.table)? {
             if entry == name {
                 let path = self.table.join(&folder).join(&entry);
-                let rows = super::encode::read_file(&path)?;
+                let rows = super::encode::read_file(&*self.store, &path)?;
                 found.extend(rows.into_iter().map(|rows| (folder.clone(), rows)));
             }
         }
@@ -218,7 +169,8 @@ impl Place {
     }
 }
 
-fn join(folder: &str, name: &str) -> String {
+/// A name in a folder, which may be none.
+pub(super) fn join(folder: &str, name: &str) -> String {
     match folder.is_empty() {
         true => name.to_owned(),
         false => format!("{folder}/{name}"),

@@ -1,6 +1,7 @@
 //! The rows of the published files, read back file by file.
 
-use super::{beside, disk, table};
+use super::store::{self, Source, Store};
+use super::{beside, table};
 use crate::sink::Parquet;
 use crate::sink::stored::{Each, Noted, Stored, Wanted, schema};
 use crate::{Error, Kind, Result};
@@ -10,34 +11,48 @@ use arrow_schema::DataType;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// A folder that is read.
 pub(in crate::sink) struct ParquetStored {
     root: PathBuf,
+    store: Arc<dyn Store>,
 }
 
-type Opened = ParquetRecordBatchReaderBuilder<File>;
+type Opened = ParquetRecordBatchReaderBuilder<Source>;
 
 impl ParquetStored {
-    pub(super) fn new(at: &Parquet) -> ParquetStored {
-        ParquetStored {
+    pub(super) fn new(at: &Parquet) -> Result<ParquetStored> {
+        Ok(ParquetStored {
             root: at.path.clone(),
-        }
+            store: store::open(at)?,
+        })
     }
 
     /// The published files of a table, in order, each with the grain that its folder names.
     fn files(&self, name: &str) -> Result<Vec<(PathBuf, Option<String>)>> {
         let mut found = Vec::new();
-        below(&self.root.join(name), None, &mut found)?;
+        below(&*self.store, &self.at(name), None, &mut found)?;
         match found.is_empty() {
             false => Ok(found),
             true => {
-                let message = format!("{}: holds no Parquet files", self.root.join(name).display());
+                let message = format!("{}: holds no Parquet files", self.at(name).display());
                 Err(Error::new(Kind::NotFound, message))
             }
         }
+    }
+
+    /// The folder of a table.
+    fn at(&self, name: &str) -> PathBuf {
+        match name.is_empty() {
+            true => self.root.clone(),
+            false => self.root.join(name),
+        }
+    }
+
+    fn opened(&self, path: &Path) -> Result<Opened> {
+        Opened::try_new(self.store.open(path)?).map_err(|e| damaged(path).because(e))
     }
 
     fn noted(&self, folder: &Path) -> Result<Option<Noted>> {
@@ -45,17 +60,16 @@ impl ParquetStored {
             return Ok(None);
         };
         let name = folder.strip_prefix(&self.root).unwrap_or(folder);
-        Ok(table::facts(&state)?.map(|facts| facts.noted(&name.to_string_lossy())))
+        Ok(table::facts(&*self.store, &state)?.map(|facts| facts.noted(&name.to_string_lossy())))
     }
 
     fn all_noted(&self, folder: &Path, into: &mut Vec<Noted>) -> Result<()> {
-        for name in disk::names(folder)? {
-            let path = folder.join(&name);
-            if name.ends_with(".wattline") || !path.is_dir() {
-                continue;
+        for name in self.store.listed(folder)?.folders {
+            if !name.ends_with(".wattline") {
+                let path = folder.join(&name);
+                into.extend(self.noted(&path)?);
+                self.all_noted(&path, into)?;
             }
-            into.extend(self.noted(&path)?);
-            self.all_noted(&path, into)?;
         }
         Ok(())
     }
@@ -63,29 +77,27 @@ impl ParquetStored {
 
 /// The files in a folder and below it, but for those of other tables.
 fn below(
+    store: &dyn Store,
     folder: &Path,
     grain: Option<&str>,
     into: &mut Vec<(PathBuf, Option<String>)>,
 ) -> Result<()> {
-    let mut names = disk::names(folder)?;
-    names.sort();
-    for name in names {
-        let path = folder.join(&name);
-        if path.is_dir() {
-            let others = beside(&path).is_some_and(|state| state.join("table.json").is_file());
-            if !others && !name.ends_with(".wattline") {
-                below(&path, name.strip_prefix("grain=").or(grain), into)?;
-            }
-        } else if name.ends_with(".parquet") {
-            into.push((path, grain.map(str::to_owned)));
+    let listed = store.listed(folder)?;
+    for name in &listed.folders {
+        let state = format!("{name}.wattline");
+        let others = listed.folders.contains(&state)
+            && store.exists(&folder.join(state).join("table.json"))?;
+        if !others && !name.ends_with(".wattline") {
+            let grain = name.strip_prefix("grain=").or(grain);
+            below(store, &folder.join(name), grain, into)?;
         }
     }
+    let files = listed
+        .files
+        .iter()
+        .filter(|name| name.ends_with(".parquet"));
+    into.extend(files.map(|name| (folder.join(name), grain.map(str::to_owned))));
     Ok(())
-}
-
-fn opened(path: &Path) -> Result<Opened> {
-    let file = File::open(path).map_err(|e| disk::failed("read", path, e))?;
-    Opened::try_new(file).map_err(|e| damaged(path).because(e))
 }
 
 fn damaged(path: &Path) -> Error {
@@ -119,7 +131,7 @@ fn read(
 
 impl Stored for ParquetStored {
     fn tables(&mut self) -> Result<Vec<Noted>> {
-        if !self.root.is_dir() {
+        if !self.store.has_folder(&self.root)? {
             let message = format!("{}: no such store", self.root.display());
             return Err(Error::new(Kind::NotFound, message));
         }
@@ -134,7 +146,7 @@ impl Stored for ParquetStored {
         let Some((path, grain)) = files.first() else {
             return Ok(Vec::new());
         };
-        let schema = opened(path)?.schema().clone();
+        let schema = self.opened(path)?.schema().clone();
         let names = schema.fields().iter().map(|f| f.name().clone());
         Ok(names.chain(grain.iter().map(|_| "grain".into())).collect())
     }
@@ -142,7 +154,7 @@ impl Stored for ParquetStored {
     fn counts(&mut self, table: &str, grain: &str) -> Result<BTreeMap<String, u64>> {
         let mut counts = BTreeMap::new();
         for (path, own) in self.files(table)? {
-            let file = opened(&path)?;
+            let file = self.opened(&path)?;
             match own.filter(|_| !has(&file, grain)) {
                 Some(own) => {
                     let rows = file.metadata().file_metadata().num_rows();
@@ -169,7 +181,7 @@ impl Stored for ParquetStored {
         names.extend(wanted.grain.iter().map(|(column, _)| column.as_str()));
         let mut left = wanted.most.unwrap_or(usize::MAX);
         for (path, own) in self.files(&wanted.table)? {
-            let file = opened(&path)?;
+            let file = self.opened(&path)?;
             let beside = wanted
                 .grain
                 .as_ref()

@@ -3,13 +3,12 @@
 //! A table keeps the columns that it was begun with, since its readers take them from any of its files. One that was
 //! begun before some attribute travelled goes on without it; `check` says so.
 
-use super::disk;
+use super::store::{Created, Store};
 use crate::schema::is_attribute;
 use crate::sink::{Noted, Parquet, PartitionBy, SinkSpec, Tables, rows};
 use crate::{Error, Kind, Result};
 use arrow_schema::{Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
-use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -119,70 +118,82 @@ impl Facts {
 }
 
 /// What a table says of itself, where it is one of ours.
-pub(super) fn facts(state: &Path) -> Result<Option<Facts>> {
-    read(&state.join("table.json"))
+pub(super) fn facts(store: &dyn Store, state: &Path) -> Result<Option<Facts>> {
+    read(store, &state.join("table.json"))
 }
 
 /// The attributes that a table was begun without.
-pub(super) fn left_out(state: &Path, asked: &Facts) -> Result<Vec<String>> {
+pub(super) fn left_out(store: &dyn Store, state: &Path, asked: &Facts) -> Result<Vec<String>> {
     let lacks = |has: &Facts| {
         let names = asked.attributes.iter().filter(|name| !has.has(name));
         names.cloned().collect()
     };
-    Ok(read(&state.join("table.json"))?
-        .as_ref()
-        .map_or_else(Vec::new, lacks))
+    Ok(facts(store, state)?.as_ref().map_or_else(Vec::new, lacks))
 }
 
 /// Refuses a table of this pipeline whose folder is gone with what was published in it.
-pub(super) fn not_lost(table: &Path, state: &Path, facts: &Facts) -> Result<()> {
-    match read(&state.join("table.json"))? {
+pub(super) fn not_lost(
+    store: &Arc<dyn Store>,
+    table: &Path,
+    state: &Path,
+    asked: &Facts,
+) -> Result<()> {
+    match facts(&**store, state)? {
         Some(has) => {
-            has.agree(table, facts)?;
-            super::missing::folder(table, state, &facts.pipeline)
+            has.agree(table, asked)?;
+            super::missing::folder(store, table, state, &asked.pipeline)
         }
         None => Ok(()),
     }
 }
 
 /// Makes the table's folder and says whose it is, or refuses one that is another's; gives what holds for the table.
-pub(super) fn claim(table: &Path, state: &Path, facts: &Facts, durable: bool) -> Result<Facts> {
+pub(super) fn claim(store: &dyn Store, table: &Path, state: &Path, facts: &Facts) -> Result<Facts> {
     let path = state.join("table.json");
-    if let Some(has) = read(&path)? {
-        disk::make_dir(table)?;
+    if let Some(has) = read(store, &path)? {
+        store.make_folder(table)?;
         return has.agree(table, facts).map(|()| has);
     }
-    if let Some(name) = foreign(table)? {
+    if let Some(name) = foreign(store, table)? {
         let message = format!(
             "{} holds {name:?}, which this pipeline did not write; name an empty folder",
             table.display()
         );
         return Err(Error::new(Kind::Usage, message));
     }
-    disk::make_dir(table)?;
-    disk::make_dir(state)?;
+    store.make_folder(table)?;
+    store.make_folder(state)?;
     let json = serde_json::to_vec_pretty(facts)
         .map_err(|e| Error::new(Kind::Internal, "a table's facts cannot be written").because(e))?;
-    let temporary = state.join(format!("table-{}", super::token()));
-    disk::write_new(&temporary, &[&json], durable)?;
-    let linked = std::fs::hard_link(&temporary, &path);
-    disk::remove(&temporary);
-    match linked {
-        Ok(()) => disk::sync_dir(state, durable).map(|()| facts.clone()),
+    let make = || store.create(&path, &format!("table-{}", super::token()), &[&json]);
+    match make()? {
+        Created::Yes if store.late() && matches!(make()?, Created::Yes) => Err(no_exclusion(table)),
+        Created::Yes => store.sync(state).map(|()| facts.clone()),
         // Another run was first; hold ours against its.
-        Err(e) if e.kind() == ErrorKind::AlreadyExists => match read(&path)? {
+        Created::Taken => match read(store, &path)? {
             Some(has) => has.agree(table, facts).map(|()| has),
-            None => Err(disk::failed("made", &path, e)),
+            None => Err(super::disk::failed(
+                "made",
+                &path,
+                std::io::ErrorKind::AlreadyExists.into(),
+            )),
         },
-        Err(e) => Err(disk::failed("made", &path, e)),
+        Created::Unclear(e) => Err(e),
     }
 }
 
-fn read(path: &Path) -> Result<Option<Facts>> {
-    let bytes = match std::fs::read(path) {
-        Ok(bytes) => bytes,
-        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(disk::failed("read", path, e)),
+/// A store that made the same object twice: two owners would overwrite each other's manifests.
+fn no_exclusion(table: &Path) -> Error {
+    let message = format!(
+        "the store of {} does not heed If-None-Match, so that two runs could overwrite each other; use one that does (Amazon S3, MinIO, Ceph, R2 in their newer versions)",
+        table.display()
+    );
+    Error::new(Kind::Endpoint, message)
+}
+
+fn read(store: &dyn Store, path: &Path) -> Result<Option<Facts>> {
+    let Some(bytes) = store.find(path)? else {
+        return Ok(None);
     };
     let parsed: serde_json::Result<Facts> = serde_json::from_slice(&bytes);
     match parsed {
@@ -206,8 +217,8 @@ fn read(path: &Path) -> Result<Option<Facts>> {
 }
 
 /// A file or Hive folder that was there before.
-fn foreign(table: &Path) -> Result<Option<String>> {
-    let names = disk::names(table)?;
+fn foreign(store: &dyn Store, table: &Path) -> Result<Option<String>> {
+    let names = store.names(table)?;
     Ok(names
         .into_iter()
         .find(|n| n.ends_with(".parquet") || n.contains('=')))
