@@ -149,7 +149,20 @@ CONNECTIONS = [
         ),
     ),
     (("fs", {"extra": {"path": "/data"}}), "conn://it/2007/a.csv", "/data/2007/a.csv"),
-    (("aws", {"login": "id", "password": SECRET, "extra": {"region_name": "eu"}}), "conn://it/lake/a", "s3://lake/a"),
+    (
+        ("aws", {"login": "id", "password": SECRET, "extra": {"region_name": "eu", "endpoint_url": "https://s3.it"}}),
+        "conn://it/lake/a?partition_by=date&lease=5",
+        wl.Parquet(
+            "s3://lake/a",
+            region="eu",
+            endpoint="https://s3.it",
+            access_key_id="id",
+            secret_access_key=SECRET,
+            partition_by="date",
+            lease=5,
+        ),
+    ),
+    (("aws", {}), "conn://it/lake/a", wl.Parquet("s3://lake/a")),
     (
         ("wattline", {"host": "postgresql://db/energy", "login": "me", "password": "a/b", "extra": {"schema": "s"}}),
         "conn://it",
@@ -162,8 +175,6 @@ CONNECTIONS = [
 @pytest.mark.parametrize(("kept", "url", "due"), CONNECTIONS, ids=[str(kept[0]) for kept, _, _ in CONNECTIONS])
 def test_a_connection_becomes_an_endpoint(kept: Any, url: str, due: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     kind, fields = kept
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"):
-        monkeypatch.setenv(name, "")
     monkeypatch.setenv("AIRFLOW_CONN_IT", json.dumps({"conn_type": kind, **fields}))
     found = WattlineHook().endpoint(url)
     assert found == due
@@ -185,6 +196,9 @@ WRONG = [
     ("postgres", {"host": "h", "extra": {"connect_timeout": "ten"}}, "conn://it", "write seconds"),
     ("postgres", {"host": "h", "extra": {"sslmode": "requir"}}, "conn://it", 'did you mean "require"'),
     ("aws", {}, "conn://it", "bucket"),
+    ("aws", {"extra": {"role_arn": "arn:aws:iam::1:role/x"}}, "conn://it/b/k", "role_arn"),
+    ("aws", {"login": "id"}, "conn://it/b/k", "go together"),
+    ("aws", {}, "conn://it/b/k?regio=eu", "did you mean 'region'"),
     ("http", {"host": "h"}, "conn://it", "'http'"),
     ("wattline", {}, "conn://it", "host"),
 ]
@@ -274,6 +288,8 @@ PLACES = [
     ({"endpoint": {"type": "parquet", "path": "/data/hive", "partition_by": "date"}}, "file:///data/hive"),
     ("sqlite:///data/a.db", "file:///data/a.db"),
     (wl.Parquet("/data/lake"), "file:///data/lake"),
+    (wl.Parquet("s3://lake/a", access_key_id="me", secret_access_key="pw"), "s3://lake/a"),
+    ("s3://lake/a?access_key_id=me&secret_access_key=pw", "s3://lake/a"),
 ]
 
 

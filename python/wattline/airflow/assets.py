@@ -94,7 +94,10 @@ def _of_object(endpoint: Frozen, table: str | None) -> str | None:
     if isinstance(endpoint, Cassandra):
         below = f"/{table}" if table else ""
         return f"cassandra://{endpoint.hosts[0]}:{endpoint.port}/{endpoint.keyspace}{below}"
-    return _of_path(endpoint.path) if isinstance(endpoint, (Sqlite, Parquet)) else None
+    if not isinstance(endpoint, (Sqlite, Parquet)):
+        return None
+    path: str = endpoint.path
+    return path if path.startswith("s3://") else _of_path(path)
 
 
 def record(context: Any, outlets: Sequence[Any], summary: Mapping[str, Any]) -> None:

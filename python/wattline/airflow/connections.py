@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from typing import Any
 from urllib.parse import quote, unquote
 
-from ..endpoint import Cassandra, Frozen, Postgres
+from ..endpoint import Cassandra, Frozen, Parquet, Postgres
 from ..errors import UsageError
 from ..kafka import Kafka
 
@@ -29,6 +29,8 @@ NOT_LIBPQ = (
     *("application_name", "keepalives", "keepalives_idle", "client_encoding"),
 )
 POSTGRES = ("sslmode", "sslrootcert", "connect_timeout", "retry_for")
+#: How an `aws` connection says that other keys than its own are to be asked for.
+OTHER_KEYS = ("role_arn", "assume_role_method", "profile_name", "session_factory")
 
 
 def endpoint(connection: Any, rest: str, options: Mapping[str, Any]) -> Place:
@@ -69,7 +71,7 @@ def _seconds(value: Any) -> float:
 
 def _made(kind: Callable[..., Frozen], place: Any, told: Mapping[str, Any]) -> Frozen:
     """The endpoint with these options; one that it has not is refused with the nearest."""
-    there = [name for name in inspect.signature(kind).parameters if name not in ("self", "host", "hosts")]
+    there = [name for name in inspect.signature(kind).parameters if name not in ("self", "host", "hosts", "path")]
     for name in told:
         if name not in there:
             near = get_close_matches(name, there, 1)
@@ -135,19 +137,20 @@ def _cassandra(connection: Any, rest: str, options: dict[str, Any]) -> Place:
 
 
 def _aws(connection: Any, rest: str, options: dict[str, Any]) -> Place:
-    """``rest`` is bucket and key; clients of S3 find the secrets in the environment of this process."""
+    """``rest`` is bucket and key; without login and password the keys are the environment's."""
     extra = _extra(connection)
-    told = {
-        "AWS_ACCESS_KEY_ID": connection.login,
-        "AWS_SECRET_ACCESS_KEY": connection.password,
-        "AWS_SESSION_TOKEN": extra.get("aws_session_token"),
-        "AWS_REGION": extra.get("region_name"),
-        "AWS_ENDPOINT_URL": extra.get("endpoint_url"),
-    }
+    if asks := [name for name in OTHER_KEYS if extra.get(name)]:
+        raise UsageError(f"its extra has {asks[0]!r}, which wattline cannot follow; give it keys of its own")
     if not rest:
         raise UsageError("no bucket is named; write conn://ID/bucket/key")
-    os.environ.update({name: str(value) for name, value in told.items() if value})
-    return "s3://" + rest + _query(options), "s3://"
+    told = {
+        "access_key_id": connection.login or None,
+        "secret_access_key": connection.password or None,
+        "session_token": extra.get("aws_session_token"),
+        "region": extra.get("region_name"),
+        "endpoint": extra.get("endpoint_url"),
+    }
+    return _made(Parquet, f"s3://{rest}", {**told, **options}), f"s3://{rest.partition('/')[0]}"
 
 
 def _file(connection: Any, rest: str, options: dict[str, Any]) -> Place:

@@ -26,7 +26,7 @@ class WattlineHook(BaseHook):
     ``conn://kafka_default/topic``         type ``kafka``: librdkafka's dictionary in ``extra``
     ``conn://postgres_default/schema``     type ``postgres``: the database is the connection's ``schema``
     ``conn://cassandra_default/keyspace``  type ``cassandra``: the keyspace by default its ``schema``
-    ``conn://aws_default/bucket/key``      type ``aws``: ``s3://bucket/key``, secrets in the environment
+    ``conn://aws_default/bucket/key``      type ``aws``: Parquet files at ``s3://bucket/key``
     ``conn://fs_default/file.csv``         type ``fs``: below its path
     ``conn://wattline_default/...``        type ``wattline``: any endpoint, with ``login`` and ``password``
     =====================================  ==================================================================

@@ -22,7 +22,7 @@ __all__ = ["StateTrigger", "met", "secret"]
 
 #: What stands for a secret where an endpoint is shown.
 HIDDEN = "***"
-_SECRET = re.compile(r"password|secret|[._]key\b")
+_SECRET = re.compile(r"password|secret|token|[._]key\b")
 _REFERENCE = re.compile(r"\$\{\w+\}")
 
 
