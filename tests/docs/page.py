@@ -161,6 +161,8 @@ def addresses() -> dict[str, str]:
         found["localhost:9092"] = url.removeprefix("kafka://")
     if url := os.environ.get("WATTLINE_TEST_CASSANDRA"):
         found["localhost:9042"] = url.removeprefix("cassandra://")
+    if url := os.environ.get("WATTLINE_TEST_S3_ENDPOINT"):
+        found["localhost:7070"] = url.removeprefix("http://")
     if url := os.environ.get("WATTLINE_TEST_POSTGRES"):
         found["localhost:5432"] = url.rpartition("@")[2].partition("/")[0]
         found["port=5432"] = f"port={found['localhost:5432'].rpartition(':')[2]}"

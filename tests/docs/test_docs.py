@@ -12,7 +12,8 @@ import pytest
 from cassandra.cluster import Cluster
 
 from tests.docs.page import blocks, same
-from tests.services import Cassandra, Kafka, Postgres
+from tests.services import S3, Cassandra, Kafka, Postgres
+from tests.services.s3 import NAME, SECRET
 from wattline.source import write_uci
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,8 +26,9 @@ KEYSPACES = ["electrical"]
 
 
 @pytest.fixture(scope="module")
-def servers(postgres: Postgres, kafka: Kafka, cassandra: Cassandra) -> dict[str, str]:
-    return {**postgres.environment, **kafka.environment, **cassandra.environment}
+def servers(postgres: Postgres, kafka: Kafka, cassandra: Cassandra, s3: S3) -> dict[str, str]:
+    keys = {"AWS_ACCESS_KEY_ID": NAME, "AWS_SECRET_ACCESS_KEY": SECRET}
+    return {**postgres.environment, **kafka.environment, **cassandra.environment, **s3.environment, **keys}
 
 
 @pytest.fixture

@@ -31,6 +31,10 @@ def sinks(folder: Path, home: str, others: str) -> list[wl.Sink]:
         server, name = os.environ["WATTLINE_TEST_KAFKA"], os.environ["WATTLINE_TEST_TOPIC"]
         options = f"state_topic={name}-state&partitions=2&transaction.timeout.ms=15000&retry_for=110&timeout=15s"
         found["kafka"] = [wl.Sink(f"{server}/{name}-{what}?{options}", what) for what in taking]
+    if "s3" in home + others:
+        bucket, _, query = os.environ["WATTLINE_TEST_S3"].partition("?")
+        place = f"{bucket}/{os.environ['WATTLINE_TEST_PREFIX']}"
+        found["s3"] = [wl.Sink(f"{place}/{what}?{query}", what) for what in taking[:2]]
     rest = [name for name in found if name != home and name in others]
     return [sink for name in (home, *rest) for sink in found[name]]
 
@@ -38,8 +42,8 @@ def sinks(folder: Path, home: str, others: str) -> list[wl.Sink]:
 def pipeline(folder: Path, home: str, take_over: bool = False) -> wl.Pipeline:
     """SQLite and Parquet together, each taking windows, readings and rejects; HOME decides.
 
-    HOME `postgres` (or `cassandra`, `kafka`) decides for all three; `sqlite+postgres`: SQLite decides for all three;
-    `only-cassandra`: no other store is written.
+    HOME `postgres` (or `cassandra`, `kafka`, `s3`) decides for all three; `sqlite+postgres`: SQLite decides for all
+    three; `only-cassandra`: no other store is written.
     """
     alone, home = home.startswith("only-"), home.removeprefix("only-")
     first = home.split("+")[0]

@@ -185,6 +185,26 @@ def kafka_complaints(sent: "Sent", due: list[tuple]) -> list[str]:
     return wrong + ([] if rejects == sent.rejects else [f"kafka rejects: {rejects}, {sent.rejects} were sent"])
 
 
+def bucket_rows(what: str, columns: list[str], wanted: ds.Expression | None = None) -> list[tuple]:
+    """Of all objects of a table under test."""
+    from pyarrow.fs import S3FileSystem
+
+    keys = {"access_key": "other", "secret_key": "other", "region": "us-east-1"}
+    store = S3FileSystem(endpoint_override=os.environ["WATTLINE_TEST_S3_ENDPOINT"], **keys)
+    place = f"wattline/{os.environ['WATTLINE_TEST_PREFIX']}/{what}"
+    files = ds.dataset(place, filesystem=store, format="parquet", partitioning="hive")
+    rows = files.to_table(columns, filter=wanted).to_pylist() if files.files else []
+    return [tuple(row.values()) for row in rows]
+
+
+def s3_windows(folder: Path, grain: str) -> list[tuple]:
+    return bucket_rows("windows", COLUMNS, (ds.field("grain") == grain) & (ds.field("readings") > 0))
+
+
+def with_s3() -> bool:
+    return "WATTLINE_TEST_PREFIX" in os.environ
+
+
 def with_kafka() -> bool:
     return "WATTLINE_TEST_TOPIC" in os.environ
 
@@ -205,6 +225,7 @@ def complaints(sent: Sent, folder: Path, grains: list[str], sqlite: bool = True)
     stores += [("postgres", postgres_windows)] if with_postgres() else []
     stores += [("cassandra", cassandra_windows)] if with_cassandra() else []
     stores += [("kafka", kafka_windows)] if with_kafka() else []
+    stores += [("s3", s3_windows)] if with_s3() else []
     for grain in grains:
         due = sent.windows(grain)
         for store, read in stores:
@@ -238,6 +259,8 @@ def raw_complaints(sent: Sent, folder: Path, due: list[tuple]) -> list[str]:
     wrong += server_complaints("postgres", asked, sent, due) if with_postgres() else []
     wrong += server_complaints("cassandra", cassandra_asked, sent, due) if with_cassandra() else []
     wrong += kafka_complaints(sent, due) if with_kafka() else []
+    if with_s3() and (held := sorted(bucket_rows("readings", ["sensor_id", "time", "load"]))) != due:
+        wrong.append(f"s3 readings: {len(held)} rows, {len(due)} were sent")
     return wrong
 
 

@@ -118,10 +118,12 @@ def one_works_the_other_is_told_so(folder: Path, home: str) -> None:
     assert complaints(sent, folder, GRAINS) == []
 
 
-def nothing_lost_where_killed(folder: Path, home: str, point: str, fresh: Callable[[], object] = tuple) -> None:
+def nothing_lost_where_killed(
+    folder: Path, home: str, point: str, fresh: Callable[[], object] = tuple, seeds: range = SEEDS
+) -> None:
     """Kills at the point with every seed; `fresh` empties the servers before each."""
     kills = 0
-    for seed in SEEDS:
+    for seed in seeds:
         fresh()
         killed, sent = killed_then_run(folder / str(seed), home, point, seed)
         kills += killed
@@ -138,9 +140,11 @@ def again_changes_nothing(folder: Path, home: str) -> None:
     assert complaints(sent, folder, GRAINS) == []
 
 
-def frozen_is_fenced(folder: Path, home: str, point: str, first: int, fresh: Callable[[], object] = tuple) -> None:
+def frozen_is_fenced(
+    folder: Path, home: str, point: str, first: int, fresh: Callable[[], object] = tuple, seeds: range = SEEDS
+) -> None:
     """A stale owner is fenced, with every seed."""
-    for seed in SEEDS:
+    for seed in seeds:
         fresh()
         code, said, sent = frozen_owner(folder / str(seed), home, seed, point, first)
         assert zombie_complaints(code, said, sent, folder / str(seed)) == [], f"seed {seed}"

@@ -312,7 +312,7 @@ MINUTES = {"source": "m.csv", "grains": "1h", "sinks": "a.db"}
         (lambda: wl.scan_csv(["a.csv", None]), "None is no path"),
         (lambda: wl.read_kafka("kafka://h/t", since=[1]), "offset, a table of offsets by partition.* with its zone$"),
         (lambda: wl.Pipeline.from_toml("[pipeline]\nname = 'x'\n"), "stand at the top .*take that line out"),
-        (lambda: wl.report_page("s3://bucket/windows"), "^s3:// is no endpoint of this version"),
+        (lambda: wl.report_page("hdfs://bucket/windows"), "^hdfs:// is no endpoint of this version"),
     ],
 )
 def test_a_plausible_mistake_is_told_in_one_sentence(call, words):

@@ -14,9 +14,9 @@ from cassandra.cluster import Cluster
 from confluent_kafka.admin import AdminClient
 
 import wattline as wl
-from tests.services import Cassandra, Kafka, Postgres
+from tests.services import S3, Cassandra, Kafka, Postgres
 
-STORES = ["sqlite", "parquet", "kafka", "postgres", "cassandra"]
+STORES = ["sqlite", "parquet", "s3", "kafka", "postgres", "cassandra"]
 
 
 class Store:
@@ -48,6 +48,9 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
                 folder.mkdir()
 
             yield Store(str(folder), lambda: shutil.rmtree(folder), empty)
+        case "s3":
+            bucket: S3 = request.getfixturevalue("s3")
+            yield Store(bucket.at(name), lambda: bucket.remove(f"{name}/"), lambda: bucket.remove(f"{name}/"))
         case "kafka":
             kafka: Kafka = request.getfixturevalue("kafka")
             admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
@@ -131,7 +134,7 @@ def test_a_table_that_is_gone_is_told_and_reset_makes_it_anew(store: Store, plac
     p.run(progress=False)
 
 
-@pytest.mark.parametrize("store", ["sqlite", "postgres", "parquet"], indirect=True)
+@pytest.mark.parametrize("store", ["sqlite", "postgres", "parquet", "s3"], indirect=True)
 @pytest.mark.parametrize("place", ["home", "follower"])
 def test_a_table_that_was_emptied_is_told(store: Store, place: str, tmp_path: Path) -> None:
     other = str(tmp_path / "other.db")
