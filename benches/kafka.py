@@ -1,12 +1,14 @@
 """Files to a topic and back, beside librdkafka's own tool and the usual Python, on one broker in one run.
 
 usage: python benches/kafka.py [--rounds 5] [--rows N] [--file FULL.txt] [--broker host:port]
-                               [--performance rdkafka_performance] [--spark-jars connector.jar,...]
+                               [--performance rdkafka_performance] [--bare] [--spark-jars connector.jar,...]
 
 Peers stand beside where the interpreter has them (bytewax, confluent-kafka, orjson, quixstreams, pyspark); what is not
 there is named at the end. Spark needs Java 17 and its Kafka connector, whose version is pyspark's own.
-Without --broker one is started as the tests start it, with a heap of 1 GB. Rounds are interleaved, one warm-up round is
-not counted. On a busy machine only ratios hold. ``rdkafka_performance`` is built from librdkafka's examples.
+Without --broker one is started as the tests start it, with a heap of 1 GB. Rounds are interleaved, one warm-up round
+is not counted. On a busy machine only ratios hold. ``rdkafka_performance`` is built from librdkafka's examples; it
+sends one value again and again, which is compressed to next to nothing. ``--bare`` adds a Rust program (benches/bare)
+that does as it does with our messages, ready in memory: key, header and value, no file and no transactions.
 """
 
 import argparse
@@ -29,12 +31,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import bare
 import wattline as wl
 from streams import NAMES, bytewax_windows, quix_windows, spark_session, spark_windows
 from tests.services import Kafka
 from wattline.source import write_uci
 
 Rates = dict[str, list[float]]
+#: bytes of the header that says where a message is from
+HEADER = 24
 
 
 def encoder() -> Callable[[dict], bytes]:
@@ -129,6 +134,22 @@ def tool(program: str, broker: str, topic: str, rows: int, *words: str) -> int:
     return rows
 
 
+def values(broker: str, topic: str, rows: int, to: Path) -> Path:
+    """The values of a topic's first messages, a line each."""
+    from confluent_kafka import Consumer, TopicPartition
+
+    reader = Consumer({"bootstrap.servers": broker, "group.id": "bench", "fetch.queue.backoff.ms": 1})
+    reader.assign([TopicPartition(topic, 0, 0)])
+    left = rows
+    with to.open("wb") as lines:
+        while left > 0:
+            found = [m.value() + b"\n" for m in reader.consume(10_000, timeout=1) if not m.error()][:left]
+            lines.writelines(found)
+            left -= len(found)
+    reader.close()
+    return to
+
+
 def timed(work: Callable[[], int]) -> float:
     began = time.perf_counter()
     return work() / (time.perf_counter() - began)
@@ -196,7 +217,9 @@ def fresh(at: str) -> str:
     return f"kafka://{at}/{name}"
 
 
-def one_round(path: Path, at: str, performance: str | None, rows: int, spark: Any) -> dict[str, float]:
+def one_round(
+    path: Path, at: str, performance: str | None, alone: Path | None, rows: int, spark: Any
+) -> dict[str, float]:
     def empty() -> str:
         return fresh(at).rpartition("/")[2]
 
@@ -210,6 +233,12 @@ def one_round(path: Path, at: str, performance: str | None, rows: int, spark: An
         words += ["-X", "linger.ms=20", "-X", "queue.buffering.max.messages=1000000"]
         rates["produce: rdkafka_performance"] = timed(lambda: tool(performance, at, empty(), rows, *words))
     topic = ours.rpartition("/")[2]
+    if alone:
+        lines = path.with_name("values.txt")
+        lines = lines if lines.exists() else values(at, topic, rows, lines)
+        rates["produce: bare librdkafka, our messages"] = rows / bare.seconds(
+            alone, "kafka", at, empty(), lines, HEADER
+        )
     rates["windows: wattline json"] = timed(lambda: windows(ours))
     rates["windows: wattline arrow"] = timed(lambda: windows(arrow))
     rates["windows: confluent-kafka"] = timed(lambda: confluent_windows(at, topic, rows // 10))
@@ -239,6 +268,7 @@ def main() -> None:
     parser.add_argument("--file", type=Path)
     parser.add_argument("--broker")
     parser.add_argument("--performance", default=shutil.which("rdkafka_performance"))
+    parser.add_argument("--bare", action="store_true", help="beside librdkafka with our messages; builds it")
     parser.add_argument("--spark-jars", help="the jars of Spark's Kafka connector, by commas")
     told = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, broker(told.broker) as at:
@@ -249,11 +279,12 @@ def main() -> None:
             head(told.file, path, told.rows)
         else:
             path.symlink_to(told.file.resolve())
+        alone = bare.built() if told.bare else None
         spark = spark_session(told.spark_jars) if told.spark_jars and here("pyspark") else None
         rows = len(wl.read_csv(path, schema="household", columns=["time"]))
         rates: Rates = {}
         for number in range(told.rounds + 1):
-            for name, rate in one_round(path, at, told.performance, rows, spark).items():
+            for name, rate in one_round(path, at, told.performance, alone, rows, spark).items():
                 if number:
                     rates.setdefault(name, []).append(rate)
     print(f"{datetime.date.today()}, {os.cpu_count()} cores, {platform.machine()}, {rows:,} rows, {told.rounds} rounds")

@@ -1,10 +1,12 @@
-//! The clients alone, as somebody would write it who needs neither head nor record: what `benches/readings.py` and
-//! `benches/sinks.py` put beside wattline. Prints the seconds that the writing took; making the rows is not timed.
+//! The clients alone, as somebody would write it who needs neither head nor record: what the benches of topics and
+//! stores put beside wattline. Prints the seconds that the writing took; making the rows is not timed.
 //!
 //! usage: bare cassandra HOST:PORT KEYSPACE.TABLE ROWS.arrow BATCH IN_FLIGHT
 //!        bare sqlite FILE.db TABLE ROWS.arrow KEYS
+//!        bare kafka HOST:PORT TOPIC VALUES.txt HEADER
 
 mod cassandra;
+mod kafka;
 mod sqlite;
 
 use arrow_array::cast::AsArray;
@@ -37,6 +39,9 @@ fn main() -> Outcome<()> {
         }
         ["sqlite", file, table, rows, keys] => {
             sqlite::upsert(file, table, &batches(rows)?, keys.parse()?)?
+        }
+        ["kafka", broker, topic, lines, header] => {
+            kafka::produce(broker, topic, lines, header.parse()?)?
         }
         _ => return Err("see the head of benches/bare/main.rs for what to ask".into()),
     };
