@@ -23,6 +23,9 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::Instant;
 
+/// Open windows from which on a batch may close enough of them to share the work out.
+const MANY: u64 = 8_192;
+
 /// Names a lane: the partition, and which of the lanes it had in this run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Key {
@@ -255,10 +258,12 @@ impl Lane {
         Ok(done)
     }
 
-    /// Events that may close many windows are stepped inside the pool, which finishes columns side by side.
+    /// Events that may close many windows are stepped inside the pool, which finishes columns side by side. The others
+    /// are not: there they would wait behind the chunks that the pool decodes.
     fn effects(&mut self, event: Event, hands: &Hands<'_>) -> Vec<Effect> {
         let task = &mut self.task;
         match event {
+            Event::Batch { .. } if task.open_windows() < MANY => task.step(event),
             Event::Batch { .. } | Event::EndOfRead { .. } => {
                 hands.pool.install(|| task.step(event))
             }
