@@ -356,43 +356,6 @@ fn a_long_log_is_no_open_transaction() {
 }
 
 #[test]
-fn a_client_that_has_just_begun_is_not_asked_to_come_again() {
-    let (_cluster, config) = cluster("power", 1);
-    let late = |begin: &dyn Fn(usize)| {
-        let took = (0..16).map(|i| {
-            let begun = Instant::now();
-            begin(i);
-            begun.elapsed()
-        });
-        took.filter(|t| *t > Duration::from_millis(450)).count()
-    };
-    // Without a look for a broker first, one in four is half a second late.
-    let ends = |_| {
-        let client = Client::new(&config, Isolation::Committed).unwrap();
-        assert_eq!(client.watermarks(0).unwrap(), (0, 0));
-    };
-    assert!(late(&ends) < 2);
-    let registered = |i| drop(Producer::new(&config, Some(&format!("id-{i}"))).unwrap());
-    assert!(late(&registered) < 2);
-}
-
-#[test]
-fn a_producer_is_gone_at_once() {
-    let (_cluster, config) = cluster("power", 1);
-    let mut gone: Vec<Duration> = (0..21)
-        .map(|i| {
-            let producer = Producer::new(&config, Some(&format!("id-{i}"))).unwrap();
-            let begun = Instant::now();
-            drop(producer);
-            begun.elapsed()
-        })
-        .collect();
-    gone.sort();
-    // The thread of reports waits 20 ms at a time, ten on average.
-    assert!(gone[10] < Duration::from_millis(6), "{gone:?}");
-}
-
-#[test]
 fn a_broker_that_is_not_there_is_named() {
     let config = Config::parse("kafka://127.0.0.1:1/power?timeout=1s").unwrap();
     let error = Client::new(&config, Isolation::Committed)
