@@ -29,7 +29,7 @@ def until(what: Callable[[], Any], seconds: float, said: str) -> Any:
                 return found
         except (OSError, psutil.Error):
             pass
-        time.sleep(0.1)
+        time.sleep(0.05)
     raise AssertionError(f"waited {seconds} s for {said}")
 
 

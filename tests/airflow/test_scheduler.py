@@ -2,6 +2,8 @@
 
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
@@ -39,6 +41,25 @@ def head(url: str) -> int:
         return 0
 
 
+@contextmanager
+def undecided(url: str) -> Iterator[None]:
+    """Holds the run at its first flush: all of the topic takes it less than a second."""
+    waits = "select from pg_locks where not granted and relation = 'wattline_flush'::regclass"
+    with psycopg.connect(url) as link:
+
+        def held() -> bool:
+            try:
+                link.execute("lock table wattline_flush in share mode")
+            except psycopg.errors.UndefinedTable:
+                link.rollback()
+                return False
+            return True
+
+        until(held, 120, "the home to be made")
+        until(lambda: link.execute(waits).fetchone() is not None, 60, "the first flush")
+        yield
+
+
 def quarters(url: str) -> set[tuple[Any, ...]]:
     with psycopg.connect(url) as link:
         return set(link.execute(f"select {', '.join(COLUMNS)} from quarterly_energy_data").fetchall())
@@ -66,15 +87,20 @@ def test_tasks_that_are_ended_mid_file(servers: dict[str, Any], scheduler: Sched
     # A worker that dies: SIGKILL to the task's process while it sends.
     scheduler.state(run, "load", "running")
     until(lambda: written(kafka.bootstrap), 60, "the first messages")
-    os.kill(scheduler.task(run, "load")["pid"], signal.SIGKILL)
+    kafka.freeze()
+    try:
+        os.kill(scheduler.task(run, "load")["pid"], signal.SIGKILL)
+    finally:
+        kafka.thaw()
     assert scheduler.state(run, "load", "up_for_retry", "failed")["state"] == "up_for_retry"
     assert 0 < written(kafka.bootstrap) < readings
     assert scheduler.state(run, "load", "success", "failed")["state"] == "success"
 
     # A person who marks it failed: SIGTERM, and SIGKILL 5 s later for those that have not ended.
-    until(lambda: head(url), 120, "the first flush")
-    kafka.freeze()
+    with undecided(url):
+        kafka.freeze()
     try:
+        until(lambda: head(url), 60, "the first flush to be decided")
         scheduler.api("PATCH", f"{run}/taskInstances/land", {"new_state": "failed"})
         until(lambda: "Interrupted" in scheduler.said(run, "land"), 60, "the run to end at a decided flush")
     finally:
