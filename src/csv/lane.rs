@@ -5,6 +5,8 @@
 //! processor time of a read of the full household file, and the threads waited for each other in the
 //! kernel. So lanes are carved from slabs, each one large page; and slabs that nobody holds any more
 //! are kept for the next chunk or read, up to [`KEPT`], with the kernel told that it may have them.
+//! The records of a batch of messages fill a third of a large page, which each batch would hold until its last column
+//! is gone: their lanes lie [apart](Lanes::apart).
 //!
 //! `unsafe` stands here because neither `Vec` nor Arrow's own buffers can be told where to lie. What
 //! it rests on: the bytes of a slab are initialised when it is made and freed when nobody holds it;
@@ -180,13 +182,23 @@ unsafe fn unmap(at: *mut u8, len: usize) {
 pub(crate) struct Lanes {
     slab: Option<Arc<Slab>>,
     used: usize,
+    /// Every lane has its own memory.
+    apart: bool,
 }
 
 impl Lanes {
+    /// For one piece that is small beside a slab and would have one to itself.
+    pub(crate) fn apart() -> Lanes {
+        Lanes {
+            apart: true,
+            ..Lanes::default()
+        }
+    }
+
     /// An empty lane with room for `capacity` values.
     pub(crate) fn lane<T: Plain>(&mut self, capacity: usize) -> Lane<T> {
         let bytes = (capacity.max(1) * size_of::<T>()).next_multiple_of(ALIGN);
-        if !(SMALL..=SLAB / 2).contains(&bytes) {
+        if self.apart || !(SMALL..=SLAB / 2).contains(&bytes) {
             return Lane::within(Arc::new(Slab::new(bytes)), 0, capacity);
         }
         let slab = match &self.slab {
@@ -310,6 +322,13 @@ mod tests {
             assert!(a.iter().copied().eq(0..99_999));
             assert!(b.iter().map(|v| -i64::from(*v)).eq(0..100_000));
         }
+    }
+
+    #[test]
+    fn lanes_that_lie_apart_hold_what_they_need() {
+        let mut lanes = Lanes::apart();
+        let (a, b) = (lanes.lane::<i64>(8_192), lanes.lane::<i32>(8_192));
+        assert_eq!((a.slab.len, b.slab.len), (8_192 * 8, 8_192 * 4));
     }
 
     #[test]

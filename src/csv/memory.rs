@@ -51,7 +51,7 @@ impl Records {
             len,
             last: true,
         };
-        let mut scratch = Scratch::default();
+        let mut scratch = Scratch::once();
         let decoded = piece::decode(&self.job, &text, 0, len as u64, &mut scratch);
         let start = Start {
             byte: 0,

@@ -41,6 +41,16 @@ pub(crate) struct Scratch {
     lanes: Lanes,
 }
 
+impl Scratch {
+    /// For one piece alone, which may be small.
+    pub(crate) fn once() -> Scratch {
+        Scratch {
+            lanes: Lanes::apart(),
+            ..Scratch::default()
+        }
+    }
+}
+
 /// The decoded records of one piece. Lines and rows count from its beginning.
 #[derive(Debug)]
 pub(crate) struct Decoded {
