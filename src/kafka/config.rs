@@ -83,6 +83,11 @@ const PRODUCER: [(&str, &str); 8] = [
 const PATIENT: [(&str, &str); 2] = [("linger.ms", "5000"), ("batch.num.messages", "10000")];
 const FEW: usize = 8;
 
+/// Bytes of a message and of a batch at most where nobody says more: the library's own.
+const BATCH: usize = 1_000_000;
+/// The library takes no lesser limit of a message.
+const SHORTEST: usize = 1000;
+
 /// Who says one of these knows better: time-outs must be longer than the linger, queues longer than batches.
 const TOLD: [&str; 9] = [
     "linger.ms",
@@ -230,6 +235,26 @@ impl Config {
         }
         let with = |config: Config, (name, value): &(&str, &str)| config.or(name, value);
         PATIENT.iter().fold(self, with)
+    }
+
+    /// The same endpoint for a topic that takes batches of so many bytes: none is longer, whatever the URL says.
+    pub fn within(mut self, bytes: usize) -> Config {
+        for (name, least) in [("batch.size", 1), ("message.max.bytes", SHORTEST)] {
+            let held = self.bytes(name).min(bytes).max(least);
+            self.options.insert(name.into(), held.to_string());
+        }
+        self
+    }
+
+    /// Bytes of a message and all that goes with it, at most.
+    pub fn longest(&self) -> usize {
+        self.bytes("message.max.bytes")
+    }
+
+    /// A setting that says how long messages or their batches may be.
+    fn bytes(&self, name: &str) -> usize {
+        let told = self.options.get(name).and_then(|text| text.parse().ok());
+        told.unwrap_or(BATCH)
     }
 
     /// How messages are to be compressed; `None`: nothing is said of that.
@@ -422,6 +447,24 @@ mod tests {
             patient("kafka://a:1/t?queue.buffering.max.messages=9000", 1),
             20
         );
+    }
+
+    #[test]
+    fn no_batch_is_longer_than_the_topic_takes() {
+        let held = |url: &str, bytes| {
+            let config = Config::parse(url).unwrap().within(bytes);
+            let settings = config.producer().unwrap();
+            let number = |name| value(&settings, name).unwrap().parse::<usize>().unwrap();
+            assert_eq!(number("message.max.bytes"), config.longest());
+            (number("batch.size"), config.longest())
+        };
+        let url = "kafka://a:1/t";
+        assert_eq!(held(url, 1_048_588), (1_000_000, 1_000_000));
+        assert_eq!(held(url, 200_000), (200_000, 200_000));
+        assert_eq!(held(url, 0), (1, 1000));
+        let told = "kafka://a:1/t?batch.size=500&message.max.bytes=3000000";
+        assert_eq!(held(told, 200_000), (500, 200_000));
+        assert_eq!(held(told, 5_000_000), (500, 3_000_000));
     }
 
     #[test]

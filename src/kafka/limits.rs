@@ -1,8 +1,8 @@
-//! What a topic's settings say of record times: which it takes, and how long it keeps them.
+//! What a topic's settings say of messages: how long they may be, which record times it takes and keeps.
 
 use std::collections::BTreeMap;
 
-/// What record times a topic takes and keeps, ms.
+/// What messages a topic takes, and which record times it takes and keeps, ms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Messages older than this are removed; `None`: never.
@@ -13,7 +13,12 @@ pub struct Limits {
     pub after: i64,
     /// The broker sets record times itself.
     pub append: bool,
+    /// Bytes of a batch of messages, as it is sent, at most.
+    pub bytes: usize,
 }
+
+/// What a broker takes where nothing is said.
+const BYTES: usize = 1_048_588;
 
 impl Limits {
     /// Those in a topic's settings.
@@ -29,6 +34,7 @@ impl Limits {
             append: settings
                 .get("message.timestamp.type")
                 .is_some_and(|t| t == "LogAppendTime"),
+            bytes: number("max.message.bytes").map_or(BYTES, |n| usize::try_from(n).unwrap_or(0)),
         }
     }
 }

@@ -11,7 +11,7 @@
 //! | [`consumer`](Consumer) | partitions assigned by hand, batches of messages |
 //! | [`member`](Member) | a share of the partitions, in a group |
 //! | [`producer`](Producer) | messages out, transactions |
-//! | [`limits`](Limits) | which record times a topic takes and keeps |
+//! | [`limits`](Limits) | how long a topic's messages may be, which record times it takes and keeps |
 //! | [`log`](Log) | compacted topics: the newest message of each key holds |
 //! | `errors` | what the library says as the house's `Error` |
 //! | `partitioner` | where a key goes, as Java clients have it |

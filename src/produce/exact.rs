@@ -90,8 +90,7 @@ impl Course<'_> {
             }
             let name = name_of(&known.stream);
             let id = format!("wattline-{}-{name:.32}", self.job.topic.id);
-            let config = self.job.sends.clone().patient(self.job.topic.partitions);
-            let producer = Producer::made(&config, Some(&id))?;
+            let producer = Producer::made(&self.job.sends, Some(&id))?;
             self.job.times.hold()?;
             producer.register()?;
             let settled = self.known(Upto::End)?;

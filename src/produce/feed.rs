@@ -1,7 +1,7 @@
 //! Feed: files, tables and streams as packed messages with positions, made on the pool.
 
 use super::options::{Mode, Options};
-use super::pack::{Origin, Packed, Packer};
+use super::pack::{Envelope, Packed, Packer};
 use super::progress::Progress;
 use super::usage;
 use crate::codec::arrow::Packing;
@@ -276,16 +276,22 @@ impl Feed {
         })
     }
 
-    /// Opens it behind `from`.
-    pub(super) fn open(&self, stream: &str, from: Option<&Position>) -> Result<Box<dyn Pieces>> {
+    /// Opens it behind `from`, for messages with at most so many bytes.
+    pub(super) fn open(
+        &self,
+        stream: &str,
+        from: Option<&Position>,
+        longest: usize,
+    ) -> Result<Box<dyn Pieces>> {
+        let envelope = Envelope::of(stream, longest);
         match self {
-            Feed::File(file) => file.open(stream, from),
-            Feed::Table(table) => table.open(from),
+            Feed::File(file) => file.open(stream, from, envelope),
+            Feed::Table(table) => table.open(from, envelope),
             Feed::Live(source, packer, columns) => {
                 let from: Vec<Position> = from.cloned().into_iter().collect();
                 let prepare: crate::source::Prepare = Arc::new(|_| Ok(Default::default()));
                 Ok(Box::new(LivePieces {
-                    origin: Origin::of(stream),
+                    envelope,
                     reader: source.open(0, &from, None, Order::Optimistic, prepare)?,
                     packer: packer.clone(),
                     columns: columns.clone(),
@@ -364,7 +370,12 @@ impl FileFeed {
         Ok(all.map(|(a, b)| (a.div_euclid(1000), b.div_euclid(1000))))
     }
 
-    fn open(&self, stream: &str, from: Option<&Position>) -> Result<Box<dyn Pieces>> {
+    fn open(
+        &self,
+        stream: &str,
+        from: Option<&Position>,
+        envelope: Envelope,
+    ) -> Result<Box<dyn Pieces>> {
         let start = from.map(|p| Start {
             byte: p.at,
             line: p.line,
@@ -376,11 +387,11 @@ impl FileFeed {
             let (made, bytes) = Proofs::of(opened.bytes, start.map_or(0, |s| s.byte))?;
             (proofs, opened.bytes) = (made, bytes);
         }
-        let (packer, origin) = (self.packer.clone(), Origin::of(stream));
+        let packer = self.packer.clone();
         let map: crate::csv::Map<(Packed, Start)> = Arc::new(move |chunk: Chunk| {
             let end = chunk.end;
             let packed = packer.pack(
-                origin,
+                envelope,
                 &chunk.batch,
                 chunk.rows,
                 chunk.rejects,
@@ -460,7 +471,7 @@ impl Pieces for FilePieces {
 }
 
 impl TableFeed {
-    fn open(&self, from: Option<&Position>) -> Result<Box<dyn Pieces>> {
+    fn open(&self, from: Option<&Position>, envelope: Envelope) -> Result<Box<dyn Pieces>> {
         let batches: Batches = match &self.rows {
             Rows::Table(batches) => {
                 let batches = batches.clone();
@@ -478,6 +489,7 @@ impl TableFeed {
             lanes: Lanes::new()?,
             marks: VecDeque::new(),
             packer: self.packer.clone(),
+            envelope,
             stream: self.stream.clone(),
             skip: from.map_or(0, |p| p.row),
             given: 0,
@@ -493,6 +505,7 @@ struct TablePieces {
     /// The row behind each job in flight.
     marks: VecDeque<u64>,
     packer: Arc<Packer>,
+    envelope: Envelope,
     stream: String,
     /// Rows that are committed already.
     skip: u64,
@@ -538,7 +551,7 @@ impl Pieces for TablePieces {
         while !self.lanes.full()
             && let Some((first, batch)) = self.slice()?
         {
-            let (packer, origin) = (self.packer.clone(), Origin::of(&self.stream));
+            let (packer, envelope) = (self.packer.clone(), self.envelope);
             self.marks.push_back(self.given);
             self.lanes.give(move || {
                 let n = batch.num_rows() as u64;
@@ -549,7 +562,7 @@ impl Pieces for TablePieces {
                     readings: n,
                     ..Ledger::default()
                 };
-                packer.pack(origin, &batch, RowIds::Dense(first), Vec::new(), counters)
+                packer.pack(envelope, &batch, RowIds::Dense(first), Vec::new(), counters)
             });
         }
         loop {
@@ -583,7 +596,7 @@ fn rows_position(stream: &str, row: u64) -> Position {
 
 struct LivePieces {
     reader: Box<dyn Reader>,
-    origin: Origin,
+    envelope: Envelope,
     packer: Arc<Packer>,
     columns: SchemaRef,
     position: Option<Position>,
@@ -600,7 +613,7 @@ impl Pieces for LivePieces {
         let table = pipeline::simulated_table(&self.columns, &batch.readings)?;
         let rows = batch.readings.rows.clone();
         self.packer
-            .pack(self.origin, &table, rows, batch.rejects, batch.counters)
+            .pack(self.envelope, &table, rows, batch.rejects, batch.counters)
             .map(Some)
     }
 

@@ -7,8 +7,8 @@ use super::Options;
 use super::progress::{self, Progress};
 use crate::flush::Position;
 use crate::kafka::{
-    ALL, Client, Config, Consumer, Header, Isolation, Message, ORIGIN, Outgoing, Producer, Settled,
-    Start, Upto, Views, headers,
+    ALL, Client, Config, Consumer, Header, Isolation, Limits, Message, ORIGIN, Outgoing, Producer,
+    Settled, Start, Upto, Views, headers,
 };
 use crate::{Error, Kind, Result};
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
@@ -165,17 +165,20 @@ pub fn replay(config: &Config, mended: &BTreeMap<Place, String>) -> Result<Repla
     let views = Views::new(config)?;
     let log = progress::topic(&views, &options.progress_topic)?;
     let id = views.committed.describe()?.id;
-    let mut producer = Producer::new(config, Some(&format!("wattline-replay-{id}")))?;
+    let all = letters(config)?;
+    let wanted = |l: &&Letter| mended.contains_key(&l.place);
+    let sends = config
+        .clone()
+        .within(bytes(&views, all.iter().filter(wanted)));
+    let mut producer = Producer::new(&sends, Some(&format!("wattline-replay-{id}")))?;
     let committed = progress::committed(&log, &id, Upto::End, wait)?;
     let done: BTreeSet<Place> = committed
         .keys()
         .filter_map(|stream| place(stream))
         .collect();
     let mut told = Replayed::default();
-    let all = letters(config)?;
     let there: BTreeSet<Place> = all.iter().map(|l| l.place).collect();
     told.gone = mended.keys().filter(|p| !there.contains(p)).count() as u64;
-    let wanted = |l: &&Letter| mended.contains_key(&l.place);
     let (again, new): (Vec<_>, Vec<_>) = all
         .iter()
         .filter(wanted)
@@ -208,6 +211,16 @@ pub fn replay(config: &Config, mended: &BTreeMap<Place, String>) -> Result<Repla
         // Whatever became of it: run again, it sends what is not there.
         Settled::Aborted(error) | Settled::Unclear(error) => Err(error),
     }
+}
+
+/// Bytes of a batch that all topics take which these came from; one that cannot be asked says so when it is sent to.
+fn bytes<'l>(views: &Views, letters: impl Iterator<Item = &'l Letter>) -> usize {
+    let topics: BTreeSet<String> = letters.filter_map(|l| l.said("topic")).collect();
+    let asked = topics
+        .iter()
+        .filter_map(|topic| views.committed.on(topic).settings().ok());
+    let bytes = asked.map(|settings| Limits::of(&settings).bytes);
+    bytes.min().unwrap_or(usize::MAX)
 }
 
 fn place(stream: &str) -> Option<Place> {

@@ -57,7 +57,7 @@ fn fast(job: &Job<'_>, feed: &Feed) -> Result<Done> {
     let known = feed.known(&Default::default())?;
     job.times.hold()?;
     let mut load = Load::new(job, Producer::new(&job.sends, None)?)?;
-    let mut pieces = feed.open(&known.stream, None)?;
+    let mut pieces = feed.open(&known.stream, None, job.sends.longest())?;
     while !job.control.stopped()
         && let Some(packed) = pieces.next()?
     {
@@ -90,7 +90,8 @@ impl<'a> Load<'a> {
 
     /// Sends what is not committed yet, a transaction after the other.
     pub fn transactions(&mut self, feed: &Feed, known: &Known, progress: &Log) -> Result<Attempt> {
-        let mut pieces = feed.open(&known.stream, known.from.as_ref())?;
+        let longest = self.job.sends.longest();
+        let mut pieces = feed.open(&known.stream, known.from.as_ref(), longest)?;
         let (span, mut sent) = (self.job.options.transaction()?, known.messages);
         let mut position = known.from.clone();
         self.at = position.as_ref().map(|at| at.at);

@@ -100,9 +100,9 @@ pub fn produce(
     let source = feeds.iter().map(|f| f.describe()).collect::<Vec<_>>();
     let job = Job {
         times: target::Times::look(&topic, options, &feeds, control)?,
+        sends: target::sends(sends, &topic, options.mode),
         options,
         config,
-        sends,
         topic,
         views,
         control,

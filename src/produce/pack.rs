@@ -66,23 +66,46 @@ struct Part {
     headers: Option<Headers>,
 }
 
-/// What the header of every message of a stream begins with: 16 bytes that name the stream.
+/// What goes around the values of a stream's messages.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Origin([u8; 16]);
+pub(super) struct Envelope {
+    /// What every header begins with: 16 bytes that name the stream.
+    name: [u8; 16],
+    /// Bytes of a message with all that goes with it, at most.
+    longest: usize,
+}
 
-impl Origin {
-    pub(super) fn of(stream: &str) -> Origin {
+/// Bytes of a message that is alone in its batch, beside key and value: the batch's own 61, 36 of lengths and times, and
+/// the header.
+const AROUND: usize = 160;
+
+impl Envelope {
+    /// For messages of `stream` with at most so many bytes.
+    pub(super) fn of(stream: &str, longest: usize) -> Envelope {
         let mut name = [0; 16];
         name.copy_from_slice(&blake3::hash(stream.as_bytes()).as_bytes()[..16]);
-        Origin(name)
+        Envelope { name, longest }
     }
 
     /// The header of the message at this place, which rises from message to message.
     fn headers(&self, at: u64) -> Option<Headers> {
         let mut value = [0; 24];
-        value[..16].copy_from_slice(&self.0);
+        value[..16].copy_from_slice(&self.name);
         value[16..].copy_from_slice(&at.to_be_bytes());
         Some(Headers::of(ORIGIN, &value))
+    }
+
+    /// Bytes of a value under this key at most.
+    fn room(&self, key: &str) -> usize {
+        self.longest.saturating_sub(AROUND + key.len())
+    }
+
+    /// The row whose message alone is too long.
+    fn overfull(&self, row: u64, bytes: usize) -> Error {
+        usage(format!(
+            "row {row} is a message of {bytes} bytes, and {} with all that goes with it are the most; raise max.message.bytes of the topic (kafka-configs --alter) and, above a million, message.max.bytes in the URL, or send fewer columns",
+            self.longest
+        ))
     }
 }
 
@@ -118,10 +141,10 @@ impl Packer {
         })
     }
 
-    /// The messages of `batch`, whose rows are `rows` in the stream of `origin`.
+    /// The messages of `batch`, whose rows are `rows` in the stream of `envelope`.
     pub(super) fn pack(
         &self,
-        origin: Origin,
+        envelope: Envelope,
         batch: &RecordBatch,
         rows: RowIds,
         rejects: Vec<Reject>,
@@ -157,8 +180,8 @@ impl Packer {
             Stamps::Event => span(&readings.time),
         };
         match &self.encoder {
-            Some(encoder) => self.objects(origin, encoder, &kept, &readings, &mut packed)?,
-            None => self.tables(origin, &kept, &readings, &mut packed)?,
+            Some(encoder) => self.objects(envelope, encoder, &kept, &readings, &mut packed)?,
+            None => self.tables(envelope, &kept, &readings, &mut packed)?,
         }
         debug_assert!(self.codec == Codec::Arrow || packed.parts.len() == readings.len());
         Ok(packed)
@@ -173,7 +196,7 @@ impl Packer {
 
     fn objects(
         &self,
-        origin: Origin,
+        envelope: Envelope,
         encoder: &Encoder,
         batch: &RecordBatch,
         readings: &Readings,
@@ -188,15 +211,15 @@ impl Packer {
                 end,
                 key: code(readings, i),
                 timestamp: self.timestamp(*time),
-                headers: origin.headers(readings.row(i)),
+                headers: envelope.headers(readings.row(i)),
             })
             .collect();
-        Ok(())
+        packed.held(envelope, readings)
     }
 
     fn tables(
         &self,
-        origin: Origin,
+        envelope: Envelope,
         batch: &RecordBatch,
         readings: &Readings,
         packed: &mut Packed,
@@ -212,21 +235,68 @@ impl Packer {
         } else {
             readings.row(0)
         };
+        let tables = Tables {
+            packer: self,
+            envelope,
+            batch,
+            readings,
+            first,
+        };
         for (key, rows) in of_sensor.iter().enumerate() {
             for rows in rows.chunks(ROWS) {
-                let part = some(batch, rows)?;
-                encode_packed(&mut packed.bytes, &part.schema(), &[part], self.packing)?;
-                let time = rows.first().map_or(0, |r| readings.time[*r as usize]);
-                packed.parts.push(Part {
-                    end: packed.bytes.len() as u32,
-                    key: key as u32,
-                    timestamp: self.timestamp(time),
-                    headers: origin.headers(first + packed.parts.len() as u64),
-                });
+                tables.add(key, rows, packed)?;
             }
         }
         Ok(())
     }
+}
+
+/// A table on its way into Arrow messages.
+struct Tables<'a> {
+    packer: &'a Packer,
+    envelope: Envelope,
+    batch: &'a RecordBatch,
+    readings: &'a Readings,
+    /// The place of its first message.
+    first: u64,
+}
+
+impl Tables<'_> {
+    /// Rows of one sensor as a message; as several where one would be too long.
+    fn add(&self, key: usize, rows: &[u32], packed: &mut Packed) -> Result<()> {
+        let Some(least) = rows.first().map(|row| *row as usize) else {
+            return Ok(());
+        };
+        let (start, part) = (packed.bytes.len(), some(self.batch, rows)?);
+        let packing = self.packer.packing;
+        encode_packed(&mut packed.bytes, &part.schema(), &[part], packing)?;
+        let bytes = packed.bytes.len() - start;
+        let name = packed.keys.get(key).map_or("", |name| name);
+        let room = self.envelope.room(name);
+        if bytes > room {
+            if rows.len() == 1 {
+                return Err(self.envelope.overfull(self.readings.row(least), bytes));
+            }
+            packed.bytes.truncate(start);
+            let mut parts = rows.chunks(fewer(rows.len(), bytes, room));
+            return parts.try_for_each(|rows| self.add(key, rows, packed));
+        }
+        packed.parts.push(Part {
+            end: packed.bytes.len() as u32,
+            key: key as u32,
+            timestamp: self.packer.timestamp(self.readings.time[least]),
+            headers: self
+                .envelope
+                .headers(self.first + packed.parts.len() as u64),
+        });
+        Ok(())
+    }
+}
+
+/// How many rows a message may have where `rows`, more than one, are too long.
+fn fewer(rows: usize, bytes: usize, room: usize) -> usize {
+    let fitting = rows as f64 * room as f64 / bytes as f64;
+    ((fitting * 0.9) as usize).clamp(1, rows - 1)
 }
 
 impl Packed {
@@ -242,6 +312,22 @@ impl Packed {
                 headers: &mut part.headers,
             }
         })
+    }
+
+    /// Errors: `Usage` where a row's message is longer than the envelope lets it be.
+    fn held(&self, envelope: Envelope, readings: &Readings) -> Result<()> {
+        let rooms: Vec<usize> = self.keys.iter().map(|key| envelope.room(key)).collect();
+        let mut start = 0;
+        for (i, part) in self.parts.iter().enumerate() {
+            let bytes = (part.end - std::mem::replace(&mut start, part.end)) as usize;
+            if rooms
+                .get(part.key as usize)
+                .is_none_or(|room| bytes > *room)
+            {
+                return Err(envelope.overfull(readings.row(i), bytes));
+            }
+        }
+        Ok(())
     }
 
     /// How many.

@@ -1,9 +1,9 @@
 //! Target: the topic, made or checked, and record times against its limits.
 
 use super::feed::Feed;
-use super::options::{Create, Options, Stamps};
+use super::options::{Create, Mode, Options, Stamps};
 use super::usage;
-use crate::kafka::{Client, Limits, NewTopic};
+use crate::kafka::{Client, Config, Limits, NewTopic};
 use crate::pipeline::Control;
 use crate::time::{civil, duration};
 use crate::{Error, Kind, Result, runtime};
@@ -20,7 +20,7 @@ pub(super) struct Target {
     pub id: String,
     /// Number of partitions.
     pub partitions: usize,
-    /// What record times may be.
+    /// How long messages, and what record times may be.
     pub limits: Limits,
 }
 
@@ -42,6 +42,19 @@ pub(super) fn prepare(client: &Client, options: &Options) -> Result<Target> {
         partitions: facts.partitions.len(),
         limits,
     })
+}
+
+/// A broker that packs a batch anew may make it longer by this part.
+const SPARE: usize = 64;
+
+/// The endpoint for messages to this topic, whose batches are no longer than it takes.
+pub(super) fn sends(config: Config, target: &Target, mode: Mode) -> Config {
+    let bytes = target.limits.bytes;
+    let config = match mode {
+        Mode::Exact => config.patient(target.partitions),
+        Mode::Fast => config,
+    };
+    config.within(bytes - bytes / SPARE)
 }
 
 /// A look through all feeds whether their record times fit the topic, on a thread of its own. It ends with this.

@@ -1,6 +1,7 @@
 """Dead letters: messages that cannot be read, in a topic of their own, as they were; and back again."""
 
 import csv
+import random
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -105,6 +106,18 @@ def test_letters_are_exported_mended_and_sent_back_once(kafka: Kafka, url: str, 
     report = p.run(until="now", progress=False)
     assert (report.ledger["messages"], report.ledger["readings"]) == (1, 1)
     assert rows(tmp_path, "select max(power) from readings") == [(7.5,)]
+
+
+def test_letters_go_back_to_a_topic_of_small_messages(kafka: Kafka, url: str, tmp_path: Path) -> None:
+    make(kafka, url, **{"max.message.bytes": "20000"})
+    for n in range(40):
+        bad(kafka, url, b"{no json " + bytes(random.Random(n).choices(range(97, 123), k=2000)))
+    p = pipeline(url, tmp_path, dlq=True)
+    assert p.run(until="now", progress=False).ledger["dead"] == 40
+    out, dead = tmp_path / "letters.csv", url + ".dlq"
+    assert shell("rejects", dead, "-o", out).returncode == 0
+    done = shell("rejects", "--replay", out, dead)
+    assert "40 messages sent back" in done.stderr, done.stderr
 
 
 def test_rows_of_an_arrow_message_that_lie_ahead_are_one_letter(kafka: Kafka, url: str, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 import pyarrow as pa
 import pytest
@@ -205,6 +206,58 @@ def test_arrow_messages_hold_the_same_rows(kafka: Kafka, url: str, tmp_path: Pat
     file = wl.read_csv(path, schema="household").to_arrow()
     table = wl.read_kafka(url).to_arrow()
     assert table.select(file.column_names).to_pydict() == file.to_pydict()
+
+
+def noisy(path: Path, rows: int) -> Path:
+    """Rows that no compression makes much smaller."""
+    draw = random.Random(7)
+    measures = (";".join(f"{draw.uniform(0, 900):.3f}" for _ in range(7)) for _ in range(rows))
+    stamps = (line(i).split(";")[:2] for i in range(rows))
+    path.write_text(
+        HEAD + "".join(f"{day};{time};{rest}\n" for (day, time), rest in zip(stamps, measures, strict=True))
+    )
+    return path
+
+
+@pytest.mark.parametrize("codec", ["json", "arrow"])
+@pytest.mark.parametrize("options", ["", "?compression=none", "?batch.size=900000&message.max.bytes=900000"])
+def test_a_topic_of_small_messages_gets_all_rows(
+    kafka: Kafka, url: str, tmp_path: Path, codec: Literal["json", "arrow"], options: str
+) -> None:
+    make(kafka, url, **{"max.message.bytes": "200000", "retention.ms": "-1"})
+    path = noisy(tmp_path / "a.txt", 30_000)
+    report = wl.produce(path, url + options, schema="household", codec=codec)
+    assert report.ledger["readings"] == 30_000
+    file = wl.read_csv(path, schema="household").to_arrow()
+    table = wl.read_kafka(url, schema="household" if codec == "json" else None).to_arrow()
+    assert table.select(file.column_names).to_pydict() == file.to_pydict()
+    assert all(len(value) < 200_000 for _, _, value, _ in messages(kafka, topic_of(url)))
+
+
+@pytest.mark.parametrize("codec", ["json", "arrow"])
+def test_a_row_that_no_message_can_hold_is_named(kafka: Kafka, url: str, codec: Literal["json", "arrow"]) -> None:
+    make(kafka, url, **{"max.message.bytes": "20000", "retention.ms": "-1"})
+    times = [datetime(2026, 1, 1, 0, minute, tzinfo=UTC) for minute in range(5)]
+    draw = random.Random(7)
+    notes = ["".join(chr(draw.randrange(97, 123)) for _ in range(n)) for n in (10, 20, 15_000, 60_000, 10)]
+    columns = {"sensor_id": ["a"] * 5, "time": times, "power": [1.0] * 5, "note": notes}
+    with pytest.raises(wl.UsageError, match=r"row 3 .* max\.message\.bytes"):
+        wl.produce(pa.table(columns), url, name="notes", codec=codec)
+    assert open_transactions(kafka, topic_of(url)) == [0]
+    fitting = pa.table(columns).slice(0, 3)
+    assert wl.produce(fitting, url, name="notes", codec=codec).ledger["readings"] == 3
+
+
+def test_a_topic_of_large_messages_takes_them(kafka: Kafka, url: str) -> None:
+    make(kafka, url, **{"max.message.bytes": "3000000", "retention.ms": "-1"})
+    draw = random.Random(7)
+    note = "".join(chr(draw.randrange(97, 123)) for _ in range(2_000_000))
+    columns = {"sensor_id": ["a"], "time": [datetime(2026, 1, 1, tzinfo=UTC)], "power": [1.0], "note": [note]}
+    with pytest.raises(wl.UsageError, match=r"row 0 .* message\.max\.bytes in the URL"):
+        wl.produce(pa.table(columns), url, name="notes")
+    longer = f"{url}?message.max.bytes=2500000"
+    assert wl.produce(pa.table(columns), longer, name="notes").ledger["readings"] == 1
+    assert json.loads(messages(kafka, topic_of(url))[0][2])["note"] == note
 
 
 def test_tables_and_readers_need_a_name(kafka: Kafka, url: str, tmp_path: Path) -> None:
