@@ -32,6 +32,9 @@ use work::{Bad, Work};
 /// Sensor id of a dataset without a sensor column and without a declared constant.
 pub const SENSOR: &str = "1";
 
+/// The column that says whose a reading is.
+const SENSOR_ID: &str = "sensor_id";
+
 /// Key of the table metadata that says whether a zone was assumed.
 const ASSUMED_KEY: &str = "wattline:tz";
 
@@ -93,21 +96,17 @@ impl Canonical {
     /// a column is missing or its type cannot be what its role asks.
     pub fn new(schema: &Schema, arrow: &SchemaRef, overrides: &Overrides) -> Result<Canonical> {
         let schema = roles::apply(schema.clone(), arrow, overrides)?;
-        Canonical::resolve(schema, arrow, &overrides.carried)
+        Canonical::resolve(schema, arrow, overrides)
     }
 
     /// For any table: by its metadata where wattline wrote it, else by its types: the only
     /// timestamp is the time, `sensor_id` or the only text the sensor (a whole number named like a
     /// key is asked about), numbers are gauges.
     pub fn infer(arrow: &SchemaRef, overrides: &Overrides) -> Result<Canonical> {
-        Canonical::resolve(roles::infer(arrow, overrides)?, arrow, &overrides.carried)
+        Canonical::resolve(roles::infer(arrow, overrides)?, arrow, overrides)
     }
 
-    fn resolve(
-        schema: Schema,
-        arrow: &SchemaRef,
-        carried: &attributes::Carried,
-    ) -> Result<Canonical> {
+    fn resolve(schema: Schema, arrow: &SchemaRef, overrides: &Overrides) -> Result<Canonical> {
         let find = |column: &Column| locate(column, arrow);
         let by_role = |role| schema.columns.iter().filter(move |c| c.role == role);
         let times = time_columns(&schema, arrow)?;
@@ -122,7 +121,10 @@ impl Canonical {
             .as_ref()
             .map(|q| index_of(arrow, &q.column))
             .transpose()?;
-        let sensors = by_role(Role::Sensor).map(find).collect::<Result<_>>()?;
+        let mut sensors: Vec<usize> = by_role(Role::Sensor).map(find).collect::<Result<_>>()?;
+        if sensors.is_empty() && overrides.sensor.is_none() {
+            sensors.extend(undeclared(&schema, arrow));
+        }
         let constant = schema.sensor_id.as_deref().unwrap_or(SENSOR).into();
         let steps = steps(&schema.step, arrow)?;
         if schema.stamp == Stamp::End && matches!(steps, Steps::Unknown) {
@@ -140,7 +142,7 @@ impl Canonical {
         let ours = arrow.metadata().contains_key(roles::METADATA_KEY);
         let measures: Arc<[Measure]> = measures(&schema).into();
         told_apart(&measures)?;
-        let attributes = attributes::Plan::new(&schema, arrow, carried, find)?;
+        let attributes = attributes::Plan::new(&schema, arrow, &overrides.carried, find)?;
         Ok(Canonical {
             name: "table".into(),
             schema,
@@ -381,6 +383,14 @@ fn step_seconds(batch: &RecordBatch, i: usize) -> Result<arrow_array::Int64Array
     Ok(cast(batch.column(i), &DataType::Int64, &name)?
         .as_primitive::<Int64Type>()
         .clone())
+}
+
+/// The sensors of a table whose schema names one for all rows: the reader made a column of it, and whoever had the table
+/// since may have said better. As with messages, who a row is of is never passed over.
+fn undeclared(schema: &Schema, arrow: &SchemaRef) -> Option<usize> {
+    let (at, field) = arrow.column_with_name(SENSOR_ID)?;
+    let names = roles::is_text(field.data_type()) || field.data_type().is_integer();
+    (names && schema.column(SENSOR_ID).is_none()).then_some(at)
 }
 
 /// The columns of the time: as declared, or the one column `time` a reader made of two.

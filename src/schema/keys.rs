@@ -17,6 +17,11 @@ pub(crate) fn sensor_keys(
     columns: &[usize],
     constant: &Arc<str>,
 ) -> Result<SensorKeys> {
+    if let [i] = columns
+        && let Some(only) = only(batch.column(*i))
+    {
+        return Ok(SensorKeys::Constant(only));
+    }
     let parts = columns
         .iter()
         .map(|i| coded(batch.column(*i), batch.schema_ref().field(*i).name()));
@@ -34,6 +39,14 @@ pub(crate) fn sensor_keys(
             names: keys.names.into(),
         },
     })
+}
+
+/// The one name that all rows of a dictionary have, as in a table of one sensor.
+fn only(column: &ArrayRef) -> Option<Arc<str>> {
+    let any = column.as_any_dictionary_opt()?;
+    let values = any.values().as_string_opt::<i32>()?;
+    let all = values.len() == 1 && values.is_valid(0) && any.keys().null_count() == 0;
+    all.then(|| values.value(0).into())
 }
 
 /// Codes and the distinct names they stand for.

@@ -278,6 +278,30 @@ def test_tables_and_readers_need_a_name(kafka: Kafka, url: str, tmp_path: Path) 
     assert wl.produce(reader, url, name="file", timestamp="now").ledger["readings"] == 50
 
 
+@pytest.mark.parametrize("codec", ["json", "arrow"])
+def test_the_key_is_what_the_table_says(
+    kafka: Kafka, url: str, tmp_path: Path, codec: Literal["json", "arrow"]
+) -> None:
+    read = wl.read_csv(household(tmp_path / "a.txt", 300), schema="household").to_arrow()
+    at = read.column_names.index("sensor_id")
+    names = pa.array([f"house {i % 3}" for i in range(300)])
+    several = read.set_column(at, read.schema.field("sensor_id").with_type(names.type), names)
+    assert several.schema.metadata == read.schema.metadata
+    for schema in (None, "household"):
+        to = f"{url}-{schema}"
+        wl.produce(several, to, name="houses", schema=schema, codec=codec, create={"partitions": 4})
+        found = messages(kafka, topic_of(to))
+        for _, key, value, _ in found:
+            rows = [json.loads(value)] if codec == "json" else pa.ipc.open_stream(value).read_all().to_pylist()
+            assert {row["sensor_id"].encode() for row in rows} == {key}
+        assert {key for _, key, _, _ in found} == {b"house 0", b"house 1", b"house 2"}
+        # What a pipeline asks of keys holds.
+        p = wl.Pipeline("p", source=to, grains=["1h"], schema="household", sinks=tmp_path / f"{schema}.db")
+        assert p.run(until="now", progress=False).ledger["readings"] == 300
+    wl.produce(read, url, name="one", codec=codec, create=True)
+    assert {key for _, key, _, _ in messages(kafka, topic_of(url))} == {b"household"}
+
+
 def test_java_clients_put_the_keys_where_we_do(kafka: Kafka, url: str) -> None:
     table = wl.simulate(sensors=20, start="2026-01-01", end="2026-01-01T00:10:00")
     wl.produce(table, url, name="houses", create={"partitions": 7})

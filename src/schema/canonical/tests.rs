@@ -380,3 +380,59 @@ fn local_times_go_through_the_zone_that_is_handed_in() {
     let reasons: Vec<_> = rejects.iter().map(|r| r.reason.as_str()).collect();
     assert_eq!(reasons, ["no time, or one out of range", "no such hour"]);
 }
+
+#[test]
+fn a_table_that_says_whose_its_rows_are_is_believed() {
+    let names: ArrayRef = Arc::new(StringArray::from(vec!["a", "b"]));
+    let coded = |names: Vec<&str>, codes: Vec<i32>| -> ArrayRef {
+        let names = Arc::new(StringArray::from(names));
+        Arc::new(DictionaryArray::new(Int32Array::from(codes), names))
+    };
+    let of = |sensors: Option<ArrayRef>, overrides: &Overrides| {
+        let mut columns = vec![
+            ("time", micros(vec![Some(5), Some(6)])),
+            ("global_active_power", floats(vec![Some(1.0), Some(2.0)])),
+        ];
+        columns.extend(sensors.map(|s| ("sensor_id", s)));
+        let table = batch(columns);
+        let schema = crate::schema::preset("household").unwrap();
+        let declared = ["date", "time", "global_active_power"];
+        let columns = schema.columns.iter().cloned();
+        let schema = Schema {
+            columns: columns.filter(|c| declared.contains(&&*c.name)).collect(),
+            ..schema
+        };
+        let json = serde_json::to_string(&schema).unwrap();
+        let metadata = [(roles::METADATA_KEY.to_string(), json)];
+        let arrow = table.schema().as_ref().clone();
+        let arrow = Arc::new(arrow.with_metadata(metadata.into()));
+        let told = Canonical::new(&schema, &arrow, overrides).unwrap();
+        let found = Canonical::infer(&arrow, overrides).unwrap();
+        let names = |canonical: Canonical| match canonical.sensors(&table).unwrap() {
+            SensorKeys::Constant(name) => vec![name.to_string(); 2],
+            SensorKeys::Coded { codes, names } => codes
+                .iter()
+                .map(|c| names[*c as usize].to_string())
+                .collect(),
+        };
+        let found = names(found);
+        assert_eq!(names(told), found);
+        found
+    };
+    let usual = Overrides::default();
+    assert_eq!(of(Some(names.clone()), &usual), ["a", "b"]);
+    assert_eq!(
+        of(Some(coded(vec!["b", "a"], vec![1, 0])), &usual),
+        ["a", "b"]
+    );
+    assert_eq!(of(Some(coded(vec!["c"], vec![0, 0])), &usual), ["c", "c"]);
+    assert_eq!(of(None, &usual), ["household", "household"]);
+    // What is no name, and what the caller says.
+    let numbers = floats(vec![Some(1.0), Some(2.0)]);
+    assert_eq!(of(Some(numbers), &usual), ["household", "household"]);
+    let one = Overrides {
+        sensor: Some(Vec::new()),
+        ..Overrides::default()
+    };
+    assert_eq!(of(Some(names), &one), ["household", "household"]);
+}
