@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -258,6 +259,51 @@ def test_a_topic_of_large_messages_takes_them(kafka: Kafka, url: str) -> None:
     longer = f"{url}?message.max.bytes=2500000"
     assert wl.produce(pa.table(columns), longer, name="notes").ledger["readings"] == 1
     assert json.loads(messages(kafka, topic_of(url))[0][2])["note"] == note
+
+
+def places(kafka: Kafka, topic: str) -> list[tuple[bytes, int]]:
+    """What the header of each message says: which stream it is of, and its place there."""
+    reader = Consumer({"bootstrap.servers": kafka.bootstrap, "group.id": "h", "enable.partition.eof": True, **QUIET})
+    reader.assign([TopicPartition(topic, 0, 0)])
+    found = []
+    while not (message := reader.poll(10)).error():
+        ((name, value),) = message.headers()
+        assert name == "wattline"
+        found.append((value[:16], int.from_bytes(value[16:])))
+    reader.close()
+    return found
+
+
+def test_each_message_says_its_row(kafka: Kafka, url: str, tmp_path: Path) -> None:
+    path = household(tmp_path / "a.txt", 40_000)
+    lines = path.read_text().splitlines(keepends=True)
+    for row in (3, 4, 20_000):
+        lines[1 + row] = lines[1 + row].replace("234.840", "oops")
+    path.write_text("".join(lines))
+    wl.produce(path, url, schema="household", on_reject="collect", create=True)
+    told = places(kafka, topic_of(url))
+    assert [row for _, row in told] == [row for row in range(40_000) if row not in (3, 4, 20_000)]
+    power = [json.loads(value)["global_active_power"] for _, _, value, _ in messages(kafka, topic_of(url))]
+    assert power == [row % 9000 / 1000 for _, row in told]
+    table = wl.simulate(sensors=3, start="2026-01-01", end="2026-01-08").to_arrow()
+    wl.produce(table, url + "-table", name="houses", create=True)
+    rows = places(kafka, topic_of(url) + "-table")
+    assert [row for _, row in rows] == list(range(table.num_rows))
+    assert len({stream for stream, _ in told}) == len({stream for stream, _ in rows}) == 1
+    assert told[0][0] != rows[0][0]
+
+
+def test_each_arrow_message_has_a_place_of_its_own(kafka: Kafka, url: str) -> None:
+    table = wl.simulate(sensors=3, start="2026-01-01", end="2026-01-15").to_arrow()
+    for _ in range(2):
+        wl.produce(table, url, name="houses", codec="arrow", create=True)
+    told = places(kafka, topic_of(url))
+    rows = [pa.ipc.open_stream(value).read_all().num_rows for _, _, value, _ in messages(kafka, topic_of(url))]
+    assert sum(rows) == table.num_rows
+    assert len({stream for stream, _ in told}) == 1
+    # They rise, and leave the room that their rows may need: a load that goes on begins behind.
+    assert all(before < after for (_, before), (_, after) in pairwise(told))
+    assert told[-1][1] < table.num_rows
 
 
 def test_tables_and_readers_need_a_name(kafka: Kafka, url: str, tmp_path: Path) -> None:
