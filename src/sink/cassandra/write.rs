@@ -230,11 +230,8 @@ impl Writer {
 
 /// Batches of one schema as one.
 fn one(alike: &[RecordBatch]) -> Result<RecordBatch> {
-    if let [only] = alike {
-        return Ok(only.clone());
-    }
-    let empty = || RecordBatch::new_empty(Arc::new(Schema::empty()));
-    let schema = alike.first().cloned().unwrap_or_else(empty).schema();
+    let empty = || Arc::new(Schema::empty());
+    let schema = alike.first().map_or_else(empty, RecordBatch::schema);
     arrow_select::concat::concat_batches(&schema, alike)
         .map_err(|e| Error::new(Kind::Internal, "rows of a flush cannot be joined").because(e))
 }
