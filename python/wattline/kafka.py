@@ -130,9 +130,10 @@ def produce(
 
     ``source``: files, globs, ``-``, a ``sim://`` URL, or anything with an Arrow stream; ``endpoint``: a ``kafka://``
     URL or ``Kafka``. Standard input, tables and readers need a ``name`` under which a second run knows them. Messages
-    have the sensor as key and one reading as JSON (``codec="arrow"``: a batch of one sensor, packed inside by LZ4, or zstd
-    with ``compression=zstd``; Arrow for Java, C# and JavaScript unpacks neither by itself, builds of wattline from before
-    22 November 2026 no zstd: ``compression=none`` for them). None is longer than the topic's ``max.message.bytes``.
+    have the sensor as key and one reading as JSON (``codec="arrow"``: a batch of one sensor, packed inside by LZ4,
+    or by zstd with ``compression=zstd``; Arrow for Java, C# and JavaScript unpacks neither by itself, builds of
+    wattline from before 22 November 2026 no zstd: ``compression=none`` for them). None is longer than the topic's
+    ``max.message.bytes``.
 
     ``mode="exact"``: transactions of about a second (``transaction``), each with its position in ``progress_topic``;
     readers of committed messages see each row once; a file that was sent is not sent again; a second run of the same
