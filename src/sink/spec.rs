@@ -4,12 +4,16 @@ mod cassandra;
 mod kafka;
 mod parquet;
 mod postgres;
+mod sqlite;
+#[cfg(test)]
+mod tests;
 mod url;
 
 pub use cassandra::{Cassandra, Consistency, Replication};
 pub use kafka::Kafka;
 pub use parquet::{Parquet, PartitionBy, Revisions};
 pub use postgres::{Postgres, SslMode};
+pub use sqlite::{Sqlite, Synchronous};
 pub use url::password_in;
 
 use super::What;
@@ -18,9 +22,10 @@ use serde::de::Error as _;
 use serde::de::value::MapAccessDeserializer;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
+use sqlite::is_sqlite;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// One sink of a pipeline: a table, or a bare URL or path, which takes windows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -199,48 +204,6 @@ pub enum Endpoint {
     Kafka(Kafka),
 }
 
-/// An SQLite file and how it is written.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Sqlite {
-    /// The file; made if it is not there.
-    pub path: PathBuf,
-    /// SQLite's `synchronous` setting.
-    #[serde(default)]
-    pub synchronous: Synchronous,
-    /// Seconds to wait while another program holds the file.
-    #[serde(default = "five")]
-    pub busy_timeout: f64,
-}
-
-fn five() -> f64 {
-    5.0
-}
-
-/// How surely SQLite writes before it goes on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Synchronous {
-    /// A decided flush survives a power cut.
-    #[default]
-    Full,
-    /// The newest flushes may be lost in a power cut, whole; the next run counts them again.
-    Normal,
-    /// A power cut may damage the file.
-    Off,
-}
-
-impl Sqlite {
-    /// `path` with every default.
-    pub fn new(path: impl Into<PathBuf>) -> Self {
-        Sqlite {
-            path: path.into(),
-            synchronous: Synchronous::default(),
-            busy_timeout: five(),
-        }
-    }
-}
-
 impl Endpoint {
     /// Reads `memory:`, `sqlite:///abs.db`, `sqlite://rel.db`, `parquet:///folder`,
     /// `postgresql://user:${NAME}@host:port/db?sslmode=verify-full`, `kafka://host:9092/topic`, `s3://bucket/prefix?region=eu-central-1` or a path: one that ends in `.db`, `.db3`, `.sqlite`, `.sqlite3` is SQLite, else a folder of Parquet files.
@@ -305,11 +268,6 @@ fn folder(text: &str, path: &str) -> Result<Endpoint> {
         )),
         _ => Ok(Endpoint::Parquet(Parquet::new(path))),
     }
-}
-
-fn is_sqlite(path: &Path) -> bool {
-    let end = path.extension().and_then(|e| e.to_str());
-    matches!(end, Some("db" | "db3" | "sqlite" | "sqlite3"))
 }
 
 impl fmt::Display for Endpoint {
@@ -389,92 +347,5 @@ impl<'de> serde::de::Visitor<'de> for EndpointVisitor {
                 Endpoint::Kafka(k)
             }
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parsed(text: &str) -> Endpoint {
-        Endpoint::parse(text).unwrap()
-    }
-
-    #[test]
-    fn urls_and_paths() {
-        assert_eq!(
-            parsed("sqlite:///a/b.db"),
-            Endpoint::Sqlite(Sqlite::new("/a/b.db"))
-        );
-        assert_eq!(parsed("sqlite://b"), Endpoint::Sqlite(Sqlite::new("b")));
-        assert_eq!(
-            parsed("b.sqlite"),
-            Endpoint::Sqlite(Sqlite::new("b.sqlite"))
-        );
-        assert_eq!(
-            parsed("parquet:///x"),
-            Endpoint::Parquet(Parquet::new("/x"))
-        );
-        assert_eq!(parsed("out"), Endpoint::Parquet(Parquet::new("out")));
-        assert_eq!(parsed("memory:"), Endpoint::Memory);
-        for bad in ["", "sqlite://", "mysql://x", "a.parquet", "a.csv"] {
-            assert_eq!(Endpoint::parse(bad).unwrap_err().kind, Kind::Usage, "{bad}");
-        }
-    }
-
-    #[test]
-    fn an_endpoints_text_may_name_the_table() {
-        let read = |json: &str| serde_json::from_str::<SinkSpec>(json);
-        let bare = read(r#""out.db?table=quarters""#).unwrap();
-        assert_eq!(
-            bare.endpoint,
-            Endpoint::Sqlite(Sqlite::new("out.db")),
-            "{bare:?}"
-        );
-        assert_eq!(bare.table.as_deref(), Some("quarters"));
-        let told = read(r#"{"endpoint": "sqlite:///a.db?table=raw%20data", "what": "readings"}"#);
-        let told = told.unwrap();
-        assert_eq!(told.table.as_deref(), Some("raw data"));
-        assert_eq!(
-            told.endpoint,
-            Endpoint::Sqlite(Sqlite::new("/a.db")),
-            "{told:?}"
-        );
-        let url = read(r#""postgresql://h/d?sslmode=require&table=x&schema=s""#).unwrap();
-        assert_eq!(url.table.as_deref(), Some("x"));
-        let Endpoint::Postgres(at) = url.endpoint else {
-            panic!("{url:?}")
-        };
-        assert_eq!(
-            (at.sslmode, at.schema.as_deref()),
-            (SslMode::Require, Some("s"))
-        );
-        for bad in [
-            r#"{"endpoint": "out.db?table=a", "table": "b"}"#,
-            r#""out.db?table=""#,
-            r#""out.db?tabel=a""#,
-            r#""sqlite://out.db?tabel=a""#,
-            r#""folder?table=a&level=3""#,
-            r#""out.db?table=a&table=b""#,
-        ] {
-            assert!(read(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn a_spec_is_text_or_a_table_and_unknown_keys_are_refused() {
-        let read = |json: &str| serde_json::from_str::<SinkSpec>(json);
-        let bare = read(r#"{"endpoint": "out.db"}"#).unwrap();
-        assert_eq!(bare, SinkSpec::new(Endpoint::Sqlite(Sqlite::new("out.db"))));
-        let told = r#"{"endpoint": {"type": "parquet", "path": "o", "partition_by": "month"}, "what": "readings"}"#;
-        let told = read(told).unwrap();
-        assert_eq!(told.what, What::Readings);
-        let again = serde_json::to_string(&told).unwrap();
-        assert_eq!(read(&again).unwrap(), told);
-        assert!(read(r#"{"endpoint": "out.db", "tabel": "x"}"#).is_err());
-        assert!(read(r#"{"endpoint": {"type": "sqlite", "path": "o", "wal": 1}}"#).is_err());
-        assert!(read(r#"{"endpoint": "mysql://x"}"#).is_err());
-        let memory = r#"{"endpoint": {"type": "memory"}}"#;
-        assert_eq!(read(memory).unwrap().endpoint, Endpoint::Memory);
     }
 }
