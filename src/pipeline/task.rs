@@ -62,12 +62,15 @@
 //! is asked for.
 
 mod admit;
+mod answers;
 mod build;
+mod ends;
 mod events;
 mod gather;
 mod held;
 mod live;
 pub mod repair;
+mod sending;
 mod streams;
 pub mod tables;
 mod watermark;
@@ -84,6 +87,7 @@ use crate::{Error, Kind, Result};
 use arrow_array::RecordBatch;
 use build::Built;
 use live::Live;
+use std::collections::VecDeque;
 
 /// The last reading of each sensor of a stream, as a home holds them.
 pub fn sensors(owned: &Owned) -> Result<Vec<(std::sync::Arc<str>, i64)>> {
@@ -97,7 +101,6 @@ pub fn open_windows(config: &TaskConfig, owned: &Owned) -> Result<Vec<RecordBatc
         .open_rows(&config.plan)?;
     Ok(rows.into_iter().map(|w| w.rows).collect())
 }
-use std::collections::VecDeque;
 
 /// Decided flushes that some sink has not taken yet: no more than these before another is sent.
 const AHEAD_OF_SINKS: u64 = 4;
@@ -354,191 +357,6 @@ impl Task {
         self.live.as_ref().is_some_and(|live| live.closing)
     }
 
-    fn resume(&mut self, out: &mut Vec<Effect>) {
-        if std::mem::take(&mut self.paused) {
-            out.push(Effect::Resume);
-        }
-    }
-
-    /// An optimistic read decides nothing before its end, so it must fit in memory.
-    fn check_memory(&self) -> Result<()> {
-        let live = self.live.as_ref().ok_or_else(lost)?;
-        let most = self.config.limits.bytes.saturating_mul(2);
-        if self.optimistic() && live.waiting() > most {
-            return Err(Error::new(
-                Kind::Disorder,
-                "the read is too long to be held in memory to its end",
-            ));
-        }
-        Ok(())
-    }
-
-    fn optimistic(&self) -> bool {
-        self.config.bounded && self.config.order == Order::Optimistic && !self.resumed
-    }
-
-    fn flush_if_due(&mut self, out: &mut Vec<Effect>) -> Result<()> {
-        let part = if self.sent { 1 } else { FIRST };
-        let live = self.live.as_ref().ok_or_else(lost)?;
-        let over = self.over_budget(live.gather.rejects.len());
-        let full = self.full(part)? || self.closes() || over;
-        let limits = self.config.limits;
-        let old = self.clock.now.saturating_sub(self.clock.flushed) >= limits.interval;
-        // While a flush is in flight, and after it where sinks are behind, one more gathers and no second.
-        let mut waits = self.full(1)?;
-        if live.gather.changed && (full || old) && self.free() {
-            self.send(out)?;
-            self.close_on(out)?;
-            waits = false;
-        }
-        if (waits || self.closes()) && !self.paused && !self.optimistic() {
-            self.paused = true;
-            out.push(Effect::Pause);
-        }
-        Ok(())
-    }
-
-    /// Whether what gathered is this part of a flush.
-    fn full(&self, part: usize) -> Result<bool> {
-        let live = self.live.as_ref().ok_or_else(lost)?;
-        let limits = self.config.limits;
-        Ok(live.gather.rows >= limits.rows / part || live.gather.bytes >= limits.bytes / part)
-    }
-
-    /// Whether a flush may be sent now.
-    fn free(&self) -> bool {
-        let reading = self.phase == Phase::Reading && !self.optimistic();
-        reading && self.flight.is_none() && self.room()
-    }
-
-    /// Whether the sinks are not too far behind.
-    fn room(&self) -> bool {
-        let taken = self.sinks.iter().map(|s| s.taken).min().unwrap_or(0);
-        self.newest().n.saturating_sub(taken) < AHEAD_OF_SINKS
-    }
-
-    /// Builds a flush and sends it.
-    fn send(&mut self, out: &mut Vec<Effect>) -> Result<()> {
-        let live = self.live.as_mut().ok_or_else(lost)?;
-        let built = live.build(&self.config, self.clock.now)?;
-        self.clock.flushed = self.clock.now;
-        self.sent = true;
-        self.rejects += built.0.rejects.len() as u64;
-        if self.over.is_none() && self.over_budget(0) {
-            self.over = Some(built.0.id.n);
-        }
-        self.flight = Some(built.clone());
-        out.push(Effect::Decide {
-            flush: built.0,
-            head: built.1,
-        });
-        if !self.closes() {
-            self.resume(out);
-        }
-        Ok(())
-    }
-
-    fn tick(&mut self, now: i64, out: &mut Vec<Effect>) -> Result<()> {
-        self.clock.now = now;
-        if self.phase != Phase::Reading {
-            return Ok(());
-        }
-        self.idle()?;
-        self.flush_if_due(out)
-    }
-
-    /// After a silence the watermark goes on at the clock's pace; decided only where a window closes by it.
-    fn idle(&mut self) -> Result<()> {
-        let c = &self.config;
-        let live = self.live.as_mut().ok_or_else(lost)?;
-        if self.paused {
-            // It is we who do not listen.
-            self.clock.heard = self.clock.now;
-            self.clock.mark = live.closed_to;
-            live.streams.unheard(self.clock.now);
-            return Ok(());
-        }
-        let silence = self.clock.now.saturating_sub(self.clock.heard);
-        let Some(idle) = c.idle.filter(|_| !live.vouched) else {
-            return Ok(());
-        };
-        // Of several streams those that still speak, or are not read to their end, say how far time is.
-        let heard = live.streams.least_heard(idle, self.clock.now);
-        let furthest = live.max_end.map(|end| end.saturating_sub(c.lateness));
-        match (heard, self.clock.mark.max(furthest)) {
-            (i64::MAX, Some(mark)) if silence >= idle => {
-                live.idle_to(c, mark.saturating_add(silence))
-            }
-            (i64::MIN | i64::MAX, _) => Ok(()),
-            (end, _) => live.idle_to(c, end.saturating_sub(c.lateness)),
-        }
-    }
-
-    fn end(&mut self, now: i64, out: &mut Vec<Effect>) -> Result<()> {
-        if self.phase != Phase::Reading {
-            return Ok(());
-        }
-        self.clock.now = now;
-        let live = self.live.as_mut().ok_or_else(lost)?;
-        if let Some(at) = self.config.until.filter(|at| live.closed_to < Some(*at)) {
-            live.assert_time(at);
-            live.ended = false;
-        }
-        let nothing = live.head.is_none() && !live.gather.changed;
-        if !live.ended && !nothing {
-            live.end_read(&self.config)?;
-        }
-        self.phase = Phase::Ending;
-        self.go_on_ending(out)
-    }
-
-    fn go_on_ending(&mut self, out: &mut Vec<Effect>) -> Result<()> {
-        self.end_on()?;
-        if self.flight.is_some() || !self.room() {
-            return Ok(());
-        }
-        let live = self.live.as_ref().ok_or_else(lost)?;
-        if live.gather.changed {
-            return self.send(out);
-        }
-        if std::mem::take(&mut self.resumed) {
-            self.phase = Phase::Reading;
-            self.clock.heard = self.clock.now;
-            let from = live.positions();
-            out.push(Effect::Read {
-                from,
-                read: None,
-                order: self.config.order,
-            });
-            return Ok(());
-        }
-        self.finish_if_taken(Outcome::Ended, out)
-    }
-
-    /// Writes on at the end of a read until a flush is full, or all is written.
-    fn end_on(&mut self) -> Result<()> {
-        while self.live.as_ref().is_some_and(|live| live.ending) && !self.full(1)? {
-            self.live
-                .as_mut()
-                .ok_or_else(lost)?
-                .end_some(&self.config)?;
-        }
-        Ok(())
-    }
-
-    fn decide(&mut self, id: FlushId, out: &mut Vec<Effect>) -> Result<()> {
-        let Some((flush, _)) = self.flight.take_if(|f| f.0.id == id) else {
-            return Ok(());
-        };
-        self.decided.push_back(id);
-        let each = (0..self.config.sinks).map(|sink| Effect::Apply {
-            sink,
-            flush: flush.clone(),
-        });
-        out.extend(each);
-        self.go_on(out)
-    }
-
     fn go_on(&mut self, out: &mut Vec<Effect>) -> Result<()> {
         match self.phase {
             Phase::Recovering => self.recovered(out),
@@ -547,108 +365,6 @@ impl Task {
             Phase::Stopping => self.finish_if_taken(Outcome::Stopped, out),
             Phase::Waiting | Phase::Finishing(_) | Phase::Over => Ok(()),
         }
-    }
-
-    fn unclear(&mut self, id: FlushId, out: &mut Vec<Effect>) -> Result<()> {
-        if let Some((_, head)) = self.flight.as_ref().filter(|f| f.0.id == id) {
-            out.push(Effect::Settle { head: head.clone() });
-        }
-        Ok(())
-    }
-
-    fn settled(&mut self, decided: bool, out: &mut Vec<Effect>) -> Result<()> {
-        let Some((flush, head)) = self.flight.clone() else {
-            return Ok(());
-        };
-        if decided {
-            return self.decide(flush.id, out);
-        }
-        // The same record again, never one made anew. A stop waits for no second attempt.
-        if self.phase == Phase::Stopping {
-            self.flight = None;
-            return self.go_on(out);
-        }
-        out.push(Effect::Decide { flush, head });
-        Ok(())
-    }
-
-    fn applied(
-        &mut self,
-        sink: usize,
-        id: FlushId,
-        shown: Option<FlushId>,
-        out: &mut Vec<Effect>,
-    ) -> Result<()> {
-        let Some(reached) = self.sinks.get_mut(sink) else {
-            return Err(defect("a sink that is not there applied a flush"));
-        };
-        reached.taken = reached.taken.max(id.n);
-        reached.shown = reached.shown.max(shown.unwrap_or_default());
-        self.prune(out);
-        if self
-            .over
-            .is_some_and(|n| self.sinks.iter().all(|s| s.taken >= n))
-        {
-            return Err(self.spent());
-        }
-        self.go_on(out)
-    }
-
-    /// Whether so many more rejects are more than this run may have.
-    fn over_budget(&self, more: usize) -> bool {
-        let all = self.rejects + more as u64;
-        self.config.budget.is_some_and(|most| all > most)
-    }
-
-    /// The page is safe; now the run fails.
-    fn spent(&self) -> Error {
-        Error::new(
-            Kind::RejectLimit,
-            format!(
-                "{} messages could not be read, more than max_rejects ({}); they are in the dead letter topic, and what was read before stands; look at them, then run again",
-                self.rejects,
-                self.config.budget.unwrap_or(0)
-            ),
-        )
-    }
-
-    /// What all sinks show need not be kept.
-    fn prune(&mut self, out: &mut Vec<Effect>) {
-        let shown = self.sinks.iter().map(|s| s.shown.n).min().unwrap_or(0);
-        let mut upto = None;
-        while self.decided.front().is_some_and(|id| id.n <= shown) {
-            upto = self.decided.pop_front();
-        }
-        if let Some(upto) = upto.filter(|id| id.n > self.pruned) {
-            self.pruned = upto.n;
-            out.push(Effect::Prune { upto });
-        }
-    }
-
-    fn finish_if_taken(&mut self, outcome: Outcome, out: &mut Vec<Effect>) -> Result<()> {
-        let last = self.decided.back().map_or(0, |id| id.n);
-        if self.flight.is_none() && self.sinks.iter().all(|s| s.taken >= last) {
-            self.phase = Phase::Finishing(outcome);
-            out.push(Effect::Finish);
-        }
-        Ok(())
-    }
-
-    fn finished(&mut self, sink: usize, out: &mut Vec<Effect>) -> Result<()> {
-        let Phase::Finishing(outcome) = self.phase else {
-            return Ok(());
-        };
-        let last = self.decided.back().copied();
-        if let Some(reached) = self.sinks.get_mut(sink) {
-            reached.finished = true;
-            reached.shown = reached.shown.max(last.unwrap_or_default());
-        }
-        if self.sinks.iter().all(|s| s.finished) {
-            self.prune(out);
-            self.phase = Phase::Over;
-            out.push(Effect::Done(outcome));
-        }
-        Ok(())
     }
 
     /// What is not sent yet is dropped: the next run reads it again.
