@@ -3,10 +3,17 @@
 //! Deltas come in, final windows leave. A delta's sensors are codes of its batch; each distinct
 //! name is looked up once a batch. All changes are marked, so that storing them costs what
 //! changed.
+//!
+//! | part | does |
+//! |---|---|
+//! | `gaps` | empty windows between those of a sensor |
+//! | `write` | rows as tables, in order |
+
+mod gaps;
+mod write;
 
 use super::accumulate::Delta;
-use super::complete::{NONE, Track, between};
-use super::finish::Output;
+use super::complete::{NONE, Track};
 use super::plan::{Plan, head};
 use super::ready::Ready;
 use super::rows::{Rows, flag};
@@ -75,6 +82,7 @@ impl GrainState {
         }
     }
 
+    #[inline]
     pub fn touch_track(&mut self, sensor: u32) {
         if let Some(track) = self.tracks.get_mut(sensor as usize)
             && !track.changed
@@ -103,6 +111,7 @@ impl GrainState {
         }
     }
 
+    #[inline]
     pub fn track(&mut self, sensor: u32) -> &mut Track {
         let at = sensor as usize;
         if self.tracks.len() <= at {
@@ -161,6 +170,7 @@ impl GrainState {
     }
 
     /// The step that empty windows after a row are counted in: the row's, if it has one.
+    #[inline]
     pub(super) fn step_after(&self, row: u32, before: i64) -> i64 {
         match self.rows.get(row, head::STEP) as i64 {
             step if step > 0 => step,
@@ -335,128 +345,6 @@ impl Open {
         Ok(rows)
     }
 
-    /// The empty windows that closing `due` completes.
-    fn complete(&mut self, plan: &Plan, grain: usize, due: &[u32]) -> Result<Vec<u32>> {
-        let mut gaps = Vec::new();
-        if !plan.grains[grain].gaps {
-            return Ok(gaps);
-        }
-        let state = &self.grains[grain];
-        let mut order: Vec<(i64, u32)> = due
-            .iter()
-            .map(|row| (state.rows.key(*row).1, *row))
-            .collect();
-        order.sort_unstable();
-        // Windows before a sensor's stretch first, the nearest first: each extends it backwards.
-        let mut rest = Vec::with_capacity(order.len());
-        for &(start, row) in order.iter().rev() {
-            let sensor = self.grains[grain].rows.key(row).0;
-            let track = *self.grains[grain].track(sensor);
-            if track.next != NONE && start < track.first {
-                let end = self.grains[grain].rows.key(row).2;
-                self.bridge(
-                    plan,
-                    grain,
-                    (sensor, track.step),
-                    (end, track.first),
-                    &mut gaps,
-                )?;
-                let track = self.grains[grain].track(sensor);
-                track.first = start;
-                track.open -= 1;
-                self.grains[grain].touch_track(sensor);
-            } else {
-                rest.push(row);
-            }
-        }
-        for row in rest.into_iter().rev() {
-            self.advance(plan, grain, row, &mut gaps)?;
-        }
-        Ok(gaps)
-    }
-
-    /// A window closes at or beyond its sensor's stretch, or inside it.
-    fn advance(&mut self, plan: &Plan, grain: usize, row: u32, gaps: &mut Vec<u32>) -> Result<()> {
-        let (sensor, start, end) = self.grains[grain].rows.key(row);
-        let track = *self.grains[grain].track(sensor);
-        if track.next != NONE && start < track.next {
-            // It was written empty; its readings came late and counted as revisions.
-            self.grains[grain].track(sensor).open -= 1;
-            return Ok(());
-        }
-        if track.next != NONE {
-            self.bridge(plan, grain, (sensor, track.step), (track.next, start), gaps)?;
-        }
-        let step = self.grains[grain].step_after(row, track.step);
-        let track = self.grains[grain].track(sensor);
-        track.first = if track.first == NONE {
-            start
-        } else {
-            track.first
-        };
-        track.next = end;
-        track.step = step;
-        track.open -= 1;
-        let more = track.open > 0;
-        let state = &mut self.grains[grain];
-        state.touch_track(sensor);
-        if more && !state.index.contains_key(&(sensor, end)) {
-            state.holes.insert(sensor);
-        }
-        Ok(())
-    }
-
-    /// Empty windows of a sensor in `[from, to)`.
-    pub(super) fn bridge(
-        &mut self,
-        plan: &Plan,
-        grain: usize,
-        (sensor, step): (u32, i64),
-        part: (i64, i64),
-        gaps: &mut Vec<u32>,
-    ) -> Result<()> {
-        if part.0 >= part.1 {
-            return Ok(());
-        }
-        let name = &self.names[sensor as usize];
-        let windows = between(&plan.grains[grain].calendar, name, part.0, part.1)?;
-        let state = &mut self.grains[grain];
-        for window in windows {
-            gaps.push(state.gap(sensor, window, step));
-        }
-        Ok(())
-    }
-
-    /// Holes that the watermark has passed, before windows that are still open.
-    fn pass(
-        &mut self,
-        plan: &Plan,
-        grain: usize,
-        watermark: i64,
-        gaps: &mut Vec<u32>,
-    ) -> Result<()> {
-        let calendar = &plan.grains[grain].calendar;
-        // A grain without empty windows has no holes.
-        let mut sensors: Vec<u32> = self.grains[grain].holes.iter().copied().collect();
-        sensors.sort_unstable();
-        for sensor in sensors {
-            let track = *self.grains[grain].track(sensor);
-            if track.open == 0 || self.grains[grain].index.contains_key(&(sensor, track.next)) {
-                self.grains[grain].holes.remove(&sensor);
-                continue;
-            }
-            // An open window ends beyond the watermark: only windows up to it can be holes.
-            let to = calendar.window(watermark).0;
-            if track.next == NONE || track.next >= to {
-                continue;
-            }
-            self.bridge(plan, grain, (sensor, track.step), (track.next, to), gaps)?;
-            self.grains[grain].track(sensor).next = to;
-            self.grains[grain].touch_track(sensor);
-        }
-        Ok(())
-    }
-
     /// Written windows leave, or stay for corrections.
     fn retire(&mut self, plan: &Plan, grain: usize, due: Vec<u32>, gaps: Vec<u32>) {
         let state = &mut self.grains[grain];
@@ -499,128 +387,6 @@ impl Open {
         if state.rows.is_empty() {
             state.changed.clear();
             state.corrected.clear();
-        }
-    }
-
-    /// Rows of closed windows that were corrected since they were written.
-    pub fn take_corrected(&mut self, plan: &Plan) -> Result<Vec<WindowRows>> {
-        let mut written = Vec::new();
-        for grain in 0..self.grains.len() {
-            let state = &mut self.grains[grain];
-            let mut list = std::mem::take(&mut state.corrected);
-            list.retain(|row| state.rows.has(*row, flag::CORRECTED));
-            for &row in &list {
-                state.rows.mark(row, 0, flag::CORRECTED);
-                state.touch(row);
-            }
-            written.extend(self.write(plan, grain, list, true)?);
-        }
-        Ok(written)
-    }
-
-    /// Rows of the windows that are still open, `final = false`, empty windows before them included.
-    pub fn open_rows(&mut self, plan: &Plan) -> Result<Vec<WindowRows>> {
-        self.fit(plan);
-        self.settle(plan);
-        let mut written = Vec::new();
-        for grain in 0..plan.grains.len() {
-            let state = &self.grains[grain];
-            let mut list: Vec<u32> = state.due.values().flatten().copied().collect();
-            let gaps = self.open_gaps(plan, grain, &list)?;
-            list.extend(&gaps);
-            written.extend(self.write(plan, grain, list, false)?);
-            for row in gaps {
-                self.grains[grain].rows.remove(&plan.cells, row);
-            }
-        }
-        Ok(written)
-    }
-
-    /// Empty windows between what is written of a sensor and its open windows.
-    fn open_gaps(&mut self, plan: &Plan, grain: usize, open: &[u32]) -> Result<Vec<u32>> {
-        let mut gaps = Vec::new();
-        if !plan.grains[grain].gaps {
-            return Ok(gaps);
-        }
-        let rows = &self.grains[grain].rows;
-        let mut order: Vec<_> = open.iter().map(|row| (rows.key(*row), *row)).collect();
-        order.sort_unstable();
-        let (mut current, mut at, mut step) = (u32::MAX, NONE, 0);
-        for ((sensor, start, end), row) in order {
-            if current != sensor {
-                let track = self.grains[grain].track(sensor);
-                (current, at, step) = (sensor, track.next, track.step);
-            }
-            if at != NONE {
-                self.bridge(plan, grain, (sensor, step), (at, start), &mut gaps)?;
-            }
-            at = at.max(end);
-            step = self.grains[grain].step_after(row, step);
-        }
-        Ok(gaps)
-    }
-
-    /// The table of some rows, ordered by start and sensor.
-    fn write(
-        &mut self,
-        plan: &Plan,
-        grain: usize,
-        mut list: Vec<u32>,
-        last: bool,
-    ) -> Result<Option<WindowRows>> {
-        if list.is_empty() {
-            return Ok(None);
-        }
-        self.sort(grain, &mut list);
-        let rows = &self.grains[grain].rows;
-        let output = Output {
-            plan,
-            grain,
-            rows,
-            list: &list,
-            names: &self.names,
-            last,
-        };
-        Ok(Some(WindowRows {
-            grain: plan.grains[grain].name.clone(),
-            rows: output.batch()?,
-        }))
-    }
-
-    fn sort(&mut self, grain: usize, list: &mut Vec<u32>) {
-        if self.names.len() > 1 && list.len() > self.names.len() / 16 {
-            self.rank();
-        }
-        let (rows, names, ranks) = (&self.grains[grain].rows, &self.names, &self.ranks);
-        let ranked = ranks.len() == names.len();
-        if ranked || names.len() == 1 {
-            let place = |sensor: u32| ranks.get(sensor as usize).copied().unwrap_or(0);
-            let key = |row: u32| {
-                let (sensor, start, _) = rows.key(row);
-                (start, place(sensor), row)
-            };
-            let mut keys: Vec<(i64, u32, u32)> = list.iter().map(|row| key(*row)).collect();
-            if !keys.is_sorted() {
-                keys.sort_unstable();
-                *list = keys.into_iter().map(|k| k.2).collect();
-            }
-            return;
-        }
-        list.sort_by_cached_key(|row| {
-            let (sensor, start, _) = rows.key(*row);
-            (start, names[sensor as usize].clone())
-        });
-    }
-
-    fn rank(&mut self) {
-        if self.ranks.len() == self.names.len() {
-            return;
-        }
-        let mut order: Vec<u32> = (0..self.names.len() as u32).collect();
-        order.sort_by(|a, b| self.names[*a as usize].cmp(&self.names[*b as usize]));
-        self.ranks = vec![0; order.len()];
-        for (place, id) in order.into_iter().enumerate() {
-            self.ranks[id as usize] = place as u32;
         }
     }
 
