@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -65,6 +66,11 @@ class Store(Frozen):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
+        for name, value in options.items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise UsageError(
+                    f"{type(self).__name__}: {name}={value} is no finite number; give one, or leave it out"
+                )
         try:
             told = json.dumps(self._spec())
         except TypeError as error:

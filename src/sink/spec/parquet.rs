@@ -9,6 +9,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 const SCHEME: &str = "s3://";
+/// Bytes of a prefix: what stands behind it is shorter than 300.
+const LONGEST: usize = 700;
+const DAY: Duration = Duration::from_secs(86_400);
 
 /// A folder of Parquet files and how it is written.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -161,6 +164,7 @@ impl Parquet {
 
     /// The same with its place written in one way. Errors: `Usage` for no bucket's name, and for options of S3 on a disk.
     pub(super) fn checked(mut self) -> Result<Self> {
+        self.spans()?;
         let text = self.path.to_str().unwrap_or_default();
         let Some(rest) = text.strip_prefix(SCHEME) else {
             return match (text.starts_with("s3:/"), self.of_s3()) {
@@ -186,6 +190,17 @@ impl Parquet {
         if parts.iter().any(odd) {
             return Err(usage(format!("{text:?} is no place in a bucket; name one")));
         }
+        let length = parts
+            .iter()
+            .skip(1)
+            .map(|part| part.len() + 1)
+            .sum::<usize>();
+        if length > LONGEST {
+            return Err(usage(format!(
+                "the place in the bucket {:?} has {length} bytes, and the names of files come behind it; S3 takes 1024 in all: give {LONGEST} at most",
+                parts.first().unwrap_or(&"")
+            )));
+        }
         if self.access_key_id.is_some() != self.secret_access_key.is_some() {
             return Err(usage(
                 "access_key_id= and secret_access_key= go together; give both, or none and set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY".into(),
@@ -193,6 +208,24 @@ impl Parquet {
         }
         self.path = format!("{SCHEME}{}", parts.join("/")).into();
         Ok(self)
+    }
+
+    /// Refuses seconds that are none.
+    fn spans(&self) -> Result<()> {
+        let odd = |name: &str, given: f64, due: &str| {
+            Err(usage(format!(
+                "{name}={given} is no span of time; give {due} seconds"
+            )))
+        };
+        match (self.lease, self.retry_for) {
+            (Some(s), _) if !s.is_finite() || s <= 0.0 => odd("lease", s, "more than 0"),
+            (_, Some(s)) if !s.is_finite() || s < 0.0 => odd("retry_for", s, "0 or more"),
+            // For ever is a choice: then files roll by rows, bytes and at the end.
+            _ if self.roll_seconds.is_nan() || self.roll_seconds < 0.0 => {
+                odd("roll_seconds", self.roll_seconds, "0 or more")
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The first option that is told and is for S3 alone.
@@ -225,13 +258,18 @@ impl Parquet {
 
     /// How long a silent owner is not taken for dead.
     pub fn lease(&self) -> Duration {
-        Duration::from_secs_f64(self.lease.unwrap_or(10.0).clamp(0.1, 86_400.0))
+        span(self.lease, 10.0).clamp(Duration::from_millis(100), DAY)
     }
 
     /// How long a request is tried again.
     pub fn retry_for(&self) -> Duration {
-        Duration::from_secs_f64(self.retry_for.unwrap_or(60.0).clamp(0.0, 86_400.0))
+        span(self.retry_for, 60.0).min(DAY)
     }
+}
+
+/// So many seconds; those of an endpoint that was made by hand may be none.
+fn span(told: Option<f64>, otherwise: f64) -> Duration {
+    Duration::try_from_secs_f64(told.unwrap_or(otherwise)).unwrap_or_default()
 }
 
 fn usage(message: String) -> Error {
@@ -303,11 +341,34 @@ mod tests {
             change(&mut at);
             at.checked()
         };
+        let long = Parquet::parse(&format!("b/{}", "ü/".repeat(300))).unwrap_err();
+        assert!(long.message.contains("has 900 bytes"), "{long}");
         assert!(told("out", |p| p.lease = Some(3.0)).is_err());
         assert!(told("s3:/b/a", |_| ()).is_err());
         assert!(told("s3://b/a?region=x", |_| ()).is_err());
         assert!(told("s3://b/a b=c@06:00", |p| p.region = Some("x".into())).is_ok());
         assert!(told("s3:b", |_| ()).is_ok(), "a folder of that name");
+    }
+
+    #[test]
+    fn seconds_that_are_none_are_refused() {
+        for bad in ["nan", "-nan", "inf", "-inf", "-1", "1e400"] {
+            for key in ["lease", "retry_for"] {
+                let error = Parquet::parse(&format!("b/a?{key}={bad}")).unwrap_err();
+                assert!(error.message.contains(&format!("{key}=")), "{bad}: {error}");
+                assert!(error.message.contains("seconds"), "{bad}: {error}");
+            }
+        }
+        assert!(Parquet::parse("b/a?lease=0").is_err());
+        let once = Parquet::parse("b/a?retry_for=0").unwrap();
+        assert_eq!(once.retry_for(), Duration::ZERO);
+        for path in ["out", "s3://b/a"] {
+            for bad in [f64::NAN, -1.0] {
+                let mut at = Parquet::new(path);
+                at.roll_seconds = bad;
+                assert!(at.checked().is_err(), "{path} {bad}");
+            }
+        }
     }
 
     #[test]
