@@ -5,9 +5,11 @@ import re
 import socket
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 COMMIT = b"COMMIT\0"
+#: How a relay sends a request on, and what came back.
+Send = Callable[[bytes], bytes]
 
 
 class Wire:
@@ -65,17 +67,14 @@ def wire(port: int, at: int, *, arrives: bool) -> Iterator[Wire]:
         made.listener.close()
 
 
-class Post:
-    """The same for requests of HTTP: the ``at``-th that matches is taken off the wire with its body.
+class Relay:
+    """Stands before a server of HTTP: `between` gets each request and how to send one, and gives the answer.
 
-    The client sees a broken connection; the server gets the request ``at once``, ``never``, or ``late``, when
-    ``deliver`` is called.
+    No answer: the client sees a broken connection.
     """
 
-    def __init__(self, port: int, pattern: bytes, at: int, arrives: str) -> None:
-        self.server, self.pattern, self.at, self.arrives = port, re.compile(pattern), at, arrives
-        self.seen, self.kept = 0, b""
-        self.cut = threading.Event()
+    def __init__(self, port: int, between: Callable[[bytes, Send], bytes | None]) -> None:
+        self.server, self.between = port, between
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
@@ -89,28 +88,59 @@ class Post:
     def _serve(self, client: socket.socket) -> None:
         with contextlib.suppress(OSError), client, socket.create_connection(("127.0.0.1", self.server)) as server:
             while request := whole(client):
-                if self.pattern.match(request) and self._now():
-                    self.kept = request
-                    if self.arrives == "at once":
-                        self.deliver()
-                    self.cut.set()
+                answer = self.between(request, lambda request: sent(server, request))
+                if answer is None:
                     # A reset, not an end: it says nothing of what the server got.
                     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                     return
-                server.sendall(request)
-                client.sendall(whole(server, bodyless=request.startswith(b"HEAD ")))
+                client.sendall(answer)
 
-    def _now(self) -> bool:
+
+class Post(Relay):
+    """The ``at``-th request that matches is taken off the wire with its body, and the client gets the first of
+    `answers`; those that match after it get the others. Without one it sees a broken connection.
+
+    The server gets the request ``at once``, ``never``, or ``late``, when ``deliver`` is called.
+    """
+
+    def __init__(self, port: int, pattern: bytes, at: int, arrives: str, *answers: bytes) -> None:
+        self.pattern, self.at, self.arrives, self.answers = re.compile(pattern), at, arrives, answers
+        self.seen, self.kept = 0, b""
+        self.cut = threading.Event()
+        super().__init__(port, self._pass)
+
+    def _pass(self, request: bytes, send: Send) -> bytes | None:
+        if not self.pattern.match(request):
+            return send(request)
         self.seen += 1
-        return self.seen == self.at
+        after = self.seen - self.at
+        if after == 0:
+            self.kept = request
+            if self.arrives == "at once":
+                self.deliver()
+            self.cut.set()
+        if 0 <= after < len(self.answers):
+            return self.answers[after]
+        return None if after == 0 else send(request)
 
     def deliver(self) -> None:
         """Sends what was kept, unless it was to arrive never."""
         if self.kept and self.arrives != "never":
             with socket.create_connection(("127.0.0.1", self.server)) as server:
-                server.sendall(self.kept)
-                whole(server)
+                sent(server, self.kept)
         self.kept = b""
+
+
+def sent(server: socket.socket, request: bytes) -> bytes:
+    """The server's answer."""
+    server.sendall(request)
+    return whole(server, bodyless=request.startswith(b"HEAD "))
+
+
+def refusal(status: str, code: str) -> bytes:
+    """An answer of S3's that is none."""
+    body = f"<Error><Code>{code}</Code><Message>no</Message></Error>"
+    return f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
 
 
 def whole(end: socket.socket, bodyless: bool = False) -> bytes:
@@ -131,8 +161,17 @@ def whole(end: socket.socket, bodyless: bool = False) -> bytes:
 
 
 @contextlib.contextmanager
-def post(port: int, pattern: bytes, at: int, arrives: str) -> Iterator[Post]:
-    made = Post(port, pattern, at, arrives)
+def relay(port: int, between: Callable[[bytes, Send], bytes | None]) -> Iterator[Relay]:
+    made = Relay(port, between)
+    try:
+        yield made
+    finally:
+        made.listener.close()
+
+
+@contextlib.contextmanager
+def post(port: int, pattern: bytes, at: int, arrives: str, *answers: bytes) -> Iterator[Post]:
+    made = Post(port, pattern, at, arrives, *answers)
     try:
         yield made
     finally:

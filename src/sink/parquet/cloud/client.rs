@@ -7,6 +7,7 @@ use crate::{Error, Kind, Result};
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, S3ConditionalPut};
 use object_store::{BackoffConfig, ClientOptions, Error as Said, ObjectStore, RetryConfig};
 use std::future::Future;
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,8 +46,10 @@ impl Client {
         let value = |key| builder.get_config_value(&key);
         let place = failure::Place {
             bucket: at.bucket().unwrap_or_default().to_owned(),
-            endpoint: value(AmazonS3ConfigKey::Endpoint),
+            endpoint: value(AmazonS3ConfigKey::S3Endpoint)
+                .or_else(|| value(AmazonS3ConfigKey::Endpoint)),
             region: value(AmazonS3ConfigKey::Region),
+            metadata: value(AmazonS3ConfigKey::MetadataEndpoint),
         };
         let plain = plain_http(at, &builder)?;
         let made = |retry_for: Duration, request: Duration| -> Result<Arc<dyn ObjectStore>> {
@@ -208,13 +211,60 @@ fn plain_http(at: &Parquet, builder: &AmazonS3Builder) -> Result<bool> {
         };
     };
     let asked = || std::env::var("AWS_ALLOW_HTTP").is_ok_and(|v| v == "true" || v == "1");
-    let here = ["localhost", "127.", "[::1]"]
-        .iter()
-        .any(|h| rest.starts_with(h));
-    match here || at.allow_http.unwrap_or_else(asked) {
+    match is_here(rest) || at.allow_http.unwrap_or_else(asked) {
         true => Ok(true),
         false => usage(format!(
             "the endpoint {endpoint:?} of S3 has no TLS, so anybody on the way reads what is sent; use https://, or say allow_http"
         )),
+    }
+}
+
+/// Whether `host:port/path` is this machine.
+fn is_here(rest: &str) -> bool {
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
+        _ => authority,
+    };
+    let inner = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
+    let host = inner.unwrap_or(host);
+    let address = host.parse::<IpAddr>();
+    host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|a| a.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_begins_like_this_machine_is_not_this_machine() {
+        for here in [
+            "localhost",
+            "LocalHost:9000",
+            "127.0.0.1:5000/x",
+            "127.8.9.1",
+            "[::1]",
+            "[::1]:9000/x?y",
+        ] {
+            assert!(is_here(here), "{here}");
+        }
+        for away in [
+            "",
+            "localhost.example.com",
+            "127.evil.org",
+            "127.0.0.1.evil.org:80",
+            "localhostess",
+            "localhost\\.evil.org",
+            "[::1].evil.org",
+            "[::1",
+            "[::2]",
+            "10.0.0.1",
+            "evil.org/localhost",
+        ] {
+            let text = format!("b/a?endpoint=http://{away}&access_key_id=k&secret_access_key=s");
+            let at = Parquet::parse(&text).unwrap();
+            let builder = configured(&at).unwrap();
+            assert!(plain_http(&at, &builder).is_err(), "{away}");
+        }
     }
 }

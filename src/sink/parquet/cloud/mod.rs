@@ -213,7 +213,7 @@ impl Store for Bucket {
                 Err(Said::AlreadyExists { .. } | Said::Precondition { .. }) => {}
                 Err(e) => {
                     let error = self.client()?.failed("made", path, &e);
-                    return match failure::refused(&e) {
+                    return match failure::refused(&e) && attempt == 0 {
                         true => Err(error),
                         false => Ok(Created::Unclear(error)),
                     };
@@ -306,12 +306,12 @@ impl Store for Bucket {
 async fn carry(client: &Client, from: &Key, to: &Key, path: &Path) -> Result<()> {
     let failed = |e: Said| client.failed("published", path, &e);
     match client.s3.copy(from, to).await {
-        Err(Said::NotFound { .. }) => return Ok(()),
+        Err(e @ Said::NotFound { .. }) if !failure::no_bucket(&e) => return Ok(()),
         copied => copied.map_err(failed)?,
     }
     faults::point("copied")?;
     match client.s3.delete(from).await {
-        Err(Said::NotFound { .. }) => Ok(()),
+        Err(e @ Said::NotFound { .. }) if !failure::no_bucket(&e) => Ok(()),
         removed => removed.map_err(failed),
     }
 }
