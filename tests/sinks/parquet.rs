@@ -115,6 +115,26 @@ fn a_full_roll_is_published_with_its_flush() {
 }
 
 #[test]
+fn an_attempt_after_one_that_failed_has_names_of_its_own() {
+    let store = Store::new(Kind::Parquet);
+    let mut home = open_home(&spec(&store, |p| p.roll_rows = 1)).unwrap();
+    home.prepare(&tables()).unwrap();
+    home.acquire(&claim("run-1", false)).unwrap();
+    let mut beside = store.folder().into_os_string();
+    beside.push(".wattline/p0/staged");
+    let staged = std::path::PathBuf::from(beside);
+    // Where the first attempt writes nothing can be written, now and later.
+    for name in ["2-run-1-0", "2-run-1-1-0"] {
+        std::fs::create_dir_all(staged.join(name)).unwrap();
+    }
+    let only = flush(1, 1, &[("a", 1, 1.0, true, 0)]);
+    home.decide(&head(&only, "run-1"), &only, false)
+        .unwrap_err();
+    decide(&mut *home, &only, "run-1");
+    assert_eq!(store.seen().len(), 1);
+}
+
+#[test]
 fn waiting_rows_survive_a_kill_in_the_manifests() {
     let store = Store::new(Kind::Parquet);
     for n in 1..=5u64 {

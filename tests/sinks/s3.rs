@@ -194,6 +194,31 @@ fn a_staged_object_that_was_copied_and_not_removed_changes_nothing() {
 }
 
 #[test]
+fn an_older_open_file_that_comes_late_is_swept() {
+    let store = Store::new(Kind::S3);
+    let dir = store.dir.path();
+    let (mut home, _) = store.owned("run-1");
+    let mut late = Vec::new();
+    for n in 1..=2 {
+        let only = last(flush(1, n, &[("a", 1, n as f64, false, 0)]));
+        home.decide(&head(&only, "run-1"), &only, false).unwrap();
+        let staged = names(dir, ".wattline/p0/staged");
+        let kept = staged.into_iter().map(|name| (read(dir, &name), name));
+        late.extend(kept.filter(|_| n == 1));
+        home.apply(&only).unwrap();
+    }
+    let due = seen(&[("a", 1, 2.0, false, 0)]);
+    assert_eq!((store.seen(), late.len()), (due.clone(), 1));
+    drop(home);
+    for (bytes, name) in late {
+        put(dir, &name, bytes);
+    }
+    store.owned("run-2");
+    assert_eq!(store.seen(), due);
+    assert!(names(dir, ".wattline/p0/staged").is_empty());
+}
+
+#[test]
 fn objects_that_are_gone_or_cut_are_missed_and_old_ones_are_anybodys() {
     let made = |n: u64| {
         let store = Store::new(Kind::S3);

@@ -36,7 +36,7 @@ pub(super) fn make(
             }
         }
         // Taken: another owner, or an old one's last flush, was first; it is the newest now.
-        match log.make(&fence, &Body::default())? {
+        match log.insist(&fence, &Body::default())? {
             Made::Yes => return Ok((fence, numbers)),
             Made::Taken(_) => {}
             Made::Unclear(e) => return Err(e),

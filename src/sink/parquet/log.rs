@@ -263,6 +263,18 @@ impl Log {
         }
     }
 
+    /// The same, tried once more where the answer was lost: what came of the attempt before is found there and is its own.
+    /// A store that is away is waited for by the look.
+    pub fn insist(&self, entry: &Entry, body: &Body) -> Result<Made> {
+        match self.make(entry, body)? {
+            Made::Unclear(_) => {
+                self.has(entry.number)?;
+                self.make(entry, body)
+            }
+            made => Ok(made),
+        }
+    }
+
     fn made(&self, entry: &Entry) -> Result<Made> {
         self.store.sync(&self.dir)?;
         faults::point("manifest")?;

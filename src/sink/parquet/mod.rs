@@ -19,9 +19,10 @@
 //! **What may be deleted** (see `missing`): files of earlier publications, and a folder of a date as a whole. A table
 //! whose folder is gone, or that lacks files of its newest publication, is refused as lost until it is restored or reset.
 //!
-//! After a crash the next owner makes a fence, ends the renames that manifests name, removes other staged files,
-//! and takes what waits from the manifests. A final window that is corrected (`on_late = correct`) is refused unless
-//! `revisions = "append"`: then each revision is a row, and the newest is the one with the greatest `revision`:
+//! After a crash the next owner makes a fence, ends the renames of the newest publication (those before it were ended
+//! before it was decided), removes other staged files, and takes what waits from the manifests. A final window that is
+//! corrected (`on_late = correct`) is refused unless `revisions = "append"`: then each revision is a row, and the newest is the one
+//! with the greatest `revision`:
 //! `SELECT * FROM t QUALIFY row_number() OVER (PARTITION BY sensor_id, grain, window_start ORDER BY revision DESC) = 1`.
 
 #[cfg(not(feature = "cloud"))]
@@ -376,15 +377,15 @@ impl Home for ParquetSink {
         };
         let place = self.place(claim.partition)?;
         let log = self.log(claim.partition);
-        let mut part = match Part::open(log, owner, &claim.pipeline, &place) {
-            Ok(part) => part,
+        let opened = Part::open(log, owner, &claim.pipeline, &place);
+        let (owned, mut part) = match opened.and_then(|part| Ok((part.owned()?, part))) {
+            Ok(opened) => opened,
             Err(e) => {
                 sign.into_iter().for_each(|sign| sign.release());
                 return Err(e);
             }
         };
         part.own(holder, sign);
-        let owned = part.owned()?;
         self.parts.insert(claim.partition, part);
         Ok(owned)
     }

@@ -51,6 +51,8 @@ pub(super) struct Part {
     files: (u64, u64),
     /// Entry of each decided flush that is still kept: number, n.
     kept: Vec<(u64, u64)>,
+    /// How often files were staged.
+    stagings: u64,
     /// An entry that may be there or not, and what waits after it.
     unclear: Option<(Entry, Waiting)>,
 }
@@ -77,16 +79,20 @@ impl Part {
             pending: None,
             found: None,
             kept: Vec::new(),
+            stagings: 0,
             unclear: None,
         };
+        let mut newest = None;
         for number in before {
             let entry = part.log.entry(number)?;
-            if let Some(publish) = &entry.publish {
-                place.carry_out(publish)?;
-            }
+            newest = entry.publish.or(newest);
             if let (Why::Flush, Some(head)) = (entry.why, &entry.head) {
                 part.kept.push((number, head.id.n));
             }
+        }
+        // Each was carried out whole before the next was made: what is staged of an older one came late, and is swept.
+        if let Some(publish) = &newest {
+            place.carry_out(publish)?;
         }
         place.sweep()?;
         if place.anew {
@@ -183,9 +189,12 @@ impl Part {
         entry
     }
 
-    /// A stem for staged files that no other owner or entry has.
-    fn attempt(&self) -> String {
-        format!("{}-{}", self.next, super::log::file_word(&self.owner.token))
+    /// A stem for staged files that no other owner, entry or attempt has: a request of an attempt that failed may still
+    /// be on its way, and must not meet the files of the next one.
+    fn attempt(&mut self) -> String {
+        self.stagings += 1;
+        let word = super::log::file_word(&self.owner.token);
+        format!("{}-{word}-{}", self.next, self.stagings)
     }
 
     /// Decides a flush: one manifest, together with the roll that it fills.
@@ -211,7 +220,8 @@ impl Part {
         let mut entry = self.entry(Why::Flush);
         entry.head = Some(head.clone());
         if waiting.due(limits) {
-            entry.publish = Some(place.stage(&waiting, &self.attempt())?);
+            let attempt = self.attempt();
+            entry.publish = Some(place.stage(&waiting, &attempt)?);
         }
         let shows = entry.publish.is_some() || !waiting.has_rows();
         if shows {
@@ -310,7 +320,7 @@ impl Part {
             return Ok(true);
         }
         let fence = self.entry(Why::Fence);
-        match self.log.make(&fence, &Body::default())? {
+        match self.log.insist(&fence, &Body::default())? {
             Made::Yes => self.next = number + 1,
             Made::Taken(_) => return Ok(false),
             Made::Unclear(e) => return Err(e),
@@ -391,7 +401,8 @@ impl Part {
     fn roll(&mut self, place: &Place) -> Result<()> {
         self.end_renames(place)?;
         let mut entry = self.entry(Why::Publish);
-        entry.publish = Some(place.stage(&self.waiting, &self.attempt())?);
+        let attempt = self.attempt();
+        entry.publish = Some(place.stage(&self.waiting, &attempt)?);
         entry.shown = self.waiting.upto.clone();
         let waiting = self.waiting.clone();
         match self.make(entry, &Body::default(), waiting, place)? {

@@ -165,9 +165,8 @@ pub(super) fn claim(store: &dyn Store, table: &Path, state: &Path, facts: &Facts
     store.make_folder(state)?;
     let json = serde_json::to_vec_pretty(facts)
         .map_err(|e| Error::new(Kind::Internal, "a table's facts cannot be written").because(e))?;
-    let make = || store.create(&path, &format!("table-{}", super::token()), &[&json]);
-    match make()? {
-        Created::Yes if store.late() && matches!(make()?, Created::Yes) => Err(no_exclusion(table)),
+    heeds_names(store, table, state)?;
+    match create(store, &path, &format!("table-{}", super::token()), &json)? {
         Created::Yes => store.sync(state).map(|()| facts.clone()),
         // Another run was first; hold ours against its.
         Created::Taken => match read(store, &path)? {
@@ -179,6 +178,35 @@ pub(super) fn claim(store: &dyn Store, table: &Path, state: &Path, facts: &Facts
             )),
         },
         Created::Unclear(e) => Err(e),
+    }
+}
+
+/// Refuses a store that makes the same object twice, with an object of its own that is gone before the table is begun:
+/// else a second run would find the table there and go on.
+fn heeds_names(store: &dyn Store, table: &Path, state: &Path) -> Result<()> {
+    if !store.late() {
+        return Ok(());
+    }
+    let word = super::token();
+    let path = state.join(format!("probe-{word}"));
+    let make = || create(store, &path, &word, word.as_bytes());
+    let made = make().and_then(|first| Ok((first, make()?)));
+    store.discard(std::slice::from_ref(&path));
+    match made? {
+        (Created::Unclear(e), _) | (_, Created::Unclear(e)) => Err(e),
+        (_, Created::Yes) => Err(no_exclusion(table)),
+        (_, Created::Taken) => Ok(()),
+    }
+}
+
+/// Makes a file where none is yet; tried once more where the answer was lost and the store answers again.
+fn create(store: &dyn Store, path: &Path, temporary: &str, bytes: &[u8]) -> Result<Created> {
+    match store.create(path, temporary, &[bytes])? {
+        Created::Unclear(_) => {
+            store.exists(path)?;
+            store.create(path, temporary, &[bytes])
+        }
+        created => Ok(created),
     }
 }
 
