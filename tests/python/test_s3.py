@@ -1,6 +1,7 @@
 """Parquet in a bucket: the same rows as in a folder, one owner at a time, and one clear sentence for what is wrong."""
 
 import os
+import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -115,20 +116,26 @@ def test_the_page_and_the_shell_read_and_write_it(s3: S3, place, uci: Path, tmp_
 
 
 def test_two_at_once_and_one_that_takes_over(s3: S3, place, uci: Path) -> None:
-    """A lease that another host renewed just now refuses a run; one that has run out, or take_over, does not."""
-    at = place(lease=2)
+    """A lease that another host renewed just now refuses a run; one that has run out, or take_over, does not.
+
+    What the clock of that host says does not count, nor that it is far ahead or behind.
+    """
+    at = place(lease=1)
     pipeline(uci, at).run(progress=False)
     stranger = (
         b'{"token":"x","owner":"process 7 on elsewhere","since":"2026-01-01 00:00:00Z","pipeline":"home","renewed":%d}'
     )
     lease = f"/{name_of(at)}.wattline/p0/lease"
-    far = 4_000_000_000_000
-    s3.ask("PUT", lease, stranger % far)
-    with pytest.raises(wl.Fenced, match=r"owned by process 7 on elsewhere since 2026.*take_over") as told:
-        pipeline(uci, at).run(progress=False)
-    assert SECRET not in str(told.value)
-    pipeline(uci, at, take_over=True).run(progress=False)
-    s3.ask("PUT", lease, stranger % 1)
+    behind, ahead = 1, 4_000_000_000_000
+    for clock in (behind, ahead):
+        s3.ask("PUT", lease, stranger % clock)
+        with pytest.raises(wl.Fenced, match=r"owned by process 7 on elsewhere since 2026.*take_over") as told:
+            pipeline(uci, at).run(progress=False)
+        assert SECRET not in str(told.value)
+        pipeline(uci, at, take_over=True).run(progress=False)
+    s3.ask("PUT", lease, stranger % ahead)
+    # A second more than the lease: the store tells whole seconds.
+    time.sleep(3)
     pipeline(uci, at).run(progress=False)
 
 
@@ -192,6 +199,14 @@ def test_secrets_are_not_shown() -> None:
         (lambda: wl.Parquet(Path("s3://b/c")), "has lost a /"),
         (lambda: wl.Parquet("s3://b/c", access_key_id="x"), "go together"),
         (lambda: wl.Parquet("s3://b/c", secret_access_key=271828), "^Parquet: secret_access_key: what was given is no"),
+        (lambda: wl.Parquet("s3://b/c", lease=float("nan")), "^Parquet: lease=nan is no finite number"),
+        (
+            lambda: wl.Parquet("s3://b/c", retry_for=float("inf")),
+            "^Parquet: retry_for=inf is no finite number",
+        ),
+        (lambda: wl.Parquet("s3://b/c", lease=0), "^Parquet: .*lease=0 is no span of time; give more than 0 seconds"),
+        (lambda: wl.Parquet("out", roll_seconds=-1), "roll_seconds=-1 is no span of time; give 0 or more seconds"),
+        (lambda: wl.Pipeline("x", source="a", grains="1h", sinks="s3://b/c?lease=nan"), "lease=NaN is no span of time"),
         (lambda: wl.Pipeline("x", source="a", grains="1h", sinks="s3://"), "names no bucket"),
         (lambda: wl.Pipeline("x", source="a", grains="1h", sinks="s3://b/c?regio=x"), "no option .regio.; there are"),
         (lambda: wl.Pipeline("x", source="a", grains="1h", sinks="s3://me:hush@b/c"), "nothing before an @"),
