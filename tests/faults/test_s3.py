@@ -130,6 +130,17 @@ def test_a_lost_answer_before_row_one_ends_no_run(tmp_path: Path, prefix, s3: S3
         assert complaints(sent, tmp_path, GRAINS) == []
 
 
+@pytest.mark.parametrize("arrives", ["at once", "never"])
+def test_a_lost_answer_to_a_removal_ends_no_run(tmp_path: Path, prefix, s3: S3, arrives: str) -> None:
+    sent = Sent(9)
+    sent.write(tmp_path)
+    with post(s3.port, rb"DELETE \S+/staged/", 1, arrives) as wire:
+        prefix(through(wire, s3))
+        code, said = run(tmp_path, "s3")
+        assert wire.cut.is_set() and code == 0, said
+        assert complaints(sent, tmp_path, GRAINS) == []
+
+
 def test_a_bucket_that_is_gone_is_not_taken_for_a_file_that_was_published(tmp_path: Path, prefix, s3: S3) -> None:
     sent = Sent(4)
     sent.write(tmp_path)

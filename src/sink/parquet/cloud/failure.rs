@@ -60,6 +60,11 @@ pub(super) fn refused(e: &Said) -> bool {
     no && !e.to_string().contains(" retries, max_retries: ")
 }
 
+/// Whether the answer was lost on the way.
+pub(super) fn lost(e: &Said) -> bool {
+    transport(e).is_some()
+}
+
 fn transport(e: &Said) -> Option<&HttpError> {
     let mut source = e.source();
     while let Some(inner) = source {

@@ -310,7 +310,12 @@ async fn carry(client: &Client, from: &Key, to: &Key, path: &Path) -> Result<()>
         copied => copied.map_err(failed)?,
     }
     faults::point("copied")?;
-    match client.s3.delete(from).await {
+    let mut removed = client.s3.delete(from).await;
+    // Its name is never used again: a removal whose answer was lost may come twice. The client tries no lost one again.
+    if removed.as_ref().is_err_and(failure::lost) {
+        removed = client.s3.delete(from).await;
+    }
+    match removed {
         Err(e @ Said::NotFound { .. }) if !failure::no_bucket(&e) => Ok(()),
         removed => removed.map_err(failed),
     }
