@@ -106,8 +106,9 @@ class Parquet(Store):
     """A folder of Parquet files, one folder a grain: ``path`` on a disk, or ``s3://bucket/prefix``.
 
     ``partition_by``: a folder for each local ``date``, ``month`` or ``year`` inside; ``revisions``: ``refuse`` or
-    ``append`` corrections of final windows; ``level``: of zstd; ``roll_rows``, ``roll_bytes``, ``roll_seconds``: when
-    a file is closed; ``durable``: everything reaches the disk before it counts.
+    ``append`` corrections of final windows; ``level``: of zstd; ``roll_rows``, ``roll_bytes`` (in memory, of all
+    partitions together), ``roll_seconds``: when a file is closed; ``durable``: everything reaches the disk before it
+    counts.
 
     For ``s3://`` alone: ``region``, ``endpoint`` (of an S3 that is not Amazon's), ``access_key_id``,
     ``secret_access_key`` and ``session_token`` (best as ``"${NAME}"`` of an environment variable, never shown), each by

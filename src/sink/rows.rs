@@ -12,10 +12,11 @@ use crate::{Error, Kind, Result};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int64Type, TimestampMicrosecondType};
 use arrow_array::{
-    ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray, new_null_array,
+    ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt32Array,
+    new_null_array,
 };
 use arrow_ord::sort::{LexicographicalComparator, SortColumn, lexsort_to_indices};
-use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
 use std::sync::Arc;
 
 /// Columns that name a row of `what` in a table of our own. A reading's file is told by its stream's
@@ -192,7 +193,41 @@ pub(super) fn same_owner(table: &str, has: (&str, &str), asked: (&str, &str)) ->
 
 /// The rows sorted by the columns `key`; rows that are in order already are not copied.
 pub(super) fn sorted_by(rows: &RecordBatch, key: &[&str]) -> Result<RecordBatch> {
-    let failed = |e| Error::new(Kind::Internal, "rows cannot be sorted by their key").because(e);
+    match order(rows, key).map_err(unsorted)? {
+        None => Ok(rows.clone()),
+        Some(order) => arrow_select::take::take_record_batch(rows, &order).map_err(unsorted),
+    }
+}
+
+/// The order of rows by the columns of a key, as batch and row; `None`: they are in it. Only the key is put together.
+pub(super) fn order_of(
+    batches: &[RecordBatch],
+    key: &[&str],
+) -> Result<Option<Vec<(usize, usize)>>> {
+    let Some(first) = batches.first() else {
+        return Ok(None);
+    };
+    let keys = |b: &RecordBatch| {
+        let at = key.iter().filter_map(|name| b.schema().index_of(name).ok());
+        b.project(&at.collect::<Vec<_>>())
+    };
+    let schema = keys(first).map_err(unsorted)?.schema();
+    let parts: std::result::Result<Vec<_>, _> = batches.iter().map(keys).collect();
+    let all = parts.and_then(|parts| arrow_select::concat::concat_batches(&schema, &parts));
+    let order = all.and_then(|all| order(&all, key)).map_err(unsorted)?;
+    let rows = batches.iter().enumerate();
+    let rows =
+        rows.flat_map(|(b, rows)| (0..rows.num_rows()).map(move |row| (b as u32, row as u32)));
+    let places: Vec<(u32, u32)> = rows.collect();
+    let pick = |at: &u32| {
+        let (batch, row) = places[*at as usize];
+        (batch as usize, row as usize)
+    };
+    Ok(order.map(|order| order.values().iter().map(pick).collect()))
+}
+
+/// Where each row stands in the order of a key; `None`: in its place.
+fn order(rows: &RecordBatch, key: &[&str]) -> std::result::Result<Option<UInt32Array>, ArrowError> {
     let column = |name: &&str| {
         let values = rows.column_by_name(name)?.clone();
         Some(SortColumn {
@@ -202,14 +237,17 @@ pub(super) fn sorted_by(rows: &RecordBatch, key: &[&str]) -> Result<RecordBatch>
     };
     let keys: Vec<SortColumn> = key.iter().filter_map(column).collect();
     if keys.is_empty() || rows.num_rows() < 2 {
-        return Ok(rows.clone());
+        return Ok(None);
     }
-    let compare = LexicographicalComparator::try_new(&keys).map_err(failed)?;
-    if (1..rows.num_rows()).all(|i| compare.compare(i - 1, i).is_le()) {
-        return Ok(rows.clone());
+    let compare = LexicographicalComparator::try_new(&keys)?;
+    match (1..rows.num_rows()).all(|i| compare.compare(i - 1, i).is_le()) {
+        true => Ok(None),
+        false => lexsort_to_indices(&keys, None).map(Some),
     }
-    let order = lexsort_to_indices(&keys, None).map_err(failed)?;
-    arrow_select::take::take_record_batch(rows, &order).map_err(failed)
+}
+
+fn unsorted(e: ArrowError) -> Error {
+    Error::new(Kind::Internal, "rows cannot be sorted by their key").because(e)
 }
 
 /// The first distinct texts of a column, in order of appearance; two at most.

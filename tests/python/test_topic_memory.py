@@ -3,6 +3,9 @@
 import uuid
 from pathlib import Path
 
+import pyarrow.parquet as pq
+import pytest
+
 import wattline as wl
 from conftest import python
 from tests.services import Kafka
@@ -20,12 +23,30 @@ print(report.ledger["readings"], status("VmHWM") - idle)
 """
 
 
-def test_readings_of_many_partitions_on_their_way_to_a_store(kafka: Kafka, tmp_path: Path) -> None:
-    """Flushes of eight partitions wait for one store: 318 MiB, when each batch lay in a large page of its own."""
+@pytest.fixture(scope="module")
+def topic(kafka: Kafka) -> tuple[str, int]:
+    """Eight partitions, and how many messages they hold."""
     url = f"kafka://{kafka.bootstrap}/w-{uuid.uuid4().hex[:12]}"
     simulated = "sim://?sensors=32&start=2024-01-01&end=2024-01-15&seed=1"
-    sent = wl.produce(simulated, url, create={"partitions": 8}, progress=False).ledger["readings"]
-    found = python(RUN, url, tmp_path / "out.db")
+    return url, wl.produce(simulated, url, create={"partitions": 8}, progress=False).ledger["readings"]
+
+
+@pytest.mark.parametrize("out", ["out.db", "out"])
+def test_readings_of_many_partitions_on_their_way_to_a_store(topic: tuple[str, int], tmp_path: Path, out: str) -> None:
+    """Flushes of eight partitions wait for one store: 318 MiB, when each batch lay in a large page of its own."""
+    found = python(RUN, topic[0], tmp_path / out)
     read, peak = map(int, found.stdout.split())
-    assert read == sent
+    assert read == topic[1]
     assert peak < 256, f"{peak} MiB above the idle interpreter"
+
+
+def test_files_are_closed_for_what_waits_in_all_partitions(topic: tuple[str, int], tmp_path: Path) -> None:
+    """One partition of the eight has less than the bytes at which a file is closed."""
+    sink = wl.Sink(wl.Parquet(str(tmp_path / "out"), roll_bytes=48 << 20), "readings")
+    wl.Pipeline("files", source=topic[0], grains="1h", sinks=sink).run(until="now", progress=False)
+    files = list((tmp_path / "out").rglob("*.parquet"))
+    assert len(files) > 8
+    assert sum(pq.ParquetFile(file).metadata.num_rows for file in files) == topic[1]
+    for file in files:
+        table = pq.read_table(file, columns=["sensor_id", "time"])
+        assert table == table.sort_by([("sensor_id", "ascending"), ("time", "ascending")])

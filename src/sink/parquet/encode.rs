@@ -5,10 +5,11 @@
 
 use super::disk;
 use super::group::{Group, Piece};
-use super::store::{Source, Store};
+use super::store::{self, Source, Store};
 use crate::{Error, Kind, Result, runtime};
-use arrow_array::RecordBatch;
-use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use arrow_array::{Array, ArrayRef, RecordBatch};
+use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
+use arrow_select::interleave::interleave;
 use parquet::arrow::ArrowSchemaConverter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::arrow::arrow_writer::{
@@ -29,6 +30,11 @@ use std::sync::Arc;
 
 /// Rows of one row group.
 const GROUP: usize = 1 << 18;
+/// Rows that are picked at once: of one column, on each thread.
+const PICKED: usize = 1 << 14;
+
+/// A row of several batches: which of them, and which row of it.
+pub(super) type Pick = (usize, usize);
 
 /// How files of a table are written.
 #[derive(Clone, Debug)]
@@ -43,13 +49,32 @@ impl Encoder {
     /// Writes pieces of the same columns, in their order, to a new file.
     pub fn write(&self, store: &dyn Store, path: &Path, pieces: &[Piece]) -> Result<()> {
         let file = store.begin(path)?;
-        let encoded = self.encode(file, pieces, &self.facts);
-        let file = encoded.map_err(|e| match e {
-            Failed::Io(e) => disk::failed("written", path, e),
-            Failed::Said(e) => e,
-            Failed::Parquet(e) => unwritable(path, e),
-        })?;
-        file.end()
+        ended(path, self.encode(file, pieces, &self.facts))
+    }
+
+    /// Writes rows of the same columns, in the order of `picks`, to a new file. They are not put together in memory.
+    pub fn write_picked(
+        &self,
+        to: &dyn Store,
+        path: &Path,
+        (rows, picks): (&[RecordBatch], &[Pick]),
+    ) -> Result<()> {
+        let file = to.begin(path)?;
+        ended(path, self.pick(file, rows, picks))
+    }
+
+    fn pick<W: Write + Send>(&self, to: W, rows: &[RecordBatch], picks: &[Pick]) -> Written<W> {
+        let Some(first) = rows.first() else {
+            return Ok(to);
+        };
+        let (mut writer, schema) = self.begin(to, &Piece::Rows(first.clone()), &self.facts)?;
+        let groups = picks.chunks(GROUP).map(|group| {
+            let parts = group.chunks(PICKED);
+            parts.map(|part| Part::Picked(rows, part)).collect()
+        });
+        let groups: Vec<Vec<Part<'_>>> = groups.collect();
+        add(&mut writer, &schema, &groups)?;
+        Ok(writer.into_inner()?)
     }
 
     /// Rows as a Parquet file in memory, without the facts.
@@ -74,17 +99,27 @@ impl Encoder {
         let Some(first) = pieces.first() else {
             return Ok(to);
         };
-        let (root, schema) = described(first)?;
-        let props = Arc::new(self.properties(&schema, facts)?);
-        let mut writer = SerializedFileWriter::new(to, root, props)?;
+        let (mut writer, schema) = self.begin(to, first, facts)?;
         let same = |a: &Piece, b: &Piece| matches!((a, b), (Piece::Rows(_), Piece::Rows(_)));
         for pieces in pieces.chunk_by(same) {
             match pieces {
                 [Piece::Group(group)] => append(&mut writer, group)?,
-                pieces => add(&mut writer, &schema, pieces)?,
+                pieces => add(&mut writer, &schema, &groups(pieces))?,
             }
         }
         Ok(writer.into_inner()?)
+    }
+
+    /// A file with the columns of `first`.
+    fn begin<W: Write + Send>(
+        &self,
+        to: W,
+        first: &Piece,
+        facts: &[(String, String)],
+    ) -> Written<(SerializedFileWriter<W>, SchemaRef)> {
+        let (root, schema) = described(first)?;
+        let props = Arc::new(self.properties(&schema, facts)?);
+        Ok((SerializedFileWriter::new(to, root, props)?, schema))
     }
 
     fn properties(
@@ -129,20 +164,15 @@ fn described(piece: &Piece) -> Written<(TypePtr, SchemaRef)> {
     Ok((described.root_schema_ptr(), schema))
 }
 
-/// Encodes rows.
+/// Encodes the rows of each row group.
 fn add<W: Write + Send>(
     writer: &mut SerializedFileWriter<W>,
     schema: &SchemaRef,
-    pieces: &[Piece],
+    groups: &[Vec<Part<'_>>],
 ) -> Written<()> {
-    let rows = |piece: &Piece| match piece {
-        Piece::Rows(rows) => Some(rows.clone()),
-        Piece::Group(_) => None,
-    };
-    let rows: Vec<RecordBatch> = pieces.iter().filter_map(rows).collect();
     let factory = ArrowRowGroupWriterFactory::new(writer, schema.clone());
     let already = writer.flushed_row_groups().len();
-    for (group, parts) in groups(&rows).iter().enumerate() {
+    for (group, parts) in groups.iter().enumerate() {
         let columns = factory.create_column_writers(already + group)?;
         let chunks = encode(parts, schema, columns)?;
         let mut row_group = writer.next_row_group()?;
@@ -193,6 +223,16 @@ impl From<ParquetError> for Failed {
     }
 }
 
+/// Makes a file durable, once all of it is written.
+fn ended(path: &Path, encoded: Written<Box<dyn store::Written>>) -> Result<()> {
+    let file = encoded.map_err(|e| match e {
+        Failed::Io(e) => disk::failed("written", path, e),
+        Failed::Said(e) => e,
+        Failed::Parquet(e) => unwritable(path, e),
+    })?;
+    file.end()
+}
+
 /// Parquet wraps what the file system said; the words of it are kept apart again here.
 fn unwritable(path: &Path, e: ParquetError) -> Error {
     if let ParquetError::External(inner) = &e
@@ -205,10 +245,31 @@ fn unwritable(path: &Path, e: ParquetError) -> Error {
     Error::new(Kind::Endpoint, message).because(e)
 }
 
+/// Rows of a row group that are encoded one after the other.
+enum Part<'a> {
+    Whole(RecordBatch),
+    Picked(&'a [RecordBatch], &'a [Pick]),
+}
+
+impl Part<'_> {
+    fn column(&self, at: usize) -> std::result::Result<ArrayRef, ArrowError> {
+        match self {
+            Part::Whole(rows) => Ok(rows.column(at).clone()),
+            Part::Picked(rows, picks) => {
+                let from: Vec<&dyn Array> = rows.iter().map(|r| r.column(at).as_ref()).collect();
+                interleave(&from, picks)
+            }
+        }
+    }
+}
+
 /// The rows of each row group, not put together.
-fn groups(rows: &[RecordBatch]) -> Vec<Vec<RecordBatch>> {
-    let (mut groups, mut room): (Vec<Vec<RecordBatch>>, usize) = (Vec::new(), 0);
-    for batch in rows {
+fn groups<'a>(pieces: &[Piece]) -> Vec<Vec<Part<'a>>> {
+    let (mut groups, mut room): (Vec<Vec<Part<'a>>>, usize) = (Vec::new(), 0);
+    for piece in pieces {
+        let Piece::Rows(batch) = piece else {
+            continue;
+        };
         let mut at = 0;
         while at < batch.num_rows() {
             if room == 0 {
@@ -217,7 +278,7 @@ fn groups(rows: &[RecordBatch]) -> Vec<Vec<RecordBatch>> {
             }
             let n = room.min(batch.num_rows() - at);
             if let Some(last) = groups.last_mut() {
-                last.push(batch.slice(at, n));
+                last.push(Part::Whole(batch.slice(at, n)));
             }
             (at, room) = (at + n, room - n);
         }
@@ -226,14 +287,14 @@ fn groups(rows: &[RecordBatch]) -> Vec<Vec<RecordBatch>> {
 }
 
 fn encode(
-    parts: &[RecordBatch],
+    parts: &[Part<'_>],
     schema: &SchemaRef,
     writers: Vec<ArrowColumnWriter>,
 ) -> std::result::Result<Vec<ArrowColumnChunk>, Failed> {
     let one = |(at, mut writer): (usize, ArrowColumnWriter)| {
         let field = &schema.fields()[at];
         for part in parts {
-            let column = arrow_cast::cast(part.column(at), field.data_type())?;
+            let column = arrow_cast::cast(&part.column(at)?, field.data_type())?;
             for leaf in compute_leaves(field, &column)? {
                 writer.write(&leaf)?;
             }

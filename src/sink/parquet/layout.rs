@@ -168,11 +168,11 @@ pub(super) fn span(batch: &RecordBatch) -> Option<Span> {
     })
 }
 
-/// The order of rows inside a file.
-pub(super) fn sorted(what: What, batch: &RecordBatch) -> Result<RecordBatch> {
+/// The order of rows inside a file, by batch and row; `None`: as they come.
+pub(super) fn order(what: What, batches: &[RecordBatch]) -> Result<Option<Vec<(usize, usize)>>> {
     match what {
-        What::Windows => rows::sorted_by(batch, &["sensor_id", "window_start"]),
-        What::Readings => rows::sorted_by(batch, &["sensor_id", "time"]),
-        What::Late | What::Rejects => Ok(batch.clone()),
+        What::Windows => rows::order_of(batches, &["sensor_id", "window_start"]),
+        What::Readings => rows::order_of(batches, &["sensor_id", "time"]),
+        What::Late | What::Rejects => Ok(None),
     }
 }

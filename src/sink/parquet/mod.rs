@@ -65,6 +65,9 @@ use std::time::Duration;
 use store::{Held, Hold, Store, Wants};
 use waiting::Limits;
 
+/// Of one of many partitions, a file is not closed for the memory that others take before this many bytes wait.
+const LEAST_ROLL: u64 = 4 << 20;
+
 /// A sink, and a home, in a folder of Parquet files.
 pub(super) struct ParquetSink {
     spec: SinkSpec,
@@ -138,10 +141,14 @@ impl ParquetSink {
         Log::new(self.dir(partition), self.store.clone())
     }
 
+    /// What waits is bounded for all partitions together: beyond that those roll that hold their share of it.
     fn limits(&self) -> Limits {
+        let (all, partitions) = (self.at.roll_bytes.max(1), self.parts.len().max(1) as u64);
+        let waits: u64 = self.parts.values().map(Part::waits).sum();
+        let share = (all / partitions).max(LEAST_ROLL.min(all));
         Limits {
             rows: self.at.roll_rows.max(1),
-            bytes: self.at.roll_bytes.max(1),
+            bytes: if waits < all { all } else { share },
             wait: Duration::try_from_secs_f64(self.at.roll_seconds).unwrap_or(Duration::MAX),
         }
     }

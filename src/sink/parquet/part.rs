@@ -169,6 +169,11 @@ impl Part {
         self.waiting.upto.as_ref().or(self.shown.as_ref())
     }
 
+    /// Bytes of rows that wait to be published.
+    pub fn waits(&self) -> u64 {
+        self.waiting.bytes()
+    }
+
     /// Whether this is the newest decided flush already.
     pub fn is_head(&self, head: &Head) -> bool {
         let newest = self.head.as_ref();

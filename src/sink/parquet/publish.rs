@@ -2,13 +2,12 @@
 
 use super::encode::{Encoder, plain};
 use super::group::Piece;
-use super::layout::{Layout, in_order, sorted};
+use super::layout::{Layout, in_order, order};
 use super::log::Publish;
 use super::store::Store;
 use super::waiting::Waiting;
-use crate::{Error, Kind, Result, faults, runtime};
+use crate::{Result, faults, runtime};
 use arrow_array::RecordBatch;
-use arrow_select::concat::concat_batches;
 use rayon::prelude::*;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -86,27 +85,27 @@ impl Place {
         let path = self.staged.join(&job.staged);
         match in_order(self.layout.what, &job.pieces) {
             true => self.encoder.write(&*self.store, &path, &job.pieces),
-            false => {
-                let rows = self.put_in_order(&job.pieces)?;
-                let rows = [Piece::Rows(rows)];
-                self.encoder.write(&*self.store, &path, &rows)
-            }
+            false => self.write_sorted(&path, &job.pieces),
         }
     }
 
-    fn put_in_order(&self, pieces: &[Piece]) -> Result<RecordBatch> {
-        let odd = "rows of one folder differ in their columns";
-        let mut plain: Vec<RecordBatch> = Vec::new();
+    fn write_sorted(&self, path: &Path, pieces: &[Piece]) -> Result<()> {
+        let mut rows: Vec<RecordBatch> = Vec::new();
         for piece in pieces {
-            for rows in piece.rows()? {
-                plain.push(self::plain(&rows)?);
+            for some in piece.rows()? {
+                rows.push(plain(&some)?);
             }
         }
-        let first = plain.first();
-        let first = first.ok_or_else(|| Error::new(Kind::Internal, "a file of no rows"))?;
-        let joined = concat_batches(&first.schema(), &plain)
-            .map_err(|e| Error::new(Kind::Internal, odd).because(e))?;
-        sorted(self.layout.what, &joined)
+        let picks = order(self.layout.what, &rows)?;
+        match picks {
+            Some(picks) => self
+                .encoder
+                .write_picked(&*self.store, path, (&rows, &picks)),
+            None => {
+                let rows: Vec<Piece> = rows.into_iter().map(Piece::Rows).collect();
+                self.encoder.write(&*self.store, path, &rows)
+            }
+        }
     }
 
     /// Removes staged files that will not be published.

@@ -173,6 +173,11 @@ impl Waiting {
         self.last || waited || self.count >= limits.rows || self.bytes >= limits.bytes
     }
 
+    /// Bytes of the final rows, counted as they came.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// Whether a publication would change what readers see.
     pub fn has_rows(&self) -> bool {
         !self.rows.is_empty() || self.open.values().any(|o| o.changed)

@@ -31,7 +31,7 @@ pub struct Parquet {
     /// A file is closed at this many waiting rows.
     #[serde(default = "roll_rows")]
     pub roll_rows: u64,
-    /// A file is closed at this many waiting bytes, counted in memory.
+    /// Files are closed at this many waiting bytes, counted in memory, of all partitions together.
     #[serde(default = "roll_bytes")]
     pub roll_bytes: u64,
     /// A file is closed when its first row has waited this many seconds.
