@@ -74,18 +74,27 @@ impl Gather {
         self.bytes += rows.get_array_memory_size();
     }
 
-    /// Takes the window rows out, finest grain first; small batches of a grain are joined.
+    /// Joins small batches of a grain.
+    pub fn join_windows(&mut self) -> Result<()> {
+        let big = |b: &RecordBatch| b.num_rows() >= BIG;
+        for batches in self.windows.values_mut() {
+            let parts = batches.chunk_by(|a, b| !big(a) && !big(b));
+            let joined = parts.map(super::tables::joined).collect::<Result<Vec<_>>>()?;
+            *batches = joined.into_iter().flatten().collect();
+        }
+        Ok(())
+    }
+
+    /// Takes the window rows out, finest grain first, joined.
     pub fn take_windows(&mut self, grains: &[String]) -> Result<Vec<WindowRows>> {
+        self.join_windows()?;
         let mut out = Vec::with_capacity(self.windows.len());
         for (index, batches) in std::mem::take(&mut self.windows) {
             let grain = grains.get(index).cloned().unwrap_or_default();
-            let big = |b: &RecordBatch| b.num_rows() >= BIG;
-            for part in batches.chunk_by(|a, b| !big(a) && !big(b)) {
-                out.extend(super::tables::joined(part)?.map(|rows| WindowRows {
-                    grain: grain.clone(),
-                    rows,
-                }));
-            }
+            out.extend(batches.into_iter().map(|rows| WindowRows {
+                grain: grain.clone(),
+                rows,
+            }));
         }
         Ok(out)
     }

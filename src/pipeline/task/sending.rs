@@ -46,8 +46,17 @@ impl Task {
         if (waits || self.closes()) && !self.paused && !self.optimistic() {
             self.paused = true;
             out.push(Effect::Pause);
+            self.join_what_waits()?;
         }
         Ok(())
+    }
+
+    /// The next flush is joined while the one before it is decided, not after that.
+    fn join_what_waits(&mut self) -> Result<()> {
+        match &mut self.live {
+            Some(live) => live.gather.join_windows(),
+            None => Ok(()),
+        }
     }
 
     /// Whether what gathered is this part of a flush.
