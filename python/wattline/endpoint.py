@@ -127,7 +127,7 @@ class Parquet(Store):
         revisions: Literal["refuse", "append"] = "refuse",
         level: int = 1,
         roll_rows: int = 1_000_000,
-        roll_bytes: int = 64 << 20,
+        roll_bytes: int = 40 << 20,
         roll_seconds: float = 600.0,
         durable: bool = True,
         region: str | None = None,

@@ -92,7 +92,7 @@ pub(super) struct Parts {
 const OPTIMISTIC: u64 = 4 << 20;
 /// Bytes of effects after which a flush is built, of all partitions together: each has a flush in flight, one decided and
 /// one that gathers.
-const FLUSH_BYTES: usize = 8 << 20;
+const FLUSH_BYTES: usize = 7 << 20;
 /// Of one partition at least: smaller flushes cost the stores more than they save here.
 const LEAST_BYTES: usize = 1 << 20;
 

@@ -73,7 +73,7 @@ fn roll_rows() -> u64 {
     1_000_000
 }
 fn roll_bytes() -> u64 {
-    64 << 20
+    40 << 20
 }
 fn roll_seconds() -> f64 {
     600.0
