@@ -19,6 +19,8 @@ pub struct Limits {
 
 /// What a broker takes where nothing is said.
 const BYTES: usize = 1_048_588;
+/// A broker that packs a batch anew may make it longer by this part.
+const SPARE: usize = 64;
 
 impl Limits {
     /// Those in a topic's settings.
@@ -36,5 +38,10 @@ impl Limits {
                 .is_some_and(|t| t == "LogAppendTime"),
             bytes: number("max.message.bytes").map_or(BYTES, |n| usize::try_from(n).unwrap_or(0)),
         }
+    }
+
+    /// Bytes of a batch that the topic takes also where its broker packs it anew.
+    pub fn batch(&self) -> usize {
+        self.bytes - self.bytes / SPARE
     }
 }

@@ -219,7 +219,7 @@ fn bytes<'l>(views: &Views, letters: impl Iterator<Item = &'l Letter>) -> usize 
     let asked = topics
         .iter()
         .filter_map(|topic| views.committed.on(topic).settings().ok());
-    let bytes = asked.map(|settings| Limits::of(&settings).bytes);
+    let bytes = asked.map(|settings| Limits::of(&settings).batch());
     bytes.min().unwrap_or(usize::MAX)
 }
 

@@ -44,17 +44,13 @@ pub(super) fn prepare(client: &Client, options: &Options) -> Result<Target> {
     })
 }
 
-/// A broker that packs a batch anew may make it longer by this part.
-const SPARE: usize = 64;
-
 /// The endpoint for messages to this topic, whose batches are no longer than it takes.
 pub(super) fn sends(config: Config, target: &Target, mode: Mode) -> Config {
-    let bytes = target.limits.bytes;
     let config = match mode {
         Mode::Exact => config.patient(target.partitions),
         Mode::Fast => config,
     };
-    config.within(bytes - bytes / SPARE)
+    config.within(target.limits.batch())
 }
 
 /// A look through all feeds whether their record times fit the topic, on a thread of its own. It ends with this.

@@ -88,3 +88,16 @@ def test_a_home_is_given_up_though_a_follower_hung_when_the_run_ended(
         (count,) = base.execute(f"select sum(readings) from {name}.windows").fetchone()
         assert count == 120
         base.execute(f"drop schema {name} cascade")
+
+
+def test_windows_into_a_topic_of_short_batches(kafka: Kafka, tmp_path: Path) -> None:
+    """A batch that the broker refuses ends the transaction; so none is longer than the topic takes."""
+    name = f"h-{uuid.uuid4().hex[:12]}"
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap, **QUIET})
+    short = NewTopic(name, 1, config={"max.message.bytes": "20000"})
+    admin.create_topics([short])[name].result()
+    path = household(tmp_path / "a.txt", 3000)
+    sink = f"kafka://{kafka.bootstrap}/{name}?state_topic={name}-state"
+    report = wl.Pipeline("p", source=str(path), schema="household", grains="1min", sinks=sink).run(progress=False)
+    assert report.ledger["readings"] == 3000
+    assert len(messages(kafka, name)) >= 2990

@@ -79,7 +79,9 @@ impl Gather {
         let big = |b: &RecordBatch| b.num_rows() >= BIG;
         for batches in self.windows.values_mut() {
             let parts = batches.chunk_by(|a, b| !big(a) && !big(b));
-            let joined = parts.map(super::tables::joined).collect::<Result<Vec<_>>>()?;
+            let joined = parts
+                .map(super::tables::joined)
+                .collect::<Result<Vec<_>>>()?;
             *batches = joined.into_iter().flatten().collect();
         }
         Ok(())

@@ -28,7 +28,7 @@ mod state;
 
 use super::{Applied, Home, Kafka, Next, Sink, SinkSpec, Tables, What};
 use crate::flush::Flush;
-use crate::kafka::{Client, Config, Isolation, Log, NewTopic, Producer, Upto};
+use crate::kafka::{Client, Config, Isolation, Limits, Log, NewTopic, Producer, Upto};
 use crate::{Error, Kind, Result, faults};
 use lane::{Lane, Role};
 use letters::LetterWriter;
@@ -269,6 +269,15 @@ impl KafkaSink {
         client.make(&topic).map(|_| true)
     }
 
+    /// No batch is longer than the rows' topic takes: one that was refused would end the transaction. A topic that may
+    /// not be asked is taken for one that takes the usual.
+    fn hold_to(&mut self, log: &StateLog) {
+        let settings = log.log.client().on(&self.config.topic).settings();
+        if let Ok(settings) = settings {
+            self.config = self.config.clone().within(Limits::of(&settings).batch());
+        }
+    }
+
     /// Waits until readers of committed messages see the last commit, which a broker answers a moment before; no longer
     /// where another program's open transaction hides it.
     fn wait_until_seen(&self) -> Result<()> {
@@ -303,8 +312,7 @@ impl KafkaSink {
 impl StateLog {
     /// An endpoint whose messages the state topic takes.
     fn fitting(&self, config: &Config) -> Config {
-        let config = config.clone();
-        config.or("message.max.bytes", self.most)
+        config.clone().within(self.most)
     }
 
     fn of(log: Log) -> Result<StateLog> {
@@ -351,6 +359,7 @@ impl Sink for KafkaSink {
             self.topic(true)?;
         }
         self.whose(&log, tables, true)?;
+        self.hold_to(&log);
         self.ready = Some(Ready {
             pipeline: tables.pipeline.clone(),
             writer,
