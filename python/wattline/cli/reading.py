@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from .._native import Table
+from ..files import written
 from ..reading import read_csv, replay, sniff
 from ..schema import text
 from ..source import simulate, write_uci
@@ -83,7 +84,7 @@ def sniff_command(
     else:
         typer.echo(text(made._json(), reasons, unknown))
     if out is not None:
-        out.write_text(made.to_toml(), encoding="utf-8")
+        written(out, made.to_toml())
         typer.echo(f"written to {out}", err=True)
 
 

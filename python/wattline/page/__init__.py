@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from ..display import escaped
-from ..errors import EndpointError
+from ..files import written
 from ..options import Data, WindowOptions, known
 from .facts import Facts
 from .gather import gather
@@ -26,16 +26,8 @@ class Page:
         self._facts = facts
 
     def write(self, path: str | os.PathLike[str]) -> Path:
-        """Writes the page to a file; it appears whole or not at all."""
-        out = Path(path)
-        beside = out.with_name(f".{out.name}.part")
-        try:
-            beside.write_text(self.html, encoding="utf-8")
-            beside.replace(out)
-        except OSError as error:
-            why = error.strerror if out.parent.is_dir() else f"there is no folder {out.parent}; make it first"
-            raise EndpointError(f"{out} could not be written: {why}") from None
-        return out
+        """Writes the page to a file; it appears whole or not at all; links are followed, devices written to."""
+        return written(path, self.html)
 
     def summary(self) -> dict[str, Any]:
         """The headline figures of each sensor (energy in Wh, levels in W or the measure's unit) as plain values."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import NotFound, UsageError
+from ..files import written
 
 __all__ = ["RECIPES", "Recipe", "init"]
 
@@ -80,7 +81,7 @@ def init(name: str, folder: Path) -> list[Path]:
         raise UsageError(f"{there[0]} is there already; name another folder")
     folder.mkdir(parents=True, exist_ok=True)
     for path, text in made.items():
-        path.write_text(text, encoding="utf-8")
+        written(path, text)
     return list(made)
 
 
