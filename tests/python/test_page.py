@@ -205,8 +205,9 @@ def test_the_command(uci: Path, tmp_path: Path) -> None:
 
 def test_the_demo_leaves_a_page(uci: Path, tmp_path: Path) -> None:
     done = shell("demo", uci, "-o", tmp_path)
-    assert str(tmp_path / "report.html") in done.stdout
-    assert "Energy by quarter" in (tmp_path / "report.html").read_text()
+    page = tmp_path / f"{uci.stem}.html"
+    assert str(page) in done.stdout
+    assert "Energy by quarter" in page.read_text()
 
 
 def test_an_unknown_step_leaves_energy_unknown(write) -> None:

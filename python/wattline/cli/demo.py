@@ -50,8 +50,9 @@ def demo_command(
     )
     report = made.run()
     _show(report, base.with_suffix(".db"))
-    report_page(base.with_suffix(".db"), title=source.name, out=out / "report.html")
-    typer.echo(f"\nthe load on one page: {out / 'report.html'}")
+    page = base.with_name(base.name + ".html") if file else out / "report.html"
+    report_page(base.with_suffix(".db"), title=source.name, out=page)
+    typer.echo(f"\nthe load on one page: {page}")
 
 
 def _simulated(out: Path) -> Path:
