@@ -56,6 +56,10 @@ class UsageError(WattlineError, ValueError):
     """An option or argument that cannot be."""
 
 
+class NoSuchGrain(UsageError, KeyError):
+    """``Windows`` of this grain were not asked for; the message names those that there are."""
+
+
 class SchemaError(WattlineError, ValueError):
     """The data are not what the schema says, or the file is not data at all."""
 

@@ -13,7 +13,7 @@ from ._native import Control, Reader, Schema, Table
 from .endpoint import Frozen
 from .options import Data, known, plain, split
 from .progress import shown
-from .reading import OnReject, Path
+from .reading import OnReject, Path, counted
 from .report import Report
 from .signals import chained
 
@@ -199,6 +199,7 @@ def scan_kafka(endpoint: str | Kafka, **options: Unpack[RangeOptions]) -> Reader
 
 def _range(options: RangeOptions, call: str) -> str:
     known(options, RangeOptions, call)
+    counted(limit=options.get("limit"), max_rejects=options.get("max_rejects"))
     told = {key: _bound(value) for key, value in options.items() if key != "schema"}
     return json.dumps({key: value for key, value in told.items() if value is not None})
 

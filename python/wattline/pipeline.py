@@ -17,7 +17,7 @@ from .reading import Path
 from .repair import exported, repaired
 from .report import Report
 from .signals import chained
-from .state import Finding, Findings, State
+from .state import Finding, Findings, State, once
 
 __all__ = ["Pipeline"]
 
@@ -91,7 +91,7 @@ class Pipeline:
 
         Nothing is written. What is wrong comes as findings of level ``error``, not as an exception.
         """
-        return Findings(Finding(*found) for found in _native.check(self._spec, self._data))
+        return Findings(once(Finding(*found) for found in _native.check(self._spec, self._data)))
 
     def run(self, *, until: Until | None = None, progress: bool | None = None) -> Report:
         """Runs to the end of the source, commits as it goes, and gives a ``Report`` whose books balance.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from typing import Literal
+from operator import index
+from typing import Literal, SupportsIndex
 
 from . import _native
 from ._native import Reader, Schema, Table
@@ -19,9 +20,24 @@ OnRepeated = Literal["raise", "infer", "earliest", "latest", "null"]
 OnMissing = Literal["raise", "shift", "null"]
 
 
+def counted(**numbers: int | None) -> None:
+    """Refuses numbers that count nothing, by name."""
+    for name, number in numbers.items():
+        if number is None:
+            continue
+        if not isinstance(number, SupportsIndex):
+            raise UsageError(f"{name}: {number!r} is not a whole number from 0 on")
+        if not 0 <= index(number) < 2**63:
+            raise UsageError(
+                f"{name}: {number!r} is not a whole number from 0 {'to 2**63 - 1' if number > 0 else 'on'}"
+            )
+
+
 def path_of(named: Path | bytes) -> str:
     """A path as text; one that is not UTF-8 is refused here, since no option or position could hold it."""
     text = os.fsdecode(named)
+    if isinstance(named, bytes) and b"\n" in named:
+        raise UsageError("bytes are taken as a path, and these hold lines; write them to a file and give its path")
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -33,6 +49,11 @@ def paths_of(named: Paths) -> list[str]:
     """One path or several as texts."""
     if isinstance(named, (str, bytes, os.PathLike)):
         return [path_of(named)]
+    if hasattr(named, "read"):
+        kind = type(named).__name__
+        raise UsageError(
+            f"{kind} is no path; give the path of a file, - for standard input, or write its bytes to a file"
+        )
     several = list(named) if isinstance(named, Iterable) else [named]
     for path in several:
         if not isinstance(path, (str, bytes, os.PathLike)):
@@ -92,6 +113,7 @@ def read_csv(
     Raises ``SchemaError``, ``AmbiguousDates``, ``AmbiguousZone``, ``RejectLimit``, ``NotFound``, ``EndpointError``.
     """
     only = None if columns is None else list(columns)
+    counted(max_rejects=max_rejects, max_line_bytes=max_line_bytes, threads=threads)
     told = (on_reject, max_rejects, threads, on_repeated, on_missing, max_line_bytes)
     return _native.read_csv(paths_of(paths), schema, only, told)
 
@@ -115,6 +137,7 @@ def scan_csv(
     ``UsageError``.
     """
     only = None if columns is None else list(columns)
+    counted(max_rejects=max_rejects, max_line_bytes=max_line_bytes, threads=threads)
     told = (on_reject, max_rejects, threads, on_repeated, on_missing, max_line_bytes)
     return _native.scan_csv(paths_of(paths), schema, only, told)
 

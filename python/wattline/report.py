@@ -85,9 +85,17 @@ class Report:
         spent = sorted(self.timings.items(), key=lambda pair: -pair[1])
         return ", ".join(f"{stage} {display.duration(seconds)}" for stage, seconds in spent)
 
-    def __repr__(self) -> str:
+    def _with(self, books: Ledger) -> str:
         facts = [*self._facts(), ("stages", self._stages())]
-        return display.pairs_text(f"Report of {self.pipeline}: {self.outcome}", facts) + "\n" + repr(self.ledger)
+        return display.pairs_text(f"Report of {self.pipeline}: {self.outcome}", facts) + "\n" + repr(books)
+
+    def _changed_nothing(self) -> bool:
+        """Whether all there is was counted by earlier runs."""
+        idle = self.outcome == "done" and not self.flushes and not any(k["rows"] for k in self._summary["sinks"])
+        return idle and self.totals["records"] > 0
+
+    def __repr__(self) -> str:
+        return self._with(self.ledger)
 
     def _repr_html_(self) -> str:
         facts = [*self._facts(), ("stages", self._stages())]

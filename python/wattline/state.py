@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -37,6 +37,15 @@ class Findings(tuple[Finding, ...]):
 
     def _repr_html_(self) -> str:
         return display.html(["", "at", "what"], self, [False] * 3)
+
+
+def once(found: Iterable[Finding]) -> Iterator[Finding]:
+    """The findings; what the home's sink said already (a server that is away) is not said of the stored head again."""
+    said = set()
+    for finding in found:
+        if finding.at != "state" or finding.message not in said:
+            yield finding
+        said.add(finding.message)
 
 
 class State(Mapping[str, Any]):

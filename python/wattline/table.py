@@ -11,22 +11,21 @@ from .errors import UsageError
 __all__ = ["Table"]
 
 
-def _library(name: str, extra: str) -> Any:
+def _library(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError:
-        message = f"{name} is not installed; install it, for example with: pip install 'wattline[{extra}]'"
-        raise UsageError(message) from None
+        raise UsageError(f"{name} is not installed; install it, for example with: pip install {name}") from None
 
 
 def to_arrow(table: Any) -> Any:
     """The rows as a ``pyarrow.Table``, without a copy."""
-    return _library("pyarrow", "arrow").table(table)
+    return _library("pyarrow").table(table)
 
 
 def to_pandas(table: Any) -> Any:
     """The rows as a ``pandas.DataFrame``; texts that repeat are categories."""
-    _library("pandas", "pandas")
+    _library("pandas")
     made = to_arrow(table)
     for place, column in enumerate(made.columns):
         # Names may stand several times in a dictionary, which pandas does not take.
@@ -38,4 +37,4 @@ def to_pandas(table: Any) -> Any:
 
 def to_polars(table: Any) -> Any:
     """The rows as a ``polars.DataFrame``."""
-    return _library("polars", "polars").DataFrame(table)
+    return _library("polars").DataFrame(table)

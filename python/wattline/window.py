@@ -7,6 +7,7 @@ from typing import Any, Unpack
 
 from . import _native, display
 from ._native import Table
+from .errors import Interrupted, NoSuchGrain
 from .ledger import Ledger
 from .options import Data, WindowOptions, known, spec, split
 from .progress import shown
@@ -35,7 +36,7 @@ class Windows:
 
     def __getitem__(self, grain: str) -> Table:
         if grain not in self._tables:
-            raise KeyError(f"there are no windows of {grain!r}; there are {', '.join(self._tables)}")
+            raise NoSuchGrain(f"there are no windows of {grain!r}; there are {', '.join(self._tables)}")
         return self._tables[grain]
 
     def __iter__(self) -> Iterator[str]:
@@ -124,5 +125,9 @@ def windows(
     told = spec({"source": source, "grains": grains, **options})
     control = _native.Control()
     with shown(progress, control) as tick:
-        tables, late, report = _native.windows(told, handed, control, tick)
+        try:
+            tables, late, report = _native.windows(told, handed, control, tick)
+        except Interrupted as error:
+            said = "interrupted before the end: nothing was kept or written; run again, it begins at the start"
+            raise Interrupted(said, report=error.report) from None
     return Windows(dict(tables), late, report)

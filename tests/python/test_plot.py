@@ -72,4 +72,4 @@ def test_no_library_is_a_clear_sentence(uci) -> None:
         "try: wl.plot.energy(sys.argv[1], schema='household')\n"
         "except wl.UsageError as error: print(error)\n"
     )
-    assert "wattline[plot]" in python(code, uci).stdout
+    assert "pip install altair" in python(code, uci).stdout

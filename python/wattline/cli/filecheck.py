@@ -174,9 +174,11 @@ def _duplicates(books: Mapping[str, Any]) -> Finding:
     conflicts = books.get("conflicts", 0)
     if not twice and not conflicts:
         return Finding("info", "twice", "no reading is there twice")
-    said = f"{twice:,} equal readings count once (--on-duplicate)"
-    other = f"; {conflicts:,} with other values are kept: choose --on-conflict first or last" if conflicts else ""
-    return Finding("warning", "twice", said + other)
+    equal = [f"{words.several(twice, 'equal reading')} {'count' if twice > 1 else 'counts'} once (--on-duplicate)"]
+    other = [
+        f"{conflicts:,} with other values {'are' if conflicts > 1 else 'is'} kept: choose --on-conflict first or last"
+    ]
+    return Finding("warning", "twice", "; ".join(equal * bool(twice) + other * bool(conflicts)))
 
 
 def _rejects(facts: Facts, sources: Sequence[str]) -> Finding:
@@ -184,7 +186,7 @@ def _rejects(facts: Facts, sources: Sequence[str]) -> Finding:
         return Finding("info", "rejects", "none")
     rows = facts.rejects.rows
     first = f"; line {rows[0][1]}: {rows[0][6]}" if rows else ""
-    columns = Counter(str(row[4]) for row in rows if row[4] is not None).most_common(3)
+    columns = Counter(str(row[4]) for row in rows if row[4]).most_common(3)
     where = f" in {', '.join(name for name, _ in columns)}" if columns else ""
     command = f"wattline rejects {sources[0]} -o mend.csv"
     return Finding("error", "rejects", f"{facts.rejects.total:,}{where}{first}; export and mend them: {command}")

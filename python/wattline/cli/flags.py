@@ -61,6 +61,9 @@ FLAGS: dict[str, tuple[Any, str | None, str]] = {
     "dlq": (str, None, "Topic for messages that cannot be read."),
 }
 
+#: Options with a short flag, the same as in ``read`` and ``produce``.
+SHORT = {"schema": ("-s",)}
+
 #: What a sink may take, in front of its endpoint.
 WHAT = ("windows", "readings", "late", "rejects")
 DEFAULT_NAME = "wattline"
@@ -72,7 +75,8 @@ def parameters(names: list[str]) -> list[inspect.Parameter]:
 
 
 def _parameter(name: str, kind: Any, flag: str | None, said: str) -> inspect.Parameter:
-    option = Annotated[kind | None, typer.Option(flag or "--" + name.replace("_", "-"), help=said)]
+    named = [flag or "--" + name.replace("_", "-"), *SHORT.get(name, ())]
+    option = Annotated[kind | None, typer.Option(*named, help=said)]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=option)
 
 

@@ -74,7 +74,13 @@ def windows_command(
 def _run(sources: list[str], until: str | None, quiet: bool, json_: bool, options: dict[str, Any]) -> None:
     made = pipeline(sources, options)
     report = made.run(until=until, progress=False if quiet else None)
-    typer.echo(json.dumps(report.summary()) if json_ else repr(report))
+    if json_:
+        typer.echo(json.dumps(report.summary()))
+    elif report._changed_nothing():
+        typer.echo("nothing new since the last run: the stores are as they were; below is what was counted in all\n")
+        typer.echo(report._with(report.totals))
+    else:
+        typer.echo(repr(report))
 
 
 @with_flags(of_pipeline())

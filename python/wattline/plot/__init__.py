@@ -28,7 +28,8 @@ def _with(library: Library | None) -> Any:
         if importlib.util.find_spec(name) is not None:
             return importlib.import_module(f".with_{name}", __name__)
     named = library or "neither altair nor matplotlib"
-    raise UsageError(f"{named} is {'not ' if library else ''}installed; install it with: pip install 'wattline[plot]'")
+    command = f"pip install {library or 'altair'}"
+    raise UsageError(f"{named} is {'not ' if library else ''}installed; install it, for example with: {command}")
 
 
 def load_curve(
