@@ -148,6 +148,8 @@ def produce(
     ``Fenced``, ``TimedOut``, ``EndpointError``, ``NotFound``, ``UsageError``, and what ``wl.read_csv`` raises.
     """
     inputs, data = split(source)
+    made = create if isinstance(create, Mapping) else {}
+    counted(max_rejects=max_rejects, partitions=made.get("partitions"), replication=made.get("replication"))
     told = {
         "source": inputs,
         "schema": plain(schema),
