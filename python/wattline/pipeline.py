@@ -10,10 +10,10 @@ from typing import Any, Literal, Unpack
 
 from . import _native, display
 from ._native import Control
-from .errors import UsageError
+from .errors import UsageError, WattlineError
 from .options import Data, PipelineOptions, known, spec, split
 from .progress import shown
-from .reading import Path
+from .reading import Path, counted
 from .repair import exported, repaired
 from .report import Report
 from .signals import chained
@@ -75,9 +75,15 @@ class Pipeline:
         in Python, not to the folder of the file: ``cd`` to it first, or write absolute paths.
         """
         text = os.fspath(definition)
-        if "\n" not in text and text.endswith(".toml"):
+        named = text if "\n" not in text and text.endswith(".toml") else None
+        if named:
             text = _native.read_text(text)
-        told = json.loads(_native.spec_from_toml(text, list(options))) | options
+        try:
+            told = json.loads(_native.spec_from_toml(text, list(options))) | options
+        except WattlineError as error:
+            if named:
+                error.args = (f"{named}: {error}",)
+            raise
         if not told["source"]:
             raise UsageError('the definition names no source; write for example source = "meter.csv"')
         return cls(told.pop("name"), **told)
@@ -147,6 +153,8 @@ class Pipeline:
             exported(self._spec, export)
         if seek and reset:
             raise UsageError("seek and reset exclude each other; reset begins at the beginning")
+        for partition, offset in (seek or {}).items():
+            counted(partition=partition, offset=offset)
         if seek or reset:
             repaired(self._spec, {"seek": seek} if seek else "reset", yes)
         held, tables = _native.state(self._spec)

@@ -78,7 +78,9 @@ pub fn write(
     let path = there.as_deref().unwrap_or(path);
     if std::fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir()) {
         let device = std::fs::OpenOptions::new().write(true).open(path);
-        return format.encode(BufWriter::new(device.map_err(failed)?), schema, batches);
+        return format
+            .encode(BufWriter::new(device.map_err(failed)?), schema, batches)
+            .map_err(|e| named(e, path));
     }
     let folder = path
         .parent()
@@ -92,11 +94,19 @@ pub fn write(
         .permissions(shared())
         .tempfile_in(folder)
         .map_err(failed)?;
-    format.encode(BufWriter::new(beside.as_file_mut()), schema, batches)?;
+    format
+        .encode(BufWriter::new(beside.as_file_mut()), schema, batches)
+        .map_err(|e| named(e, path))?;
     beside
         .persist(path)
         .map(|_| ())
         .map_err(|e| failed(e.error))
+}
+
+/// The same error, which says where the rows were to go.
+fn named(mut error: Error, path: &Path) -> Error {
+    error.message = format!("{}: {}", path.display(), error.message);
+    error
 }
 
 /// The permissions a new file has by default; the process's mask still applies.

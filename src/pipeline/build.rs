@@ -230,7 +230,10 @@ pub fn schema_file(path: &str) -> Result<Schema> {
         let kind = if e.kind() == std::io::ErrorKind::NotFound { Kind::NotFound } else { Kind::Endpoint };
         Error::new(kind, format!("the schema file {path} cannot be read ({e}); name a preset or a readable .toml file")).because(e)
     })?;
-    Schema::from_toml(&text)
+    Schema::from_toml(&text).map_err(|mut error| {
+        error.message = format!("{path}: {}", error.message);
+        error
+    })
 }
 
 /// The zone of the windows: asked for, else the schema's, else UTC. Wall-clock readings have one zone only: their own.

@@ -101,14 +101,17 @@ impl Table {
 
     /// The first rows.
     #[pyo3(signature = (n=5))]
-    fn head(&self, n: usize) -> Table {
-        let mut left = n;
+    fn head(&self, py: Python<'_>, n: i64) -> PyResult<Table> {
+        let mut left = usize::try_from(n).map_err(|_| {
+            let refused = format!("n: {n} is not a whole number from 0 on");
+            error::exception(py, &Error::new(Kind::Usage, refused))
+        })?;
         let first = self.batches.iter().map_while(|batch| {
             let some = batch.slice(0, batch.num_rows().min(left));
             left -= some.num_rows();
             (some.num_rows() > 0 || batch.num_rows() == 0).then_some(some)
         });
-        Table::new(self.columns.clone(), first.collect())
+        Ok(Table::new(self.columns.clone(), first.collect()))
     }
 
     /// The values of a column.

@@ -141,8 +141,11 @@ impl Images {
         if from.u32()? != signature(plan) {
             return Err(Error::new(
                 Kind::SpecChanged,
-                "the stored windows were made with other measures, aggregates, step or zone; run with the definition \
-                 that made them, or start under another pipeline name",
+                format!(
+                    "the stored windows were made with other measures, digits, aggregates, step or zone than now ({}); \
+                     run with the definition that made them, or start under another pipeline name",
+                    plan.told()
+                ),
             ));
         }
         open.closed_to = open.closed_to.max(from.i64()?);

@@ -207,6 +207,34 @@ impl Plan {
             cells.join(",")
         )
     }
+
+    /// The same for a person.
+    pub(crate) fn told(&self) -> String {
+        let cells = self.cells.iter().map(|c| {
+            let measure = &self.measures[c.measure];
+            let digits = match measure.digits {
+                Some(digits) => format!(" to {digits} digits"),
+                None => String::new(),
+            };
+            let kept: Vec<String> = c.aggregates.iter().map(|a| format!("{a:?}")).collect();
+            format!(
+                "{}{digits} ({})",
+                measure.name,
+                kept.join(", ").to_lowercase()
+            )
+        });
+        let step = match self.step {
+            StepKnown::Unknown => "step unknown".to_string(),
+            StepKnown::Fixed(us) => format!("step {}", duration::format(us)),
+            StepKnown::Rows => "a step in each row".to_string(),
+        };
+        let cells: Vec<String> = cells.collect();
+        format!(
+            "{}; {step}; zone {}",
+            cells.join(", "),
+            self.slots.zone.name()
+        )
+    }
 }
 
 impl SlotGrid {

@@ -81,6 +81,10 @@ def test_a_number_in_the_shell_is_named(write):
     assert (done.returncode, done.stderr) == (2, "wattline: threads: -1 is not a whole number from 0 on\n")
     done = shell("read", "kafka://nowhere:1/x", "--limit", "-1")
     assert (done.returncode, done.stderr) == (2, "wattline: limit: -1 is not a whole number from 0 on\n")
+    done = shell("produce", write(HOUR), "kafka://nowhere:1/x", "--partitions", "-1")
+    assert (done.returncode, done.stderr) == (2, "wattline: partitions: -1 is not a whole number from 0 on\n")
+    done = shell("state", write(HOUR), *RUN, "a.db", "--seek", f"0={1 << 70}", "--yes")
+    assert done.returncode == 2 and done.stderr.startswith(f"wattline: offset: {1 << 70} is not a whole number")
 
 
 def test_check_names_columns_and_duplicates_only_where_there_are_some(write):
@@ -131,3 +135,54 @@ def test_a_run_that_finds_nothing_new_says_so(write, tmp_path):
     assert again.startswith("nothing new since the last run") and "60 = 60 accepted" in again
     grown = shell("run", write(HOUR + "2026-01-01T01:00:00Z,1.5\n"), *RUN, sink).stdout
     assert "nothing new" not in grown and "records   1" in grown
+
+
+@pytest.mark.parametrize("text", ['name = "x', 'name = "x"\ngrans = ["1h"]\n'])
+def test_a_fault_in_a_toml_file_names_the_file(write, tmp_path, text):
+    file, faulty = write(HOUR), write(text, "faulty.toml")
+    for call in (lambda: wl.Pipeline.from_toml(faulty), lambda: wl.read_csv(file, schema=faulty)):
+        with pytest.raises(wl.WattlineError, match=f"^{faulty}: .*line|^{faulty}: .*grans") as caught:
+            call()
+        assert str(caught.value).count(str(faulty)) == 1
+    with pytest.raises(wl.WattlineError) as caught:
+        wl.Pipeline.from_toml(text + "\n")
+    assert "faulty.toml" not in str(caught.value)
+
+
+@pytest.mark.parametrize("ending", ["csv", "json", "parquet", "arrow"])
+def test_a_disk_that_is_full_is_told_with_the_file(tmp_path, ending):
+    code = (
+        "import resource, sys, wattline as wl\n"
+        "from wattline.files import written\n"
+        "table = wl.simulate(start='2026-01-01', end='2026-01-08')\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "for write in (lambda: table.write(sys.argv[1]), lambda: written(sys.argv[1], 'x' * 5000)):\n"
+        "    try: write()\n"
+        "    except wl.EndpointError as error: print(error)\n"
+    )
+    out = tmp_path / f"rows.{ending}"
+    said = python(code, out).stdout.splitlines()
+    assert len(said) == 2 and all(line.startswith(str(out)) and "too large" in line for line in said), said
+    assert os.listdir(tmp_path) == []
+
+
+def test_stored_windows_of_other_digits_are_told_with_what_is_asked_for_now(write, tmp_path):
+    declared = '[time]\ncolumns = ["time"]\n[[columns]]\nname = "time"\nrole = "time"\ntype = "timestamp"\n'
+    declared += '[[columns]]\nname = "power_kw"\nrole = "measure"\nmeasure = "power"\nunit = "kW"\ntype = "float"\n'
+
+    def run(digits, text):
+        schema = write(f"{declared}digits = {digits}\n", "s.toml")
+        made = wl.Pipeline("x", source=write(text), schema=schema, grains="1d", step="1min", sinks=tmp_path / "a.db")
+        return made.run(progress=False)
+
+    run(3, HOUR)
+    now = r"power_kw to 4 digits \(.*mean.*\); step 1min; zone UTC"
+    with pytest.raises(wl.SpecChanged, match=f"other measures, digits.* than now .*{now}"):
+        run(4, HOUR + "2026-01-01T01:00:00Z,1.5555\n")
+
+
+def test_the_head_of_a_table_has_no_negative_length(write):
+    table = wl.read_csv(write(HOUR))
+    assert [len(table.head(n)) for n in (0, 3, 99)] == [0, 3, 60]
+    with pytest.raises(wl.UsageError, match="n: -1 is not a whole number from 0 on"):
+        table.head(-1)
