@@ -13,6 +13,7 @@ const WAITING: usize = 64;
 #[derive(Debug, Default)]
 pub struct Control {
     stop: AtomicBool,
+    begun: AtomicBool,
     /// Bytes read.
     pub bytes: AtomicU64,
     /// Bytes to read; 0 where nobody knows.
@@ -41,6 +42,16 @@ impl Control {
     /// Whether the run was asked to end.
     pub fn stopped(&self) -> bool {
         self.stop.load(Relaxed)
+    }
+
+    /// Sources and stores are open: from now on work that is asked to stop has something to end.
+    pub fn begin(&self) {
+        self.begun.store(true, Relaxed);
+    }
+
+    /// Whether work has begun.
+    pub fn begun(&self) -> bool {
+        self.begun.load(Relaxed)
     }
 
     /// The read begins again.

@@ -62,6 +62,7 @@ pub(super) fn run(parts: &Parts, mut stores: Stores, control: &Arc<Control>) -> 
     let began = Instant::now();
     let size = parts.source.size().unwrap_or(0);
     control.total_bytes.store(size, Relaxed);
+    control.begin();
     let refused = stores.sinks().find_map(|s| s.prepare(&parts.tables).err());
     if let Some(error) = refused {
         return Err(explained(error, parts, stores.home.as_mut()));

@@ -110,6 +110,7 @@ pub fn produce(
     control
         .total_bytes
         .store(feeds.iter().filter_map(|f| f.size()).sum(), Relaxed);
+    control.begin();
     let mut all = Done::default();
     for feed in feeds {
         if all.interrupted || control.stopped() {

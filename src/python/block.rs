@@ -3,7 +3,8 @@
 //!
 //! A signal handler that raises (Ctrl-C) asks work with a [`Control`] to stop, and the wait goes on
 //! until it has stopped at a decided flush; a second one ends the wait at once. Work without a
-//! control is left behind: its result is dropped when it comes.
+//! control is left behind: its result is dropped when it comes. So is work that has not begun after [`OPENING`]: a server
+//! that does not answer is waited for much longer.
 
 use super::error;
 use crate::pipeline::control::Control;
@@ -13,9 +14,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const WAKE: Duration = Duration::from_millis(100);
+/// So long a stop waits for work that is still opening its sources and stores.
+const OPENING: Duration = Duration::from_millis(700);
 
 /// What came of work, and the exception a signal handler raised meanwhile.
 pub(super) struct Waited<T> {
@@ -52,7 +55,8 @@ pub(super) fn wait<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> PyResult<Waited<T>> {
     let mut results = started(work).map_err(|e| error::exception(py, &e))?;
-    let mut signal = None;
+    let mut signal: Option<PyErr> = None;
+    let mut since = Instant::now();
     loop {
         let (receiver, got) = py.detach(move || {
             let got = results.recv_timeout(WAKE);
@@ -73,10 +77,14 @@ pub(super) fn wait<T: Send + 'static>(
             match control {
                 Some(control) if signal.is_none() => {
                     control.stop();
-                    signal = Some(raised);
+                    (signal, since) = (Some(raised), Instant::now());
                 }
                 _ => return Err(raised),
             }
+        }
+        let opening = control.is_some_and(|c| !c.begun()) && since.elapsed() > OPENING;
+        if let Some(raised) = signal.take_if(|_| opening) {
+            return Err(raised);
         }
     }
 }

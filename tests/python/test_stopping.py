@@ -1,6 +1,7 @@
 """Ctrl-C, SIGTERM and stop() end a run at a decided flush and raise; what was decided stays."""
 
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -266,3 +267,24 @@ def numbered(store: object) -> int:
     """The newest decided flush."""
     held = wl.Pipeline("live", source=LIVE, grains=["1h"], sinks=store).state()
     return int(held["head"]["n"])
+
+
+@pytest.mark.parametrize(
+    "words", [["run", "{url}", "--grain", "1h", "--sink", "out.db"], ["produce", "meter.csv", "{url}"]]
+)
+def test_ctrl_c_while_a_server_does_not_answer(tmp_path, words: list[str]) -> None:
+    """It takes connections and says nothing; its time-out is longer than anybody's patience."""
+    (tmp_path / "meter.csv").write_text("time,kw\n2026-01-01T00:00Z,1\n2026-01-01T00:15Z,2\n")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(30)
+        url = f"kafka://127.0.0.1:{silent.getsockname()[1]}/t"
+        command = [sys.executable, "-m", "wattline.cli", *(word.format(url=url) for word in words)]
+        with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as run:
+            silent.accept()[0].recv(1)
+            run.send_signal(signal.SIGINT)
+            try:
+                _, said = run.communicate(timeout=10)
+            finally:
+                run.kill()
+    assert run.returncode == 130, said
+    assert "Traceback" not in said
