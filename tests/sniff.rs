@@ -593,3 +593,136 @@ fn no_bytes_make_it_panic() {
         let _ = resolve(&SchemaChoice::Preset("household".into()), &head);
     }
 }
+
+/// The column that names the sensor.
+fn sensor(found: &Sniffed) -> Option<&str> {
+    let column = found.schema.columns.iter().find(|c| c.role == Role::Sensor);
+    column.map(|c| c.name.as_str())
+}
+
+fn proposed(text: &str) -> Sniffed {
+    sniff(&of(text), &Hints::default()).unwrap()
+}
+
+#[test]
+fn a_name_that_says_sensor_needs_no_value_twice() {
+    for name in ["meter_id", "meter", "Station Name", "household", "DeviceId"] {
+        let three = format!(
+            "{name},timestamp,power_kw\na,2026-01-01 00:00,1\nb,2026-01-01 00:00,2\nc,2026-01-01 00:00,3\n"
+        );
+        assert_eq!(sensor(&proposed(&three)), Some(name));
+        let one = format!("{name},timestamp,power_kw\na7,2026-01-01 00:00,1.5\n");
+        assert_eq!(sensor(&proposed(&one)), Some(name));
+    }
+    let numbers = |name: &str, minutes: u32| {
+        let mut text = format!("{name},timestamp,power_kw\n");
+        for row in 0..50 {
+            writeln!(text, "{},2026-01-01 00:{:02},1.5", 100 + row, row * minutes).unwrap();
+        }
+        proposed(&text)
+    };
+    assert_eq!(sensor(&numbers("meter_id", 0)), Some("meter_id"));
+    assert_eq!(sensor(&numbers("meter", 0)), Some("meter"));
+    // What a bare `meter` shows, and numbers of rows, are no sensors.
+    assert_eq!(sensor(&numbers("meter", 1)), None);
+    for weak in ["id", "row_id", "unit", "Serial No", "device_count"] {
+        assert_eq!(sensor(&numbers(weak, 1)), None, "{weak}");
+        assert_eq!(sensor(&numbers(weak, 0)), None, "{weak}");
+    }
+}
+
+#[test]
+fn of_several_keys_the_one_that_parts_the_readings_is_the_sensor() {
+    let mut text = String::from("unit,building,meter_id,timestamp,power_kw\n");
+    for row in 0..40 {
+        writeln!(text, "kW,b{},m{row},2026-01-01 00:00,1.5", row % 4).unwrap();
+    }
+    assert_eq!(sensor(&proposed(&text)), Some("meter_id"));
+}
+
+#[test]
+fn a_damaged_cell_near_the_top_takes_no_measure_away() {
+    let kind = |name: &str, values: &[&str]| {
+        let mut text = format!("meter,time,{name},volt\n");
+        for (minute, value) in values.iter().enumerate() {
+            writeln!(text, "a,2026-01-01 00:{minute:02},{value},230").unwrap();
+        }
+        proposed(&text).schema.column(name).unwrap().kind.clone()
+    };
+    assert_eq!(kind("kw", &["1", "2x", "2"]), ColumnType::Integer);
+    assert_eq!(
+        kind("load power", &["1.5", "err", "err", "2", "3"]),
+        ColumnType::Float
+    );
+    assert_eq!(kind("kw", &["1", "2x", "3x"]), ColumnType::Text);
+    let ten = ["1", "2", "3", "4", "5", "6", "7", "8x", "9", "10"];
+    assert_eq!(kind("flow", &ten), ColumnType::Integer);
+    assert_eq!(kind("flow", &["1", "2x", "2"]), ColumnType::Text);
+    // Codes, though most of them look like numbers.
+    for name in ["zip", "message_id", "room", "meter_type"] {
+        assert_eq!(kind(name, &ten), ColumnType::Text, "{name}");
+    }
+    assert_eq!(kind("flow", &["A1", "17", "B2"]), ColumnType::Text);
+    assert_eq!(kind("kw", &["01", "2x", "02", "03"]), ColumnType::Text);
+}
+
+#[test]
+fn a_first_line_that_says_the_delimiter_is_no_header() {
+    for (line, mark) in [
+        ("sep=;", ';'),
+        ("SEP=,\r", ','),
+        ("\"sep=|\"", '|'),
+        ("sep=^", '^'),
+    ] {
+        let text = format!("{line}\nmeter;at;kw\na;2026-01-01 00:00;1.5\na;2026-01-01 00:15;2.5\n");
+        let found = proposed(&text.replace(';', &mark.to_string()));
+        let dialect = &found.schema.dialect;
+        assert_eq!(
+            (dialect.delimiter, dialect.preamble),
+            (Some(mark), 1),
+            "{line}"
+        );
+        let names: Vec<_> = found
+            .schema
+            .columns
+            .iter()
+            .map(|c| c.name.as_str())
+            .collect();
+        assert_eq!(names, ["meter", "at", "kw"]);
+    }
+    // A declared schema leaves the line out too.
+    let text = "sep=;\nmeter;at;kw\na;2026-01-01 00:00;1.5\n";
+    let mut schema = proposed(text).schema;
+    schema.dialect = wattline::schema::Dialect::default();
+    let schema = resolve(&SchemaChoice::Declared(Box::new(schema)), &of(text)).unwrap();
+    assert_eq!(
+        (schema.dialect.delimiter, schema.dialect.preamble),
+        (Some(';'), 1)
+    );
+}
+
+#[test]
+fn too_few_rows_are_not_called_uneven() {
+    let step = |rows: &[u32]| {
+        let mut text = String::from("meter_id,at,kw\n");
+        for minute in rows {
+            writeln!(text, "a,2026-01-01 00:{minute:02},1.5").unwrap();
+        }
+        proposed(&text)
+            .unknown
+            .into_iter()
+            .find(|u| u.starts_with("the step"))
+    };
+    for few in [&[0][..], &[0, 15]] {
+        assert!(
+            step(few).unwrap().contains("the rows are too few"),
+            "{few:?}"
+        );
+    }
+    assert!(
+        step(&[0, 7, 9, 30])
+            .unwrap()
+            .contains("no constant distance")
+    );
+    assert_eq!(step(&[0, 15, 30]), None);
+}

@@ -44,7 +44,7 @@ pub use chunks::{Chunks, Map};
 pub use dataset::{Dataset, Read, Scan};
 pub use memory::Records;
 pub use plan::CsvPlan;
-pub use sniff::{Evidence, Hints, SchemaChoice, Sniffed, resolve, sniff};
+pub use sniff::{Evidence, Hints, SchemaChoice, Sniffed, Sought, obstacle, resolve, sniff};
 pub use table::read_table;
 
 use crate::ledger::Ledger;

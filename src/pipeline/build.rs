@@ -114,6 +114,14 @@ pub(super) fn parts(
     let schema = source.schema();
     let zone = zone(spec, &schema, source.assumed())?;
     let measures = measures(&source.measures(), spec)?;
+    if let Some(why) = source.unmeasured().filter(|_| measures.is_empty()) {
+        return Err(Error::new(
+            Kind::Usage,
+            format!(
+                "there is no measure to aggregate: {why}; mend the file, or declare the column in a schema with the type float and the role \"measure\""
+            ),
+        ));
+    }
     let plan = Arc::new(Plan::new(&WindowSpec {
         grains: sorted(&spec.grains),
         zone: zone.clone(),

@@ -23,7 +23,7 @@ pub(super) fn sniff(
         delimiter,
         header,
         order,
-        named: false,
+        ..Hints::default()
     };
     let found: Sniffed = block::block(py, move || {
         let inputs = input::expand(&paths)?;

@@ -28,7 +28,7 @@ pub use columns::{
 pub(crate) use keys::sensor_keys;
 pub use melt::{Melt, MeltInto};
 pub use names::plain_name;
-pub(crate) use names::{SENSOR_ID, named_like_key, names_sensor, words};
+pub(crate) use names::{SENSOR_ID, SensorName, named_like_key, names_sensor, sensor_name, words};
 pub use passes::Passes;
 pub use presets::{preset, preset_names};
 pub use readings::{Measure, Readings, RowIds, SensorKeys, Step};

@@ -60,6 +60,36 @@ pub fn names_sensor(name: &str) -> bool {
     plain_name(name) == SENSOR_ID || named_like_key(&words.join(" "))
 }
 
+/// Words that may stand behind one of a sensor without changing what it names.
+const KEY_WORDS: [&str; 8] = ["id", "no", "nr", "number", "name", "code", "key", "uuid"];
+
+/// How much of a name says that its column tells sensors apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SensorName {
+    /// `meter_id`, `Station name`: nothing else can be meant.
+    Key,
+    /// `meter`, `house`: which one it is, or what it shows.
+    Bare,
+}
+
+/// What a name as a whole says of sensors: no `id`, `unit` or `serial no` does, and no `device_status`.
+pub fn sensor_name(name: &str) -> Option<SensorName> {
+    const VAGUE: [&str; 4] = ["id", "unit", "tag", "serial"];
+    let strong = |w: &str| SENSOR_WORDS.contains(&w) && !VAGUE.contains(&w);
+    let words = words(name);
+    let is_key_word = |w: &&String| KEY_WORDS.contains(&w.as_str());
+    let behind = words.iter().rev().take_while(is_key_word).count();
+    let (front, behind) = words.split_at(words.len() - behind);
+    let last = front.last()?;
+    let joined = KEY_WORDS
+        .iter()
+        .any(|key| last.strip_suffix(key).is_some_and(strong));
+    if joined || last == "lclid" || (strong(last) && !behind.is_empty()) {
+        return Some(SensorName::Key);
+    }
+    front.iter().all(|w| strong(w)).then_some(SensorName::Bare)
+}
+
 /// The plain name of the key that names the sensor in our own messages.
 pub const SENSOR_ID: &str = "sensorid";
 
@@ -74,6 +104,40 @@ mod tests {
         }
         for name in ["voltage", "kw", "period", "sub_metering_1"] {
             assert!(!named_like_key(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn names_that_say_sensor_as_a_whole() {
+        use SensorName::{Bare, Key};
+        for name in [
+            "sensor_id",
+            "SensorId",
+            "Meter No",
+            "meterid",
+            "station name",
+            "smart_meter_id",
+            "LCLid",
+            "device-uuid",
+        ] {
+            assert_eq!(sensor_name(name), Some(Key), "{name}");
+        }
+        for name in ["meter", "House", "household", "sensor node"] {
+            assert_eq!(sensor_name(name), Some(Bare), "{name}");
+        }
+        for name in [
+            "id",
+            "unit",
+            "tag_id",
+            "Serial No",
+            "row_id",
+            "device_status",
+            "meter_kw",
+            "name",
+            "device message id",
+            "",
+        ] {
+            assert_eq!(sensor_name(name), None, "{name}");
         }
     }
 

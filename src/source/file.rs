@@ -15,14 +15,14 @@ use super::content::{Content, Steps};
 use super::files::{FileContent, FileRead};
 use super::mended;
 use super::order::{Ordered, Setup, WAITING_ROWS};
+use super::sniffed;
 use super::tape::Tape;
 use super::{FileName, Order, Prepare, Reader, Source};
-use crate::csv::{CsvPlan, ReadOptions, SchemaChoice, Start, resolve};
+use crate::csv::{CsvPlan, ReadOptions, SchemaChoice, Sought, Start, obstacle, resolve};
 use crate::flush::{Extent, Position, Positions, ReadPlan};
 use crate::input::fingerprint::{Overlap, Recognised, START, begins_with, recognise, start_hash};
 use crate::input::{self, Bytes, HEAD, InputSpec, Limits, Packing, expand, read_error, refuse};
-use crate::schema::StepSpec;
-use crate::schema::{Canonical, Measure, Overrides, Role, Schema};
+use crate::schema::{Canonical, Measure, Overrides, Role, Schema, StepSpec};
 use crate::time::duration;
 use crate::{Error, Kind, Result};
 use arrow_schema::Fields;
@@ -80,6 +80,8 @@ pub(super) struct Planned {
     pub front: Vec<u8>,
     /// It holds mended rejects.
     mended: bool,
+    /// What kept every column of a sniffed file from being a measure.
+    obstacle: Option<String>,
 }
 
 /// Files as one source.
@@ -154,6 +156,7 @@ impl FileSource {
                 packed: file.packed,
                 front: file.front.clone(),
                 mended: file.mended,
+                obstacle: file.obstacle.clone(),
             });
         }
         self
@@ -355,7 +358,16 @@ fn behind_line(file: &Planned, start: Start) -> Result<Start> {
 fn plan(spec: InputSpec, choice: &SchemaChoice, options: &FileOptions) -> Result<Planned> {
     let head = input::head(&spec, HEAD)?;
     refuse(&head)?;
-    let mut schema = resolve(choice, &head)?;
+    let undeclared = *choice == SchemaChoice::Sniff;
+    let mut schema = match undeclared {
+        true => sniffed::proposed(&head, &options.overrides)?,
+        false => resolve(choice, &head)?,
+    };
+    let measured = schema.columns.iter().any(|c| c.role == Role::Measure);
+    let obstacle = match undeclared && !measured {
+        true => obstacle(&head, Sought::Measure)?,
+        false => None,
+    };
     if let Some(step) = &options.overrides.step {
         duration::positive(step)?;
         schema.step = StepSpec::Fixed(step.clone());
@@ -367,13 +379,7 @@ fn plan(spec: InputSpec, choice: &SchemaChoice, options: &FileOptions) -> Result
         leave_out(&mut schema, measures, &options.overrides);
     }
     if schema.time.columns.is_empty() && options.overrides.time.is_none() {
-        return Err(Error::new(
-            Kind::Schema,
-            format!(
-                "{}: no column reads as a time, and windows need one; check that it is the right file, or declare its time in a schema",
-                spec.name
-            ),
-        ));
+        return Err(sniffed::timeless(&head, undeclared));
     }
     let mut csv = CsvPlan::compile(&schema, &head.bytes)?;
     if let Some(sensor) = &options.overrides.sensor {
@@ -389,6 +395,7 @@ fn plan(spec: InputSpec, choice: &SchemaChoice, options: &FileOptions) -> Result
         packed,
         front: Vec::new(),
         mended: false,
+        obstacle,
     })
 }
 
@@ -458,6 +465,10 @@ impl Source for FileSource {
 
     fn attributes(&self) -> Fields {
         self.first().canonical.attributes()
+    }
+
+    fn unmeasured(&self) -> Option<&str> {
+        self.first().obstacle.as_deref()
     }
 
     fn bounded(&self) -> bool {

@@ -72,6 +72,7 @@ mod proof;
 mod rejecting;
 mod sequence;
 pub mod simulate;
+mod sniffed;
 mod spool;
 mod tape;
 
@@ -207,6 +208,11 @@ pub trait Source: Send + Sync {
     fn describe(&self) -> String;
     /// The measures of its readings.
     fn measures(&self) -> Arc<[Measure]>;
+
+    /// Where there is no measure: what kept a column from being one, as far as that is known.
+    fn unmeasured(&self) -> Option<&str> {
+        None
+    }
     /// The attributes of its readings, where some are carried.
     fn attributes(&self) -> Fields {
         Fields::empty()

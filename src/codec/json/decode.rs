@@ -247,6 +247,7 @@ fn proposed(seen: &[String], samples: &[&[u8]]) -> Result<Schema> {
         header: Some(true),
         order: None,
         named: true,
+        measures: Vec::new(),
     };
     let found = sniff(&Head::of("messages", &text)?, &hints)?;
     Ok(plain(found.schema))

@@ -5,7 +5,9 @@ use super::further;
 use super::sample::Sample;
 use super::types::{Typed, typed};
 use crate::input::Head;
-use crate::schema::{Column, ColumnType, DateOrder, Role, Schema, named_like_key, preset};
+use crate::schema::{
+    Column, ColumnType, DateOrder, Role, Schema, SensorName, named_like_key, preset, sensor_name,
+};
 use crate::{Error, Kind, Result};
 use std::collections::BTreeSet;
 
@@ -130,7 +132,10 @@ fn find_time(sample: &Sample, parts: &mut [Part], header: bool) {
 fn find_sensor(sample: &Sample, parts: &mut [Part], by_name: bool) {
     let names = sample.first.iter().zip(parts).enumerate();
     let mut keyed = names.filter(|(at, (name, part))| {
-        **part == Part::Other && named_like_key(name) && comes_again(&sample.column(*at, true))
+        **part == Part::Other
+            && named_like_key(name)
+            && (sensor_name(name) == Some(SensorName::Key)
+                || comes_again(&sample.column(*at, true)))
     });
     if let Some((_, (_, part))) = keyed.next().filter(|_| by_name) {
         *part = Part::Sensor;

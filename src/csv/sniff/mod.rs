@@ -4,12 +4,14 @@ mod dates;
 mod further;
 mod grouped;
 mod household;
+mod obstacle;
 mod propose;
 mod resolve;
 mod roles;
 mod sample;
 mod types;
 
+pub use obstacle::{Sought, obstacle};
 pub use resolve::{SchemaChoice, resolve};
 
 use crate::Result;
@@ -36,6 +38,8 @@ pub struct Hints {
     /// A column of texts whose name says that it names the sensor does, whether or not its values come again: the rows
     /// are the first of many.
     pub named: bool,
+    /// Columns that are measures: numbers, whatever else stands among them.
+    pub measures: Vec<String>,
 }
 
 /// One thing that was found, and why.

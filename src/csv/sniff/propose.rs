@@ -2,7 +2,7 @@
 
 use super::roles::{self, Field};
 use super::sample::Sample;
-use super::types::{self, Marks, Typed, is_data, quoted, typed};
+use super::types::{self, Damage, Marks, Typed, is_data, quoted, typed_bearing};
 use super::{Evidence, Hints, Sniffed, further, grouped, household};
 use crate::Result;
 use crate::input::{Encoding, Head, Packing};
@@ -124,6 +124,7 @@ impl<'a> Proposal<'a> {
         let cut = &self.sample.cut;
         let delimiter = char::from(cut.delimiter);
         let why = match cut.width {
+            _ if self.sample.separator => "the first line says so, as Excel writes it".to_string(),
             0 | 1 => "no delimiter cuts the records; one column".to_string(),
             width => format!(
                 "{} of {} records have {width} fields",
@@ -218,7 +219,7 @@ impl<'a> Proposal<'a> {
             let why = "the second record holds words where numbers or times stand below";
             self.found("header lines", "2", why);
         }
-        let fields = self.fields(header);
+        let fields = self.fields(header, &hints.measures);
         let epoch = roles::time_of(&fields);
         let (time, epoch) = epoch.unwrap_or_default();
         let order = self.date_order(&fields, &time, header, hints)?;
@@ -262,7 +263,7 @@ impl<'a> Proposal<'a> {
     }
 
     /// The columns of the sample with their names and types; says how the header serves.
-    fn fields(&mut self, header: bool) -> Vec<Field<'a>> {
+    fn fields(&mut self, header: bool, measures: &[String]) -> Vec<Field<'a>> {
         let sample = self.sample;
         let shifted = header && sample.short_header();
         let names = names(sample, header, shifted);
@@ -279,11 +280,15 @@ impl<'a> Proposal<'a> {
             self.found("header", "passed over", why);
         }
         let comma = sample.cut.delimiter != b',' || sample.cut.quoted;
+        let damage = |name: &String| match measures.contains(name) {
+            true => Damage::Much,
+            false => roles::damage_of(name),
+        };
         let field = |(at, name): (usize, String)| {
             let values = sample.column(at, header);
             Field {
+                typed: typed_bearing(&values, comma, damage(&name)),
                 name,
-                typed: typed(&values, comma),
                 values,
             }
         };
@@ -454,6 +459,7 @@ impl<'a> Proposal<'a> {
                 self.schema.step = StepSpec::Fixed(step);
             }
             None if self.schema.time.columns.is_empty() => {}
+            None if roles::too_few(times, keys) => self.unknown.push("the step: the rows are too few to show it; energy and completeness stay empty; say step = \"15min\" or alike".to_string()),
             None => self.unknown.push("the step: the times keep no constant distance; energy and completeness stay empty; say step = \"15min\" or alike".to_string()),
         }
     }

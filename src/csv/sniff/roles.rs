@@ -1,9 +1,10 @@
 //! What the columns are for: time, sensor, measures with kind and unit, and the step.
 
 use super::dates::stamp;
-use super::types::Typed;
+use super::types::{Damage, Typed, mostly_numbers};
 use crate::schema::{
-    ColumnType, DateOrder, MeasureKind, SENSOR_ID, named_like_key, names_sensor, plain_name, words,
+    ColumnType, DateOrder, MeasureKind, SENSOR_ID, SensorName, named_like_key, names_sensor,
+    plain_name, sensor_name, words,
 };
 use crate::time::duration;
 use crate::time::parse::{Parsed, time_of_day};
@@ -49,6 +50,61 @@ pub(super) fn unit_of(name: &str) -> Option<(MeasureKind, &'static str)> {
     let last = words.last().filter(|w| words.len() > 1 || w.len() > 1)?;
     let found = UNITS.iter().find(|(spelling, _, _)| spelling == last)?;
     Some((found.1, found.2))
+}
+
+/// Words in the name of a column that holds amounts.
+const MEASURE_WORDS: [&str; 22] = [
+    "power",
+    "energy",
+    "voltage",
+    "volt",
+    "volts",
+    "current",
+    "ampere",
+    "amps",
+    "watt",
+    "watts",
+    "consumption",
+    "load",
+    "demand",
+    "import",
+    "export",
+    "generation",
+    "production",
+    "usage",
+    "temperature",
+    "temp",
+    "humidity",
+    "value",
+];
+
+/// Words in the name of a column of codes, whatever else it says.
+const CODE_WORDS: [&str; 30] = [
+    "id", "code", "zip", "zipcode", "postcode", "postal", "plz", "no", "nr", "number", "name",
+    "type", "kind", "class", "category", "group", "status", "state", "flag", "quality", "mode",
+    "version", "label", "source", "room", "floor", "address", "phone", "note", "comment",
+];
+
+fn has_word(name: &str, list: &[&str]) -> bool {
+    words(name).iter().any(|w| list.contains(&w.as_str()))
+}
+
+/// Whether a column of this name holds codes or names, though they may look like numbers.
+pub(super) fn is_code(name: &str) -> bool {
+    has_word(name, &CODE_WORDS) || (named_like_key(name) && unit_of(name).is_none())
+}
+
+/// How many values of a column of numbers may be damaged, by its name.
+pub(super) fn damage_of(name: &str) -> Damage {
+    if has_word(name, &CODE_WORDS) {
+        Damage::Rare
+    } else if unit_of(name).is_some() || has_word(name, &MEASURE_WORDS) {
+        Damage::Much
+    } else if named_like_key(name) {
+        Damage::Rare
+    } else {
+        Damage::Some
+    }
 }
 
 /// The time column, or date and time of day; with the type of a number that is a time.
@@ -176,27 +232,48 @@ pub(super) fn sensor_of(
             .enumerate()
             .filter(|(at, _)| !taken.contains(at))
     };
-    let keyed = free().find(|(_, f)| named_like_key(&f.name) && is_key(f));
+    let parted = |f: &Field| unique(times.iter().zip(f.values.iter().copied()));
+    let once = unique(times.iter().map(|t| (t, &b""[..])));
+    let said = |f: &Field| says_sensor(f, !once && parted(f));
+    let keyed = free().filter(|(_, f)| named_like_key(&f.name) && is_key(f) || said(f));
+    // Of several the one that tells readings of one time apart; a bare `unit` says least.
+    let keyed = keyed.min_by_key(|(_, f)| (!parted(f), !names_sensor(&f.name) && !is_id(&f.name)));
     if let Some((at, field)) = keyed {
-        let count = distinct(&field.values);
-        let again = match count {
-            1 => "one value comes again".to_string(),
-            _ => format!("{count} values come again"),
-        };
-        return Some((at, format!("its name says so, and {again}")));
+        return Some((at, why_named(field)));
     }
-    if unique(times.iter().map(|t| (t, &b""[..]))) {
+    if once {
         return None;
     }
-    let parts = free().find(|(_, f)| {
-        f.typed.kind == ColumnType::Text
-            && is_key(f)
-            && unique(times.iter().zip(f.values.iter().copied()))
-    })?;
+    let parts = free().find(|(_, f)| f.typed.kind == ColumnType::Text && is_key(f) && parted(f))?;
     Some((
         parts.0,
         "times come again, but not within one of its values".to_string(),
     ))
+}
+
+/// Whether the name of a column settles that it names the sensor, with values that come again or
+/// without. Numbers under a bare `meter` may be what it shows: they must tell readings of one time `apart`.
+fn says_sensor(field: &Field, apart: bool) -> bool {
+    let key = matches!(field.typed.kind, ColumnType::Text | ColumnType::Integer);
+    let there = field.typed.values > 0 && field.typed.values * 10 >= field.values.len() * 9;
+    key && there
+        && match sensor_name(&field.name) {
+            Some(SensorName::Key) => true,
+            Some(SensorName::Bare) => apart || !mostly_numbers(&field.values),
+            None => false,
+        }
+}
+
+fn is_id(name: &str) -> bool {
+    words(name).iter().any(|w| w == "id")
+}
+
+fn why_named(field: &Field) -> String {
+    match distinct(&field.values) {
+        _ if !is_key(field) => "its name says so".to_string(),
+        1 => "its name says so, and one value comes again".to_string(),
+        count => format!("its name says so, and {count} values come again"),
+    }
 }
 
 /// The column whose name alone says that it names the sensor.
@@ -258,6 +335,24 @@ pub(super) fn is_register(values: &[&[u8]], sensors: Option<&[&[u8]]>) -> bool {
 /// The step, where the differences from row to row of a sensor are one length or, at gaps, a
 /// multiple of it; with the share of rows that follow at once, in a hundred.
 pub(super) fn step_of(times: &[Option<i64>], sensors: Option<&[&[u8]]>) -> Option<(String, usize)> {
+    let differences = distances(times, sensors);
+    let (step, count) = differences.iter().max_by_key(|(_, n)| **n)?;
+    let all: usize = differences.values().sum();
+    let steady =
+        all >= ENOUGH && count * 10 >= all * 9 && differences.keys().all(|d| d % step == 0);
+    steady.then(|| (duration::format(*step), count * 100 / all))
+}
+
+/// Distances that can show a step.
+const ENOUGH: usize = 2;
+
+/// Whether the rows are too few to show a step.
+pub(super) fn too_few(times: &[Option<i64>], sensors: Option<&[&[u8]]>) -> bool {
+    distances(times, sensors).values().sum::<usize>() < ENOUGH
+}
+
+/// The differences of time from row to row of a sensor, with how often each comes.
+fn distances(times: &[Option<i64>], sensors: Option<&[&[u8]]>) -> BTreeMap<i64, usize> {
     let mut last: BTreeMap<&[u8], i64> = BTreeMap::new();
     let mut differences: BTreeMap<i64, usize> = BTreeMap::new();
     for (row, time) in times.iter().enumerate() {
@@ -272,10 +367,7 @@ pub(super) fn step_of(times: &[Option<i64>], sensors: Option<&[&[u8]]>) -> Optio
             *differences.entry((time - before).abs()).or_default() += 1;
         }
     }
-    let (step, count) = differences.iter().max_by_key(|(_, n)| **n)?;
-    let all: usize = differences.values().sum();
-    let steady = all >= 2 && count * 10 >= all * 9 && differences.keys().all(|d| d % step == 0);
-    steady.then(|| (duration::format(*step), count * 100 / all))
+    differences
 }
 
 #[cfg(test)]

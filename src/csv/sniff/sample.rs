@@ -18,6 +18,8 @@ pub(super) struct Sample<'a> {
     pub cut: Cut,
     /// Lines that begin with this sign were left out.
     pub comment: Option<char>,
+    /// The first line says the delimiter.
+    pub separator: bool,
     /// Lines before the first record.
     pub preamble: usize,
     /// Fields of the first record, which may be a header; of several lines of it, joined.
@@ -67,13 +69,15 @@ impl<'a> Sample<'a> {
     /// Cuts the head by what is told, else by what fits best. At most `rows` records are kept.
     pub fn take(head: &'a Head, told: &Told, rows: usize) -> Result<Sample<'a>> {
         let whole = whole_records(head);
-        let text = after_lines(whole, told.preamble.unwrap_or(0));
+        let separator = separator(whole);
+        let before = told.preamble.unwrap_or(usize::from(separator.is_some()));
+        let text = after_lines(whole, before);
         let quote = match told.quote {
             Some(quote) => quote.and_then(byte),
             None => Some(quote_of(text)),
         };
         let comment = told.comment.or(text.starts_with(b"#").then_some('#'));
-        let delimiter = told.delimiter.and_then(byte);
+        let delimiter = told.delimiter.and_then(byte).or(separator);
         let candidates = delimiter
             .as_ref()
             .map_or(&DELIMITERS[..], std::slice::from_ref);
@@ -136,7 +140,8 @@ impl<'a> Sample<'a> {
             first_record,
             cut,
             comment,
-            preamble: told.preamble.unwrap_or(found),
+            separator: told.delimiter.is_none() && separator.is_some(),
+            preamble: before + found,
         })
     }
 
@@ -232,6 +237,19 @@ fn after_lines(text: &[u8], lines: usize) -> &[u8] {
     };
     let end = memchr::memchr_iter(b'\n', text).nth(last);
     end.and_then(|at| text.get(at + 1..)).unwrap_or_default()
+}
+
+/// The delimiter that Excel writes into a first line of its own: `sep=;`, perhaps in quotes.
+fn separator(text: &[u8]) -> Option<u8> {
+    let line = text.split(|b| *b == b'\n').next()?;
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let bare = line.strip_prefix(b"\"").and_then(|l| l.strip_suffix(b"\""));
+    match bare.unwrap_or(line) {
+        [s, e, p, b'=', mark] if [*s, *e, *p].eq_ignore_ascii_case(b"sep") => {
+            (mark.is_ascii() && !mark.is_ascii_alphanumeric()).then_some(*mark)
+        }
+        _ => None,
+    }
 }
 
 fn commented(record: &Record, comment: Option<char>) -> bool {

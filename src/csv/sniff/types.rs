@@ -11,8 +11,26 @@ const NULLS: [&str; 9] = ["?", "na", "n/a", "nan", "null", "none", "-", "#n/a", 
 /// Pairs of words of a boolean.
 const BOOLEANS: [[&str; 2]; 3] = [["true", "false"], ["yes", "no"], ["t", "f"]];
 
-/// Of so many values one may not fit: it will be a reject.
-const TOLERANCE: usize = 100;
+/// How many values may not fit the type of the others: they will be rejects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Damage {
+    /// One in a hundred.
+    Rare,
+    /// One in ten.
+    Some,
+    /// Fewer than half, the same word again too: the name says that these are numbers.
+    Much,
+}
+
+impl Damage {
+    fn bears(self, misfits: usize, of: usize) -> bool {
+        match self {
+            Damage::Rare => misfits * 100 <= of,
+            Damage::Some => misfits * 10 <= of,
+            Damage::Much => misfits * 2 < of,
+        }
+    }
+}
 
 /// What the values of a column say.
 #[derive(Clone, Debug)]
@@ -137,8 +155,28 @@ pub(super) fn is_null(field: &[u8]) -> bool {
         .any(|mark| field.eq_ignore_ascii_case(mark.as_bytes()))
 }
 
+/// Whether more than half of the values are plain numbers.
+pub(super) fn mostly_numbers(values: &[&[u8]]) -> bool {
+    values.iter().filter(|v| reads_as_number(v)).count() * 2 > values.len()
+}
+
+/// Whether a value is a plain number.
+pub(super) fn reads_as_number(value: &[u8]) -> bool {
+    matches!(class(value), Class::Integer | Class::Decimal | Class::Comma)
+}
+
+/// Whether a value is a date, with a time of day or without.
+pub(super) fn reads_as_time(value: &[u8]) -> bool {
+    matches!(class(value), Class::Dated(_))
+}
+
 /// The type of a column. `comma`: numbers may have a decimal comma.
 pub(super) fn typed(column: &[&[u8]], comma: bool) -> Typed {
+    typed_bearing(column, comma, Damage::Rare)
+}
+
+/// The same, where numbers may be damaged more often.
+pub(super) fn typed_bearing(column: &[&[u8]], comma: bool, damage: Damage) -> Typed {
     let values: Vec<&[u8]> = column
         .iter()
         .copied()
@@ -157,54 +195,82 @@ pub(super) fn typed(column: &[&[u8]], comma: bool) -> Typed {
         example: values.first().map(|v| lossy(v)).unwrap_or_default(),
     };
     if !values.is_empty() {
-        decide(&mut found, &values, comma);
+        decide(&mut found, &values, comma, damage);
     }
     found
 }
 
-fn decide(found: &mut Typed, values: &[&[u8]], comma: bool) {
+fn decide(found: &mut Typed, values: &[&[u8]], comma: bool, damage: Damage) {
     let classes: Vec<Class> = values.iter().map(|v| class(v)).collect();
-    let fit = |wanted: &dyn Fn(Class) -> bool| fitting(values, &classes, wanted);
-    let padded = count(&classes, |c| c == Class::Padded);
+    if numbers(found, values, &classes, comma, Damage::Rare) {
+        return;
+    }
+    if let Some(words) = boolean(values) {
+        return found.say(ColumnType::Boolean, words, values.len());
+    }
+    if let Some(n) = fitting(values, &classes, Damage::Rare, &|c| c == Class::Time) {
+        return found.say(ColumnType::Time, "times of day", n);
+    }
+    if dates(found, values, &classes) {
+        return;
+    }
+    let codes = classes.contains(&Class::Padded);
+    if !codes && damage != Damage::Rare && numbers(found, values, &classes, comma, damage) {
+        return;
+    }
+    found.why = format!(
+        "{} is neither number nor time",
+        quoted(found.text_example(values))
+    );
+}
+
+/// Numbers, in one way of writing them; digits with leading zeros are settled as a code.
+fn numbers(
+    found: &mut Typed,
+    values: &[&[u8]],
+    classes: &[Class],
+    comma: bool,
+    damage: Damage,
+) -> bool {
+    let fit = |wanted: &dyn Fn(Class) -> bool| fitting(values, classes, damage, wanted);
+    let padded = count(classes, |c| c == Class::Padded);
     let whole = |c| matches!(c, Class::Integer | Class::Padded);
     if let Some(n) = fit(&whole) {
         if padded > 0 {
             found.why =
                 format!("digits with leading zeros in {padded} values: a code, not a number");
-            return;
+            return true;
         }
-        return found.say(ColumnType::Integer, "whole numbers", n);
+        found.say(ColumnType::Integer, "whole numbers", n);
+        return true;
     }
     if let Some(n) = fit(&|c| whole(c) || c == Class::Decimal) {
-        return found.say(ColumnType::Float, "decimal numbers", n);
+        found.say(ColumnType::Float, "decimal numbers", n);
+        return true;
     }
     if let Some(n) = fit(&|c| whole(c) || c == Class::Comma).filter(|_| comma) {
         found.marks = Some(Marks {
             decimal: ',',
             thousands: None,
         });
-        return found.say(ColumnType::Float, "numbers with a decimal comma", n);
+        found.say(ColumnType::Float, "numbers with a decimal comma", n);
+        return true;
     }
-    if let Some((marks, n)) = grouped(values, &classes, comma) {
+    if let Some((marks, n)) = grouped(values, classes, comma, damage) {
         found.marks = Some(marks);
-        return found.say(ColumnType::Float, "numbers with a thousands mark", n);
+        found.say(ColumnType::Float, "numbers with a thousands mark", n);
+        return true;
     }
-    if let Some(words) = boolean(values) {
-        return found.say(ColumnType::Boolean, words, values.len());
-    }
-    if let Some(n) = fit(&|c| c == Class::Time) {
-        return found.say(ColumnType::Time, "times of day", n);
-    }
-    if !dates(found, values, &classes) {
-        found.why = format!(
-            "{} is neither number nor time",
-            quoted(found.text_example(values))
-        );
-    }
+    false
 }
 
 /// Numbers with one thousands mark: one at least shows it beyond doubt, and no other contradicts.
-fn grouped(values: &[&[u8]], classes: &[Class], comma: bool) -> Option<(Marks, usize)> {
+fn grouped(
+    values: &[&[u8]],
+    classes: &[Class],
+    comma: bool,
+    damage: Damage,
+) -> Option<(Marks, usize)> {
     let marks = classes.iter().find_map(|c| match c {
         Class::Grouped(marks) => Some(*marks),
         _ => None,
@@ -223,7 +289,7 @@ fn grouped(values: &[&[u8]], classes: &[Class], comma: bool) -> Option<(Marks, u
         })
         .collect();
     let wanted = |c| matches!(c, Class::Grouped(m) if m == marks);
-    fitting(values, &classes, &wanted).map(|n| (marks, n))
+    fitting(values, &classes, damage, &wanted).map(|n| (marks, n))
 }
 
 impl Typed {
@@ -262,7 +328,7 @@ fn dates(found: &mut Typed, values: &[&[u8]], classes: &[Class]) -> bool {
         orders = majority(&each);
     }
     let allowed = |c| matches!(c, Class::Dated(o) if !o.and(orders).none());
-    let Some(kept) = fitting(values, classes, &allowed) else {
+    let Some(kept) = fitting(values, classes, Damage::Rare, &allowed) else {
         return false;
     };
     found.orders = orders;
@@ -308,13 +374,21 @@ fn count(classes: &[Class], is: impl Fn(Class) -> bool) -> usize {
     classes.iter().filter(|c| is(**c)).count()
 }
 
-/// How many values are `wanted`: all, or all but one in a hundred that are no code word (each
+/// How many values are `wanted`: all, or all but the damaged ones that are no code word (each
 /// misfit stands once).
-fn fitting(values: &[&[u8]], classes: &[Class], wanted: &dyn Fn(Class) -> bool) -> Option<usize> {
+fn fitting(
+    values: &[&[u8]],
+    classes: &[Class],
+    damage: Damage,
+    wanted: &dyn Fn(Class) -> bool,
+) -> Option<usize> {
     let fitting = count(classes, wanted);
     let misfits = values.len() - fitting;
-    if fitting == 0 || misfits * TOLERANCE > values.len() {
+    if fitting == 0 || !damage.bears(misfits, values.len()) {
         return None;
+    }
+    if damage == Damage::Much {
+        return Some(fitting);
     }
     let mut seen = BTreeSet::new();
     let mut others = values.iter().zip(classes).filter(|(_, c)| !wanted(**c));
