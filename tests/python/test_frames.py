@@ -27,6 +27,17 @@ def test_polars_takes_one_grain_or_all(two: wl.Windows) -> None:
     assert len(pd.DataFrame(two["1d"].to_pandas())) == 6
 
 
+def test_pandas_takes_windows_of_thousands_of_sensors(tmp_path: Path) -> None:
+    """Its categories have each name once."""
+    names, path = [f"m{n}" for n in range(5000)], tmp_path / "fleet.csv"
+    times = pd.date_range("2026-01-01", periods=8, freq="15min").strftime("%Y-%m-%dT%H:%MZ")
+    rows = [f"{name},{time},1.5" for time in times for name in names]
+    path.write_text("\n".join(["meter_id,time,power_kw", *rows]) + "\n")
+    table = wl.windows(path, ["1h", "1d"], sensor="meter_id")["1h"]
+    frame = pa.table(table).to_pandas()
+    assert sorted(frame["sensor_id"].unique()) == sorted(names)
+
+
 def test_windows_are_read_as_a_mapping(two: wl.Windows) -> None:
     assert list(two) == list(two.keys()) == ["1h", "1d"]
     assert "1d" in two and "1w" not in two and len(two) == 2

@@ -6,11 +6,16 @@
 use crate::schema::{Measure, Readings, SensorKeys};
 use crate::source::FileName;
 use crate::{Error, Kind, Result};
+use arrow_array::builder::Int32Builder;
+use arrow_array::cast::AsArray;
+use arrow_array::types::Int32Type;
 use arrow_array::{
-    Array, ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+    Array, ArrayRef, DictionaryArray, Int64Array, RecordBatch, StringArray,
+    TimestampMicrosecondArray,
 };
 use arrow_buffer::BooleanBuffer;
-use arrow_schema::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
+use arrow_schema::{ArrowError, DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
+use hashbrown::HashMap;
 use rayon::prelude::*;
 use std::sync::Arc;
 
@@ -76,7 +81,7 @@ pub fn joined(batches: &[RecordBatch]) -> Result<Option<RecordBatch>> {
     }
     let column = |at: usize| {
         let parts: Vec<&dyn Array> = batches.iter().map(|b| b.column(at).as_ref()).collect();
-        arrow_select::concat::concat(&parts).map_err(defect)
+        concat(&parts).map_err(defect)
     };
     let columns = 0..first.num_columns();
     // Side by side where the caller is on a pool; a table of thousands of pieces is joined at the end of a read.
@@ -85,6 +90,50 @@ pub fn joined(batches: &[RecordBatch]) -> Result<Option<RecordBatch>> {
         _ => columns.map(column).collect::<Result<Vec<_>>>(),
     };
     table(first.schema(), columns?).map(Some)
+}
+
+/// The parts as one. Arrow's own way joins dictionaries by a table that forgets names which fall on one place of it, and
+/// gives those twice; pandas refuses such categories.
+fn concat(parts: &[&dyn Array]) -> std::result::Result<ArrayRef, ArrowError> {
+    let coded = parts.iter().map(|p| p.as_dictionary_opt::<Int32Type>());
+    let coded: Option<Vec<_>> = coded.collect();
+    let joined = coded
+        .filter(|c| !one_dictionary(c))
+        .and_then(|c| merged(&c));
+    match joined {
+        Some(joined) => Ok(Arc::new(joined?)),
+        None => arrow_select::concat::concat(parts),
+    }
+}
+
+type Coded = DictionaryArray<Int32Type>;
+
+fn one_dictionary(parts: &[&Coded]) -> bool {
+    let same = |p: &&Coded, first: &&Coded| Arc::ptr_eq(p.values(), first.values());
+    parts
+        .first()
+        .is_none_or(|first| parts.iter().all(|p| same(p, first)))
+}
+
+/// The same texts over one dictionary that has each name once; `None`: not of texts, or some are null.
+fn merged(parts: &[&Coded]) -> Option<std::result::Result<Coded, ArrowError>> {
+    let mut codes: HashMap<&str, i32> = HashMap::new();
+    let (mut names, mut keys) = (Vec::new(), Int32Builder::new());
+    for part in parts {
+        let texts = part.values().as_string_opt::<i32>();
+        let texts = texts.filter(|t| t.null_count() == 0)?;
+        let code = |name| {
+            *codes.entry(name).or_insert_with(|| {
+                names.push(name);
+                names.len() as i32 - 1
+            })
+        };
+        let new: Vec<i32> = texts.iter().flatten().map(code).collect();
+        let told = part.keys().iter();
+        keys.extend(told.map(|key| key.and_then(|k| new.get(k as usize).copied())));
+    }
+    let names = Arc::new(StringArray::from(names));
+    Some(Coded::try_new(keys.finish(), names))
 }
 
 fn table(schema: SchemaRef, columns: Vec<ArrayRef>) -> Result<RecordBatch> {
@@ -146,5 +195,30 @@ pub(super) fn either(a: Option<BooleanBuffer>, b: Option<BooleanBuffer>) -> Opti
     match (a, b) {
         (Some(a), Some(b)) => Some(&a | &b),
         (a, b) => a.or(b),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_joined_dictionary_has_each_name_once() {
+        let part = |from: usize| {
+            let names = (from..from + 3_000).map(|n| (n % 7 > 0).then(|| format!("m{n}")));
+            names.collect::<Vec<_>>()
+        };
+        let texts = [part(0), part(1_500), part(2_000)];
+        let parts = texts
+            .clone()
+            .map(|t| -> Coded { t.iter().map(Option::as_deref).collect() });
+        let joined = concat(&parts.each_ref().map(|p| p as &dyn Array)).unwrap();
+        let joined = joined.as_dictionary::<Int32Type>();
+        let names = joined.values().as_string::<i32>();
+        let once: std::collections::BTreeSet<_> = names.iter().collect();
+        assert_eq!(once.len(), names.len());
+        let told = joined.downcast_dict::<StringArray>().unwrap().into_iter();
+        let told: Vec<_> = told.map(|t| t.map(str::to_owned)).collect();
+        assert_eq!(told, texts.concat());
     }
 }
