@@ -430,7 +430,8 @@ impl<'a> Run<'a> {
                 self.renewed = Some(Instant::now());
                 Ok(())
             }
-            Message::Finished(sinks) => self.finished(sinks?),
+            Message::Finished(Err(error)) => self.unfinished(error),
+            Message::Finished(Ok(sinks)) => self.finished(sinks),
             Message::Share(change) => self.share(change?),
         }
     }
@@ -469,6 +470,18 @@ impl<'a> Run<'a> {
                 lane.hear(Told::Store(events), hands, books)
             })?;
         }
+        Ok(())
+    }
+
+    /// A member that is asked to stop may find rows of a partition under way which others took a moment before. What was
+    /// decided stands, and its new owner carries it out.
+    fn unfinished(&mut self, error: Error) -> Result<()> {
+        if error.kind != Kind::Fenced || self.member.is_none() {
+            return Err(error);
+        }
+        self.cut_short = true;
+        let partitions: Vec<u32> = self.lanes.keys().copied().collect();
+        partitions.into_iter().for_each(|p| self.drop_lane(p));
         Ok(())
     }
 

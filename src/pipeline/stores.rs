@@ -202,8 +202,10 @@ impl Stores {
     }
 
     fn finish(&mut self) -> Result<usize> {
-        let each = self.sinks().map(|store| store.finish());
-        each.collect::<Result<Vec<()>>>().map(|all| all.len())
+        // Those behind one that fails end too.
+        let each: Vec<Result<()>> = self.sinks().map(|store| store.finish()).collect();
+        let ended: Result<Vec<()>> = each.into_iter().collect();
+        ended.map(|all| all.len())
     }
 
     fn release(&mut self, partition: u32) -> Result<()> {

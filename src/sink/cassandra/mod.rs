@@ -487,7 +487,9 @@ impl Sink for CassandraSink {
 
     fn finish(&mut self) -> Result<()> {
         let partitions = self.pending.partitions();
-        partitions.into_iter().try_for_each(|p| self.show(p, 0))
+        // One that others took meanwhile keeps the rest from nothing.
+        let each: Vec<Result<()>> = partitions.into_iter().map(|p| self.show(p, 0)).collect();
+        each.into_iter().collect()
     }
 
     fn same_time(&self) -> u64 {
