@@ -5,6 +5,10 @@
 #[cfg(any(feature = "cassandra", feature = "cloud", feature = "postgres"))]
 pub mod waiting;
 
+mod seats;
+
+pub use seats::{Seat, seat};
+
 use crate::{Error, Kind, Result};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -34,6 +38,7 @@ pub fn pool() -> Result<Arc<rayon::ThreadPool>> {
     if let Some((_, old)) = slot.replace((pid, made.clone())) {
         // Its threads live in the parent only: joining them here would wait for ever.
         std::mem::forget(old);
+        seats::forget();
     }
     Ok(made)
 }

@@ -53,7 +53,10 @@ impl<T: Send + 'static> Lanes<T> {
     pub(crate) fn give(&mut self, job: impl FnOnce() -> Result<T> + Send + 'static) {
         let (to, from): (SyncSender<Result<T>>, _) = sync_channel(1);
         // A reader that was dropped no longer wants the result.
-        self.pool.spawn(move || drop(to.send(job())));
+        self.pool.spawn(move || {
+            let _seat = runtime::seat();
+            drop(to.send(job()));
+        });
         self.flying.push_back(from);
     }
 
