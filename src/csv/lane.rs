@@ -4,7 +4,8 @@
 //! each for the first time. Touched page by page, 4 KiB at a time, that took up to two fifths of the
 //! processor time of a read of the full household file, and the threads waited for each other in the
 //! kernel. So lanes are carved from slabs, each one large page; and slabs that nobody holds any more
-//! are kept for the next chunk or read, up to [`KEPT`], with the kernel told that it may have them.
+//! are kept for the next chunk or read, up to [`KEPT`], with the kernel told that it may have them: all but
+//! [`WARM`], for telling it interrupts every processor, and these are soon wanted again.
 //! The records of a batch of messages fill a third of a large page, which each batch would hold until its last column
 //! is gone: their lanes lie [apart](Lanes::apart).
 //!
@@ -26,8 +27,40 @@ const ALIGN: usize = 64;
 /// Bytes of slabs that are kept though nobody holds them.
 const KEPT: usize = 176 << 20;
 
-/// Slabs that nobody holds. Never waited for, so that a process forked meanwhile does not hang.
-static FREE: Mutex<Vec<Slab>> = Mutex::new(Vec::new());
+/// Slabs of which the kernel is not told.
+const WARM: usize = 16;
+
+/// Slabs that nobody holds, those that are not lent last. Never waited for, so that a process forked meanwhile does not hang.
+static FREE: Mutex<Free> = Mutex::new(Free {
+    slabs: Vec::new(),
+    lent: 0,
+});
+
+/// Slabs that nobody holds.
+struct Free {
+    slabs: Vec<Slab>,
+    /// The first so many are lent.
+    lent: usize,
+}
+
+impl Free {
+    /// Keeps a slab; gives the one that was kept longest where more than [`WARM`] are not lent.
+    fn put(&mut self, slab: Slab) -> Option<Slab> {
+        self.slabs.push(slab);
+        (self.slabs.len() - self.lent > WARM).then(|| self.slabs.remove(self.lent))
+    }
+
+    fn put_lent(&mut self, slab: Slab) {
+        self.slabs.insert(self.lent, slab);
+        self.lent += 1;
+    }
+
+    fn take(&mut self) -> Option<Slab> {
+        let slab = self.slabs.pop();
+        self.lent = self.lent.min(self.slabs.len());
+        slab
+    }
+}
 
 /// What a lane holds: any bits are a value.
 pub(crate) trait Plain: ArrowNativeType {}
@@ -78,7 +111,7 @@ impl Slab {
     /// One that was used before.
     fn kept(len: usize) -> Option<Slab> {
         let mut free = FREE.try_lock().ok().filter(|_| len <= SLAB)?;
-        free.pop()
+        free.take()
     }
 
     /// Whole large pages; `None`: not to be had.
@@ -97,15 +130,27 @@ impl Slab {
         if self.len != SLAB {
             return false;
         }
-        lend(self.at, self.len);
         let Ok(mut free) = FREE.try_lock() else {
             return false;
         };
-        let wanted = free.len() < KEPT / SLAB;
-        if wanted {
-            free.push(Slab { ..*self });
+        if free.slabs.len() >= KEPT / SLAB {
+            return false;
         }
-        wanted
+        let cold = free.put(Slab { ..*self });
+        drop(free);
+        // Not under the lock, for which nobody waits.
+        if let Some(cold) = cold {
+            lend(cold.at, cold.len);
+            cold.lent();
+        }
+        true
+    }
+
+    /// Keeps one that was lent; dropped as any other where somebody has the lock.
+    fn lent(self) {
+        if let Ok(mut free) = FREE.try_lock() {
+            free.put_lent(self);
+        }
     }
 }
 

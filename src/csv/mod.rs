@@ -40,7 +40,7 @@ mod text;
 mod texts;
 mod wide;
 
-pub use chunks::{Chunks, Map};
+pub use chunks::{Chunks, Map, Taken};
 pub use dataset::{Dataset, Read, Scan};
 pub use memory::Records;
 pub use plan::CsvPlan;

@@ -17,6 +17,10 @@ use std::time::{Duration, Instant};
 /// How long a reader waits for a batch before it looks whether it shall end.
 const WAIT: Duration = Duration::from_millis(50);
 
+/// How long a reader waits for room before it looks whether its batch would fit though less than half is free: what others
+/// hold back may wait for it.
+const AGAIN: Duration = Duration::from_millis(50);
+
 /// Bytes on their way, bounded over all lanes of a run.
 #[derive(Debug)]
 pub(super) struct Budget {
@@ -47,10 +51,15 @@ impl Budget {
         self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives bytes back.
+    /// Gives bytes back. Readers are woken once half is free: one that is woken for each batch sends one for each.
     pub(super) fn give(&self, bytes: usize) {
-        *self.lock() -= bytes;
-        self.changed.notify_all();
+        let mut used = self.lock();
+        *used -= bytes;
+        let wake = *used <= self.limit / 2;
+        drop(used);
+        if wake {
+            self.changed.notify_all();
+        }
     }
 }
 
@@ -68,11 +77,8 @@ impl Share {
     fn take(&self, bytes: usize) -> bool {
         let mut used = self.budget.lock();
         while !self.over() && *used > 0 && *used + bytes > self.budget.limit {
-            used = self
-                .budget
-                .changed
-                .wait(used)
-                .unwrap_or_else(PoisonError::into_inner);
+            let waited = self.budget.changed.wait_timeout(used, AGAIN);
+            used = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
         if self.over() {
             return false;

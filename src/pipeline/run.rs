@@ -26,7 +26,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Bytes of batches between source and tasks, all lanes together.
-const IN_FLIGHT: usize = 4 << 20;
+const IN_FLIGHT: usize = 8 << 20;
 /// How often the clock reaches the tasks, and how soon a stop is seen.
 const TICK: Duration = Duration::from_millis(50);
 /// How long a stop waits for decisions in flight, and a run that failed or was stopped for rows still to be applied.

@@ -136,6 +136,26 @@ impl<T: Send + 'static> Sent<T> {
     }
 }
 
+impl<T: Send + 'static> Sent<T> {
+    /// Takes `steps` on a thread of its own, `ahead` of them ahead.
+    pub(super) fn steps(
+        name: &str,
+        ahead: usize,
+        mut steps: impl Steps<T> + 'static,
+    ) -> Result<Self> {
+        const LONG: Duration = Duration::from_secs(3600);
+        Self::spawn(name, ahead, move || {
+            loop {
+                match steps.next(LONG)? {
+                    Landed::Value(value) => return Ok(Some(value)),
+                    Landed::Waiting => {}
+                    Landed::Empty => return Ok(None),
+                }
+            }
+        })
+    }
+}
+
 impl<T: Send + 'static> Steps<T> for Sent<T> {
     fn next(&mut self, wait: Duration) -> Result<Landed<T>> {
         use std::sync::mpsc::RecvTimeoutError::{Disconnected, Timeout};

@@ -1,14 +1,15 @@
 //! The content of a read of files: each file's chunks in order, decoded and prepared on the
-//! pool, with positions and proofs set by the thread that hands them on.
+//! pool, with positions and proofs set by the thread that takes them.
 
 use super::content::{Content, Piece, Seen, Sent, Steps, span, span_of};
 use super::file::{FileOptions, Planned};
 use super::histogram::Histogram;
+use super::lanes::Landed;
 use super::proof::Proofs;
 use super::rejecting::Rejecting;
 use super::{Prepare, SourceBatch};
 use crate::Result;
-use crate::csv::{Chunk, Chunks, Map, ReadOptions, Start};
+use crate::csv::{Chunk, Chunks, Map, ReadOptions, Start, Taken};
 use crate::flush::{Extent, Position, Positions};
 use crate::input::{Bytes, Opened};
 use crate::ledger::Ledger;
@@ -19,6 +20,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::TimestampMicrosecondType;
 use std::io::Read;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// What of one file is to be read.
 #[derive(Clone)]
@@ -85,6 +87,22 @@ impl FileContent {
         Ok((proofs, opened))
     }
 
+    /// The steps as they are; on a thread that can be left behind where they may be long in coming: a stream that is silent
+    /// before its first byte, and times that depend on all rows before the start.
+    fn apart<T: Send + 'static>(
+        &self,
+        name: &str,
+        ahead: usize,
+        steps: impl Steps<T> + 'static,
+    ) -> Result<Box<dyn Steps<T>>> {
+        let infers = self.options.read.local.on_repeated == OnRepeated::Infer;
+        let slow = |r: &FileRead| !r.file.spec.repeatable() || infers && r.start.is_some();
+        match self.reads.iter().any(slow) {
+            false => Ok(Box::new(steps)),
+            true => Ok(Box::new(Sent::steps(name, ahead, steps)?)),
+        }
+    }
+
     /// How a file is read: of one that a later run goes on with, a last line that seems cut is held back.
     fn read_options(&self, read: &FileRead) -> ReadOptions {
         ReadOptions {
@@ -109,18 +127,18 @@ impl FileContent {
 
 impl Content for FileContent {
     fn look(&self) -> Result<Box<dyn Steps<Seen>>> {
-        let mut walk = Look {
+        let look = Look {
             content: self.clone(),
             at: 0,
             chunks: None,
             extents: Vec::new(),
             last: None,
         };
-        Ok(Box::new(Sent::spawn("look", 4, move || walk.next())?))
+        self.apart("look", 4, look)
     }
 
     fn pieces(&self, prepare: Option<Prepare>) -> Result<Box<dyn Steps<Piece>>> {
-        let mut walk = Walk {
+        let walk = Walk {
             positions: self.before.clone(),
             slots: self.reads.iter().map(|r| r.slot).collect(),
             content: self.clone(),
@@ -129,7 +147,7 @@ impl Content for FileContent {
             chunks: None,
             carried: Carried::default(),
         };
-        Ok(Box::new(Sent::spawn("files", 2, move || walk.next())?))
+        self.apart("files", 2, walk)
     }
 
     fn before(&self) -> Positions {
@@ -155,11 +173,23 @@ struct Walk {
     carried: Carried,
 }
 
+impl Steps<Piece> for Walk {
+    fn next(&mut self, wait: Duration) -> Result<Landed<Piece>> {
+        let next = self.step(wait);
+        if next.is_err() {
+            // Nothing comes behind an error.
+            (self.chunks, self.at) = (None, self.content.reads.len());
+        }
+        next
+    }
+}
+
 impl Walk {
-    fn next(&mut self) -> Result<Option<Piece>> {
+    fn step(&mut self, wait: Duration) -> Result<Landed<Piece>> {
+        let until = Instant::now() + wait;
         loop {
             let Some(read) = self.content.reads.get(self.at).cloned() else {
-                return Ok(None);
+                return Ok(Landed::Empty);
             };
             if self.chunks.is_none() {
                 self.chunks = Some(self.open(&read)?);
@@ -168,10 +198,14 @@ impl Walk {
             let Some((chunks, _)) = &mut self.chunks else {
                 continue;
             };
-            let Some(made) = chunks.next()? else {
-                self.chunks = None;
-                self.at += 1;
-                continue;
+            let made = match chunks.next_within(left(until))? {
+                Taken::Value(made) => made,
+                Taken::Waiting => return Ok(Landed::Waiting),
+                Taken::End => {
+                    self.chunks = None;
+                    self.at += 1;
+                    continue;
+                }
             };
             // A position is made once a record is counted: a header alone names no file.
             if made.end.row == read.start.map_or(0, |s| s.row) {
@@ -179,7 +213,7 @@ impl Walk {
                 self.carried.rejects.extend(made.batch.rejects);
                 continue;
             }
-            return self.piece(&read, made).map(Some);
+            return self.piece(&read, made).map(Landed::Value);
         }
     }
 
@@ -257,6 +291,10 @@ impl Walk {
     }
 }
 
+fn left(until: Instant) -> Duration {
+    until.saturating_duration_since(Instant::now())
+}
+
 /// Takes readings that cannot be any out of the books, and gives a reject a record: one record may hold several.
 fn out_of(counters: &mut Ledger, mut rejects: Vec<Reject>) -> Vec<Reject> {
     let readings = rejects.len() as u64;
@@ -311,11 +349,22 @@ struct Look {
     last: Option<usize>,
 }
 
+impl Steps<Seen> for Look {
+    fn next(&mut self, wait: Duration) -> Result<Landed<Seen>> {
+        let next = self.step(wait);
+        if next.is_err() {
+            (self.chunks, self.at) = (None, self.content.reads.len());
+        }
+        next
+    }
+}
+
 impl Look {
-    fn next(&mut self) -> Result<Option<Seen>> {
+    fn step(&mut self, wait: Duration) -> Result<Landed<Seen>> {
+        let until = Instant::now() + wait;
         loop {
             let Some(read) = self.content.reads.get(self.at).cloned() else {
-                return Ok(None);
+                return Ok(Landed::Empty);
             };
             if self.chunks.is_none() {
                 self.chunks = Some(self.open(&read)?);
@@ -323,17 +372,20 @@ impl Look {
             let Some(chunks) = &mut self.chunks else {
                 continue;
             };
-            let Some(glanced) = chunks.next()? else {
-                self.chunks = None;
-                self.at += 1;
-                continue;
+            let glanced = match chunks.next_within(left(until))? {
+                Taken::Value(glanced) => glanced,
+                Taken::Waiting => return Ok(Landed::Waiting),
+                Taken::End => {
+                    self.chunks = None;
+                    self.at += 1;
+                    continue;
+                }
             };
             if glanced.end.row > read.start.map_or(0, |s| s.row) {
-                return Ok(Some(self.seen(&read, glanced)));
+                return Ok(Landed::Value(self.seen(&read, glanced)));
             }
         }
     }
-
     fn seen(&mut self, read: &FileRead, glanced: Glanced) -> Seen {
         let stream = self.content.stream(read, glanced.end.byte);
         let extent = Extent {
