@@ -21,9 +21,11 @@
 //! Encoding: see `flush::codec`. A newer version is refused with advice.
 
 mod codec;
+mod size;
 
 pub use codec::MAX_SECTION;
 pub(crate) use codec::{table, untable};
+pub use size::bytes_of;
 
 use crate::ledger::Ledger;
 use crate::reject::Reject;

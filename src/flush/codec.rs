@@ -284,7 +284,7 @@ fn unpack(section: &Section, stored: &[u8]) -> Result<Vec<u8>> {
 
 /// One batch as an Arrow IPC stream.
 pub(crate) fn table(batch: &RecordBatch) -> Result<Vec<u8>> {
-    let mut out = Vec::with_capacity(batch.get_array_memory_size().min(1 << 28));
+    let mut out = Vec::with_capacity(super::bytes_of(batch).min(1 << 28));
     let mut writer = StreamWriter::try_new(&mut out, &batch.schema()).map_err(unwritable)?;
     writer
         .write(batch)

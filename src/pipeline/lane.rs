@@ -259,7 +259,7 @@ impl Lane {
     }
 
     /// Events that may close many windows are stepped inside the pool, which finishes columns side by side. The others
-    /// are not: there they would wait behind the chunks that the pool decodes.
+    /// are not: there they would wait behind the chunks that the pool decodes, as the joining of a flush's tables does.
     fn effects(&mut self, event: Event, hands: &Hands<'_>) -> Vec<Effect> {
         let task = &mut self.task;
         match event {

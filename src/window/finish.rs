@@ -13,11 +13,11 @@ use arrow_array::{
     Array, ArrayRef, BooleanArray, DictionaryArray, Int32Array, PrimitiveArray, RecordBatch,
     StringArray,
 };
-use arrow_buffer::{Buffer, NullBufferBuilder, ScalarBuffer};
+use arrow_buffer::{Buffer, NullBuffer, NullBufferBuilder, ScalarBuffer};
 use arrow_select::concat::concat;
 use hashbrown::HashMap;
 use rayon::prelude::*;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// Partials to be written: rows of one grain, in order.
 #[derive(Clone, Copy)]
@@ -36,21 +36,25 @@ const BLOCK: usize = 512;
 const SHARE: usize = 8192;
 
 /// A column of 64-bit values being filled.
-struct Column {
-    bits: Vec<u64>,
+struct Column<'a> {
+    bits: &'a mut [u64],
+    filled: usize,
     nulls: NullBufferBuilder,
 }
 
-impl Column {
-    fn new(len: usize) -> Self {
+impl<'a> Column<'a> {
+    fn new(bits: &'a mut [u64]) -> Self {
         Column {
-            bits: Vec::with_capacity(len),
-            nulls: NullBufferBuilder::new(len),
+            nulls: NullBufferBuilder::new(bits.len()),
+            bits,
+            filled: 0,
         }
     }
 
     fn all(&mut self, list: &[u32], value: impl Fn(u32) -> u64) {
-        self.bits.extend(list.iter().map(|row| value(*row)));
+        let room = self.bits.iter_mut().skip(self.filled);
+        room.zip(list).for_each(|(to, row)| *to = value(*row));
+        self.filled += list.len();
         self.nulls.append_n_non_nulls(list.len());
     }
 
@@ -64,54 +68,50 @@ impl Column {
     }
 
     fn one(&mut self, value: Option<u64>) {
-        self.bits.push(value.unwrap_or(0));
+        if let (Some(to), Some(value)) = (self.bits.get_mut(self.filled), value) {
+            *to = value;
+        }
+        self.filled += 1;
         self.nulls.append(value.is_some());
-    }
-
-    fn array<T: ArrowPrimitiveType>(self) -> PrimitiveArray<T> {
-        let len = self.bits.len();
-        let values = ScalarBuffer::new(Buffer::from_vec(self.bits), 0, len);
-        PrimitiveArray::new(values, self.nulls.build())
-    }
-
-    fn instants(self) -> ArrayRef {
-        Arc::new(
-            self.array::<TimestampMicrosecondType>()
-                .with_timezone("UTC"),
-        )
-    }
-
-    fn integers(self) -> ArrayRef {
-        Arc::new(self.array::<Int64Type>())
-    }
-
-    fn floats(self) -> ArrayRef {
-        Arc::new(self.array::<Float64Type>())
     }
 }
 
-/// The columns of a table being filled.
-struct Filling {
-    starts: Column,
-    ends: Column,
+/// Columns of 64-bit values in the head of a table.
+const HEAD: usize = 9;
+
+/// The columns of a table being filled. Those of 64-bit values lie one behind the other: a table of a few rows in
+/// pieces of memory for each of forty columns cost more to make and to free than to compute.
+struct Filling<'a> {
+    starts: Column<'a>,
+    ends: Column<'a>,
     labels: StringBuilder,
-    readings: Column,
-    expected: Column,
-    missing: Column,
-    duplicates: Column,
-    estimated: Column,
-    first: Column,
-    last: Column,
+    readings: Column<'a>,
+    expected: Column<'a>,
+    missing: Column<'a>,
+    duplicates: Column<'a>,
+    estimated: Column<'a>,
+    first: Column<'a>,
+    last: Column<'a>,
     revisions: Vec<i32>,
-    measures: Vec<Column>,
+    measures: Vec<Column<'a>>,
     /// The label of the window before.
     label: (i64, String),
 }
 
-impl Filling {
-    fn new(plan: &Plan, len: usize) -> Self {
-        let column = || Column::new(len);
+/// What of a filled table lies beside its 64-bit values.
+struct Beside {
+    labels: StringArray,
+    revisions: Vec<i32>,
+    /// Of each 64-bit column.
+    nulls: Vec<Option<NullBuffer>>,
+}
+
+impl<'a> Filling<'a> {
+    /// `bits`: room for [`HEAD`] columns and one for each aggregate, `len` rows each.
+    fn new(plan: &Plan, bits: &'a mut [u64], len: usize) -> Self {
+        let mut rooms = bits.chunks_mut(len.max(1));
         let aggregates: usize = plan.cells.iter().map(|c| c.aggregates.len()).sum();
+        let mut column = || Column::new(rooms.next().unwrap_or_default());
         Filling {
             starts: column(),
             ends: column(),
@@ -129,30 +129,86 @@ impl Filling {
         }
     }
 
-    /// All columns but the sensor and the grain.
-    fn arrays(mut self, plan: &Plan, last: bool) -> Vec<ArrayRef> {
-        let finals = vec![last; self.revisions.len()];
-        let mut arrays = vec![
-            self.starts.instants(),
-            self.ends.instants(),
-            Arc::new(self.labels.finish()),
-            self.readings.integers(),
-            self.expected.integers(),
-            self.missing.integers(),
-            self.duplicates.integers(),
-            self.estimated.integers(),
-            self.first.instants(),
-            self.last.instants(),
-            Arc::new(Int32Array::from(self.revisions)),
-            Arc::new(BooleanArray::from(finals)),
+    fn done(mut self) -> Beside {
+        let head = [
+            self.starts,
+            self.ends,
+            self.readings,
+            self.expected,
+            self.missing,
+            self.duplicates,
+            self.estimated,
+            self.first,
+            self.last,
         ];
-        let aggregates = plan.cells.iter().flat_map(|c| &c.aggregates);
-        let measures = self.measures.into_iter().zip(aggregates);
-        arrays.extend(measures.map(|(column, aggregate)| match aggregate {
-            Aggregate::Count => column.integers(),
-            _ => column.floats(),
-        }));
-        arrays
+        let columns = head.into_iter().chain(self.measures);
+        Beside {
+            labels: self.labels.finish(),
+            revisions: self.revisions,
+            nulls: columns.map(|c| c.nulls.build()).collect(),
+        }
+    }
+}
+
+/// All columns but the sensor and the grain.
+fn arrays(plan: &Plan, bits: Vec<u64>, beside: Beside, last: bool) -> Vec<ArrayRef> {
+    let len = beside.revisions.len();
+    let values = Buffer::from_vec(bits);
+    let mut columns = beside
+        .nulls
+        .into_iter()
+        .enumerate()
+        .map(|(at, nulls)| Filled {
+            values: values.clone(),
+            from: at * len,
+            len,
+            nulls,
+        });
+    let mut arrays: Vec<ArrayRef> = Vec::with_capacity(columns.len() + 3);
+    let aggregates = plan.cells.iter().flat_map(|c| &c.aggregates);
+    arrays.extend(columns.by_ref().take(2).map(Filled::instants));
+    arrays.push(Arc::new(beside.labels));
+    arrays.extend(columns.by_ref().take(5).map(Filled::integers));
+    arrays.extend(columns.by_ref().take(HEAD - 7).map(Filled::instants));
+    arrays.push(Arc::new(Int32Array::from(beside.revisions)));
+    arrays.push(Arc::new(BooleanArray::from(vec![last; len])));
+    arrays.extend(
+        columns
+            .zip(aggregates)
+            .map(|(column, aggregate)| match aggregate {
+                Aggregate::Count => column.integers(),
+                _ => column.floats(),
+            }),
+    );
+    arrays
+}
+
+/// A column that is filled.
+struct Filled {
+    values: Buffer,
+    from: usize,
+    len: usize,
+    nulls: Option<NullBuffer>,
+}
+
+impl Filled {
+    fn array<T: ArrowPrimitiveType>(self) -> PrimitiveArray<T> {
+        let values = ScalarBuffer::new(self.values, self.from, self.len);
+        PrimitiveArray::new(values, self.nulls)
+    }
+
+    fn instants(self) -> ArrayRef {
+        static UTC: LazyLock<Arc<str>> = LazyLock::new(|| "UTC".into());
+        let array = self.array::<TimestampMicrosecondType>();
+        Arc::new(array.with_timezone(UTC.clone()))
+    }
+
+    fn integers(self) -> ArrayRef {
+        Arc::new(self.array::<Int64Type>())
+    }
+
+    fn floats(self) -> ArrayRef {
+        Arc::new(self.array::<Float64Type>())
     }
 }
 
@@ -186,7 +242,9 @@ impl Output<'_> {
 
     /// All columns but the sensor and the grain.
     fn columns(&self, list: &[u32]) -> Vec<ArrayRef> {
-        let mut filling = Filling::new(self.plan, list.len());
+        let aggregates: usize = self.plan.cells.iter().map(|c| c.aggregates.len()).sum();
+        let mut bits = vec![0; (HEAD + aggregates) * list.len()];
+        let mut filling = Filling::new(self.plan, &mut bits, list.len());
         for block in list.chunks(BLOCK) {
             self.fill(block, &mut filling);
             let mut columns = filling.measures.iter_mut();
@@ -196,11 +254,12 @@ impl Output<'_> {
                 }
             }
         }
-        filling.arrays(self.plan, self.last)
+        let beside = filling.done();
+        arrays(self.plan, bits, beside, self.last)
     }
 
     /// The columns of the head.
-    fn fill(&self, list: &[u32], to: &mut Filling) {
+    fn fill(&self, list: &[u32], to: &mut Filling<'_>) {
         let word = |at: usize| move |row: u32| self.rows.get(row, at);
         to.starts.all(list, word(head::START));
         to.ends.all(list, word(head::END));
@@ -247,7 +306,7 @@ impl Output<'_> {
     }
 
     /// Windows that follow each other with one start share the text.
-    fn labels(&self, list: &[u32], to: &mut Filling) {
+    fn labels(&self, list: &[u32], to: &mut Filling<'_>) {
         let calendar = &self.plan.grains[self.grain].calendar;
         for row in list {
             let start = self.rows.get(*row, head::START) as i64;
@@ -280,7 +339,7 @@ impl Output<'_> {
         Some((grid.slot(end, step) - grid.slot(start, step)).max(0))
     }
 
-    fn measure(&self, list: &[u32], cell: &Cell, aggregate: Aggregate, to: &mut Column) {
+    fn measure(&self, list: &[u32], cell: &Cell, aggregate: Aggregate, to: &mut Column<'_>) {
         let word = |at: usize| move |row: u32| self.rows.get(row, at);
         let count = |row: u32| self.rows.get(row, cell.count) & !WIDE;
         let any = |row: u32| count(row) > 0;

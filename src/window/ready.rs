@@ -111,7 +111,7 @@ fn order(plan: &Plan, grain: usize, rows: &mut Rows, name: &str) -> Option<Vec<u
 
 impl Ahead {
     pub fn bytes(&self) -> usize {
-        self.table.get_array_memory_size() + self.list.capacity() * 4
+        crate::flush::bytes_of(&self.table) + self.list.capacity() * 4
     }
 }
 

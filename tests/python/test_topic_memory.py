@@ -42,7 +42,7 @@ def test_readings_of_many_partitions_on_their_way_to_a_store(topic: tuple[str, i
 
 def test_files_are_closed_for_what_waits_in_all_partitions(topic: tuple[str, int], tmp_path: Path) -> None:
     """One partition of the eight has less than the bytes at which a file is closed."""
-    sink = wl.Sink(wl.Parquet(str(tmp_path / "out"), roll_bytes=48 << 20), "readings")
+    sink = wl.Sink(wl.Parquet(str(tmp_path / "out"), roll_bytes=24 << 20), "readings")
     wl.Pipeline("files", source=topic[0], grains="1h", sinks=sink).run(until="now", progress=False)
     files = list((tmp_path / "out").rglob("*.parquet"))
     assert len(files) > 8

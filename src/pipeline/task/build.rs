@@ -109,7 +109,7 @@ impl Live {
             stamp,
             state: StateDelta { fold, bytes },
             windows: g.take_windows(&grains)?,
-            late: tables::joined(&g.late)?,
+            late: tables::joined(std::mem::take(&mut g.late))?,
             readings: g.readings,
             rejects: g.rejects,
             counters: g.counters,

@@ -71,18 +71,24 @@ impl Gather {
 
     fn weigh(&mut self, rows: &RecordBatch) {
         self.rows += rows.num_rows();
-        self.bytes += rows.get_array_memory_size();
+        self.bytes += crate::flush::bytes_of(rows);
     }
 
     /// Joins small batches of a grain.
     pub fn join_windows(&mut self) -> Result<()> {
         let big = |b: &RecordBatch| b.num_rows() >= BIG;
         for batches in self.windows.values_mut() {
-            let parts = batches.chunk_by(|a, b| !big(a) && !big(b));
-            let joined = parts
-                .map(super::tables::joined)
-                .collect::<Result<Vec<_>>>()?;
-            *batches = joined.into_iter().flatten().collect();
+            let mut parts: Vec<Vec<RecordBatch>> = Vec::new();
+            for batch in std::mem::take(batches) {
+                match parts.last_mut() {
+                    Some(part) if !big(&batch) && !part.last().is_some_and(big) => part.push(batch),
+                    _ => parts.push(vec![batch]),
+                }
+            }
+            let joined = parts.into_iter().map(super::tables::joined);
+            *batches = joined
+                .filter_map(Result::transpose)
+                .collect::<Result<_>>()?;
         }
         Ok(())
     }

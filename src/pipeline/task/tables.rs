@@ -5,7 +5,7 @@
 
 use crate::schema::{Measure, Readings, SensorKeys};
 use crate::source::FileName;
-use crate::{Error, Kind, Result};
+use crate::{Error, Kind, Result, runtime};
 use arrow_array::builder::Int32Builder;
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int32Type;
@@ -71,25 +71,37 @@ pub fn late_rows(
     table(schema, columns)
 }
 
+/// Rows that are joined by one thread: a pool is asked for more.
+const ALONE: usize = 2048;
+
 /// The batches as one.
-pub fn joined(batches: &[RecordBatch]) -> Result<Option<RecordBatch>> {
-    let Some(first) = batches.first() else {
-        return Ok(None);
-    };
-    if batches.len() == 1 {
-        return Ok(Some(first.clone()));
+pub fn joined(mut batches: Vec<RecordBatch>) -> Result<Option<RecordBatch>> {
+    if batches.len() < 2 {
+        return Ok(batches.pop());
     }
-    let column = |at: usize| {
-        let parts: Vec<&dyn Array> = batches.iter().map(|b| b.column(at).as_ref()).collect();
-        concat(&parts).map_err(defect)
+    let schema = batches[0].schema();
+    let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
+    let parts = || Vec::with_capacity(batches.len());
+    let mut columns: Vec<Vec<ArrayRef>> = schema.fields().iter().map(|_| parts()).collect();
+    for batch in batches {
+        let own = batch.into_parts().1;
+        columns
+            .iter_mut()
+            .zip(own)
+            .for_each(|(to, part)| to.push(part));
+    }
+    // The run waits for this, and behind it the source: side by side it takes a quarter of the time.
+    let columns: Result<Vec<ArrayRef>> = match rows > ALONE {
+        true => runtime::pool()?.install(|| columns.into_par_iter().map(join).collect()),
+        false => columns.into_iter().map(join).collect(),
     };
-    let columns = 0..first.num_columns();
-    // Side by side where the caller is on a pool; a table of thousands of pieces is joined at the end of a read.
-    let columns = match rayon::current_thread_index() {
-        Some(_) if batches.len() > 4 => columns.into_par_iter().map(column).collect(),
-        _ => columns.map(column).collect::<Result<Vec<_>>>(),
-    };
-    table(first.schema(), columns?).map(Some)
+    table(schema, columns?).map(Some)
+}
+
+/// The parts of a column as one. They are freed with it: of thousands of pieces that takes as long as the joining.
+fn join(parts: Vec<ArrayRef>) -> Result<ArrayRef> {
+    let told: Vec<&dyn Array> = parts.iter().map(|p| p.as_ref()).collect();
+    concat(&told).map_err(defect)
 }
 
 /// The parts as one. Arrow's own way joins dictionaries by a table that forgets names which fall on one place of it, and
