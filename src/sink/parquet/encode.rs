@@ -79,7 +79,7 @@ impl Encoder {
 
     /// Rows as a Parquet file in memory, without the facts.
     pub fn group(&self, rows: RecordBatch) -> Result<Vec<u8>> {
-        let size = rows.get_array_memory_size() / 2;
+        let size = crate::flush::bytes_of(&rows) / 2;
         let encoded = self.encode(Vec::with_capacity(size), &[Piece::Rows(rows)], &[]);
         let mut bytes = encoded.map_err(|e| match e {
             Failed::Said(e) => e,
@@ -153,6 +153,11 @@ impl Encoder {
 type Written<T> = std::result::Result<T, Failed>;
 
 const UNFIT: &str = "rows do not fit their file";
+
+/// Rows that were made for one table and do not fit it.
+pub(super) fn unfit(e: arrow_schema::ArrowError) -> Error {
+    Error::new(Kind::Internal, UNFIT).because(e)
+}
 
 /// The columns of a piece, as the file and as Arrow has them.
 fn described(piece: &Piece) -> Written<(TypePtr, SchemaRef)> {

@@ -6,10 +6,11 @@
 //! not to be in order, or an open window has become final while nobody ran.
 
 use super::encode::{self, Encoder};
-use super::layout::{Span, span};
+use super::layout::{Span, in_order, span};
 use crate::sink::What;
 use crate::{Result, runtime};
 use arrow_array::RecordBatch;
+use arrow_select::concat::concat_batches;
 use bytes::Bytes;
 use rayon::prelude::*;
 
@@ -78,6 +79,32 @@ pub(super) fn pieces(
         return rows.into_iter().map(one).collect();
     }
     runtime::pool()?.install(|| rows.into_par_iter().map(one).collect())
+}
+
+/// Encodes the rows at the end of a folder's pieces once there are enough of them together: the windows of coarse grains
+/// come a few in a flush, and all of them waited for the roll to be encoded.
+pub(super) fn gather(what: What, encoder: &Encoder, pieces: &mut Vec<Piece>) -> Result<()> {
+    if what != What::Windows {
+        return Ok(());
+    }
+    let few = |piece: &&Piece| matches!(piece, Piece::Rows(rows) if rows.num_rows() < ROWS);
+    let n = pieces.iter().rev().take_while(few).count();
+    let from = pieces.len() - n;
+    let rows = |piece: &Piece| match piece {
+        Piece::Rows(rows) => rows.num_rows(),
+        Piece::Group(_) => 0,
+    };
+    let count: usize = pieces[from..].iter().map(rows).sum();
+    if n < 2 || count < ROWS || !in_order(what, &pieces[from..]) {
+        return Ok(());
+    }
+    let last = pieces[from..].iter().map(Piece::rows);
+    let last: Vec<RecordBatch> = last.collect::<Result<Vec<_>>>()?.concat();
+    let all = concat_batches(&last[0].schema(), &last).map_err(encode::unfit)?;
+    let piece = runtime::pool()?.install(|| Piece::new(what, encoder, all))?;
+    pieces.truncate(from);
+    pieces.push(piece);
+    Ok(())
 }
 
 #[cfg(test)]
@@ -149,6 +176,33 @@ mod tests {
             encoder().write(&disk, &path, &made(&all)).unwrap();
             let bytes = std::fs::read(&path).unwrap();
             same(&all, encode::read(Bytes::from(bytes), "it").unwrap());
+        }
+    }
+
+    #[test]
+    fn few_rows_are_encoded_once_there_are_enough_together() {
+        let third = ROWS / 3 + 1;
+        let batches = [0, 1, 2, 3].map(|k| batch(&["a"], (k * third) as i64, third));
+        let mut all = Vec::new();
+        for (k, rows) in batches.iter().enumerate() {
+            all.push(Piece::Rows(rows.clone()));
+            gather(What::Windows, &encoder(), &mut all).unwrap();
+            let groups = all.iter().filter(|p| matches!(p, Piece::Group(_)));
+            assert_eq!(
+                (groups.count(), all.len()),
+                [(0, 1), (0, 2), (1, 1), (1, 2)][k]
+            );
+        }
+        let read: Vec<Vec<RecordBatch>> = all.iter().map(|p| p.rows().unwrap()).collect();
+        same(&batches, read.concat());
+        // Of several sensors, or not in order, they stay as they are.
+        for other in [batch(&["a", "b"], 0, third), batch(&["a"], 0, third)] {
+            let later = batch(&["a"], third as i64, third);
+            let mut all: Vec<Piece> = [&later, &other, &later]
+                .map(|b| Piece::Rows(b.clone()))
+                .into();
+            gather(What::Windows, &encoder(), &mut all).unwrap();
+            assert_eq!(all.len(), 3);
         }
     }
 

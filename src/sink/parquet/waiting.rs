@@ -6,9 +6,9 @@
 //! appears: a reader may miss it for a moment, and never sees it twice.
 
 use super::encode::Encoder;
-use super::group::{Group, Piece, pieces};
+use super::group::{Group, Piece, gather, pieces};
 use super::layout::Layout;
-use crate::flush::Flush;
+use crate::flush::{Flush, bytes_of};
 use crate::sink::{Applied, What, rows};
 use crate::{Error, Kind, Result};
 use arrow_array::{Array, BooleanArray, RecordBatch};
@@ -76,7 +76,7 @@ impl Waiting {
             taken.carried.push(done.num_rows() == batch.num_rows());
             if done.num_rows() > 0 {
                 self.count += done.num_rows() as u64;
-                self.bytes += done.get_array_memory_size() as u64;
+                self.bytes += bytes_of(&done) as u64;
                 fresh.rows.extend(layout.split(grain, &done)?);
                 fresh.of.resize(fresh.rows.len(), index);
             }
@@ -89,7 +89,9 @@ impl Waiting {
             if let (true, Piece::Group(group)) = (taken.carried[index], &piece) {
                 taken.groups.push((folder.clone(), group.clone()));
             }
-            self.rows.entry(folder).or_default().push(piece);
+            let pieces = self.rows.entry(folder).or_default();
+            pieces.push(piece);
+            gather(layout.what, encoder, pieces)?;
         }
         self.since.get_or_insert_with(Instant::now);
         self.last |= flush.last;
@@ -104,7 +106,7 @@ impl Waiting {
     pub fn take_group(&mut self, folder: String, group: Group) -> Result<()> {
         for rows in group.rows()? {
             self.count += rows.num_rows() as u64;
-            self.bytes += rows.get_array_memory_size() as u64;
+            self.bytes += bytes_of(&rows) as u64;
             self.forget_open_in(&folder, &rows)?;
         }
         let pieces = self.rows.entry(folder).or_default();
