@@ -72,7 +72,22 @@ impl<'a> Records<'a> {
     }
 
     /// A field whose opening quote has been passed, and the line ends in it.
-    fn quoted(&mut self, quote: u8) -> (Vec<u8>, usize) {
+    fn quoted(&mut self, quote: u8) -> (Cow<'a, [u8]>, usize) {
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        let end = memchr::memchr(quote, rest).unwrap_or(rest.len());
+        let ends = |byte: &u8| [self.delimiter, self.newline].contains(byte);
+        if rest.get(end + 1).is_some_and(ends) {
+            let field = rest.get(..end).unwrap_or_default();
+            self.at += end + 1;
+            let lines = memchr::memchr_iter(self.newline, field).count();
+            return (Cow::Borrowed(field), lines);
+        }
+        let (field, lines) = self.unescaped(quote);
+        (Cow::Owned(field), lines)
+    }
+
+    /// The same where quotes stand in the field, or text behind it.
+    fn unescaped(&mut self, quote: u8) -> (Vec<u8>, usize) {
         let mut field = Vec::new();
         loop {
             let rest = self.text.get(self.at..).unwrap_or_default();
@@ -109,7 +124,7 @@ impl<'a> Iterator for Records<'a> {
                     record.quoted += 1;
                     let (field, lines) = self.quoted(quote);
                     record.lines += lines;
-                    Cow::Owned(field)
+                    field
                 }
                 _ => Cow::Borrowed(self.plain()),
             };

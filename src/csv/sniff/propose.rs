@@ -4,12 +4,16 @@ use super::roles::{self, Field};
 use super::sample::Sample;
 use super::types::{self, Damage, Marks, Typed, is_data, quoted, typed_bearing};
 use super::{Evidence, Hints, Sniffed, further, grouped, household};
-use crate::Result;
 use crate::input::{Encoding, Head, Packing};
 use crate::schema::{
     Column, ColumnType, DateOrder, MeasureKind, Role, Schema, StepSpec, plain_name, preset,
 };
+use crate::{Result, runtime};
+use rayon::prelude::*;
 use std::collections::BTreeSet;
+
+/// Tables of more columns are looked at column by column on the pool.
+const WIDE: usize = 4;
 
 /// What is being put together.
 struct Proposal<'a> {
@@ -292,7 +296,16 @@ impl<'a> Proposal<'a> {
                 values,
             }
         };
-        let mut fields: Vec<Field> = unique(names).into_iter().enumerate().map(field).collect();
+        let columns = unique(names).into_iter().enumerate();
+        // Of a wide table this takes longer than to read a few megabytes.
+        let pool = (sample.width() > WIDE).then(runtime::pool);
+        let mut fields: Vec<Field> = match pool.and_then(Result::ok) {
+            Some(pool) => {
+                let columns: Vec<(usize, String)> = columns.collect();
+                pool.install(|| columns.into_par_iter().map(field).collect())
+            }
+            None => columns.map(field).collect(),
+        };
         one_way(&mut fields);
         fields
     }
