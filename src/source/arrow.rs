@@ -357,10 +357,18 @@ impl Slice {
             None => None,
         };
         Ok((last > first).then(|| Slice {
-            batch: self.batch.slice(offset, (last - first) as usize),
+            batch: part(&self.batch, offset, (last - first) as usize),
             row: first,
             ordered,
         }))
+    }
+}
+
+/// Rows of a batch. All of them are not cut out: that counts the nulls of each column anew.
+fn part(batch: &RecordBatch, offset: usize, rows: usize) -> RecordBatch {
+    match offset == 0 && rows == batch.num_rows() {
+        true => batch.clone(),
+        false => batch.slice(offset, rows),
     }
 }
 
@@ -369,7 +377,7 @@ fn cut(batch: &RecordBatch, row: u64) -> impl Iterator<Item = Slice> + '_ {
     (0..batch.num_rows()).step_by(SLICE).map(move |offset| {
         let n = SLICE.min(batch.num_rows() - offset);
         Slice {
-            batch: batch.slice(offset, n),
+            batch: part(batch, offset, n),
             row: row + offset as u64,
             ordered: None,
         }
